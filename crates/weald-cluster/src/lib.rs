@@ -1,0 +1,1 @@
+//! Replication as pure state machines: `partition` applies a log, later `replica` agrees on it.

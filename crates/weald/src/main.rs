@@ -1,0 +1,3 @@
+//! The `weald` program.
+
+fn main() {}
