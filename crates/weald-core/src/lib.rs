@@ -1,1 +1,62 @@
-//! Core types of Weald.
+//! Core types of Weald: ids, blocks, transforms, actions and transactions, the codec, identity and
+//! the traits where the layers meet.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness: time is [`Time`], a value, and random
+//! bytes come from an [`Entropy`] that the caller hands in. Every other crate of the workspace may
+//! use this one; it uses none of them.
+//!
+//! **Where to begin.** A [`CollectionName`] has a [`PlacementKey`]. What a client asks for is an
+//! [`Action`]; one or more make a [`TransactionRequest`] with a [`TransactionId`]. A log carries
+//! requests as [`Entry`]s. Applying one runs its actions on an [`Overlay`] over a [`BlockSource`]
+//! and yields [`Effects`] and an [`Executed`] result, the same at every member.
+
+mod action;
+mod block;
+pub mod codec;
+mod effects;
+mod entropy;
+mod entry;
+mod executor;
+mod feed;
+mod hash;
+mod id;
+pub mod identity;
+pub mod limits;
+mod log_store;
+mod mailbox;
+mod name;
+mod outcome;
+mod overlay;
+mod source;
+mod state_store;
+mod time;
+mod transaction;
+mod transform;
+
+pub use action::{Action, ActionBody, CollectionPolicy, CreateMode, Retention};
+pub use block::{Block, BlockKind, StoredBlock};
+pub use effects::{BlockEffect, Effects};
+pub use entropy::{Entropy, SeededEntropy};
+pub use entry::{Entry, Payload};
+pub use executor::{CollectionCommit, Context, Executed, Executor};
+pub use feed::{ChangeFeed, CollectionChange, FeedError, FeedPage};
+pub use hash::{Digest, DigestBuilder};
+pub use id::{
+    BlockId, Epoch, LogIndex, PartitionId, PeerId, PlacementKey, Revision, Sequence, StoreId,
+};
+pub use log_store::{
+    LogBatch, LogError, LogRecord, LogStore, PartitionHealth, RecoveredPartition, SyncTicket,
+    Synced,
+};
+pub use mailbox::{Mailbox, MailboxError, Priority};
+pub use name::{CollectionName, NameError, TypeName, TypeVersion};
+pub use outcome::{Commit, Outcome, Position, Rejection, UnknownCause};
+pub use overlay::{Overlay, OverlayError, Savepoint};
+pub use source::{BlockRead, BlockSource, Fault, Halt};
+pub use state_store::{At, StateError, StateStore, StateView};
+pub use time::{Clock, Time};
+pub use transaction::{
+    CALLER_ID_MAX, CallerIdError, ReadDependency, SessionStamp, TransactionBody, TransactionId,
+    TransactionRequest,
+};
+pub use transform::{Base, Change, Splice, Transform, TransformError};

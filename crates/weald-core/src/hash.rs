@@ -1,0 +1,109 @@
+//! SHA-256 digests with a domain tag, so that a digest made for one purpose never equals one made
+//! for another.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest: 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of nothing; it begins every hash chain.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Digests `parts` under `domain`. Each part is preceded by its length, so that the same bytes
+    /// cut differently give another digest.
+    pub fn of(domain: &str, parts: &[&[u8]]) -> Self {
+        let mut builder = DigestBuilder::new(domain);
+        for part in parts {
+            builder.part(part);
+        }
+        builder.finish()
+    }
+
+    /// Wraps 32 bytes that are a digest already.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first `N` bytes, for ids shorter than a digest.
+    pub fn prefix<const N: usize>(&self) -> [u8; N] {
+        const { assert!(N <= 32, "a digest has 32 bytes") };
+        std::array::from_fn(|i| self.0[i])
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Builds a [`Digest`] part by part without gathering the parts first.
+#[derive(Clone)]
+pub struct DigestBuilder(Sha256);
+
+impl DigestBuilder {
+    /// Starts a digest under `domain`.
+    pub fn new(domain: &str) -> Self {
+        let mut builder = Self(Sha256::new());
+        builder.part(domain.as_bytes());
+        builder
+    }
+
+    /// Adds one part: its length as 8 little-endian bytes, then its bytes.
+    pub fn part(&mut self, part: &[u8]) -> &mut Self {
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    /// Adds a number as 8 little-endian bytes.
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.0.update(number.to_le_bytes());
+        self
+    }
+
+    /// The digest of all parts so far.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+impl fmt::Debug for DigestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DigestBuilder")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_delimited() {
+        assert_ne!(Digest::of("t", &[b"ab", b"c"]), Digest::of("t", &[b"a", b"bc"]));
+        assert_ne!(Digest::of("t", &[b"a"]), Digest::of("u", &[b"a"]));
+    }
+
+    #[test]
+    fn a_digest_prints_as_hex() {
+        let digest = Digest::from_bytes([0xab; 32]);
+        assert_eq!(digest.to_string(), "ab".repeat(32));
+        assert_eq!(digest.prefix::<2>(), [0xab, 0xab]);
+    }
+}

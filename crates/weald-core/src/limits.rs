@@ -1,0 +1,43 @@
+//! Every bound of the core, by name. A value over a bound is refused with a typed error; nothing is
+//! truncated.
+
+/// Bytes of a collection's name.
+pub const COLLECTION_NAME_BYTES_MAX: usize = 512;
+/// Bytes of a collection type's name.
+pub const TYPE_NAME_BYTES_MAX: usize = 32;
+/// Bytes of one log entry, encoded (rule C6).
+pub const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes that the codec reads from one envelope: an entry with room for what surrounds it.
+pub const DECODE_BYTES_MAX: usize = ENTRY_BYTES_MAX + 64 * 1024;
+/// Bytes of one block's payload.
+pub const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Blocks that one transaction may write.
+pub const TRANSACTION_BLOCKS_MAX: usize = 1024;
+/// Bytes that one transaction may write into blocks.
+pub const TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Actions in one transaction.
+pub const TRANSACTION_ACTIONS_MAX: usize = 4096;
+/// Bytes of an encoded tree key.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Bytes of a tree's value or a diary's entry.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Results of transactions that a partition keeps for retries.
+pub const RESULTS_MAX: usize = 1_000_000;
+/// Client sessions that a partition keeps.
+pub const SESSIONS_MAX: usize = 100_000;
+
+/// What one transaction may touch. The executor counts and refuses with
+/// [`Rejection::TooLarge`](crate::Rejection::TooLarge).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionLimits {
+    /// Blocks written, default [`TRANSACTION_BLOCKS_MAX`].
+    pub blocks_max: usize,
+    /// Bytes written into blocks, default [`TRANSACTION_BYTES_MAX`].
+    pub bytes_max: usize,
+}
+
+impl Default for TransactionLimits {
+    fn default() -> Self {
+        Self { blocks_max: TRANSACTION_BLOCKS_MAX, bytes_max: TRANSACTION_BYTES_MAX }
+    }
+}

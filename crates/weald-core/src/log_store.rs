@@ -1,0 +1,170 @@
+//! The log of a node: all partitions share one sequence of files and one sync.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::{Epoch, LogIndex, PartitionId};
+
+/// One entry as its proposer encoded it; opaque to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Its place.
+    pub index: LogIndex,
+    /// The epoch of the coordinator that made it.
+    pub epoch: Epoch,
+    /// The encoded entry, at most [`ENTRY_BYTES_MAX`](crate::limits::ENTRY_BYTES_MAX).
+    pub bytes: Bytes,
+}
+
+/// What is written for one partition in one go. Parts take effect in the order of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogBatch {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Entries from this index on are cut first.
+    pub cut_from: Option<LogIndex>,
+    /// Entries, without a gap, continuing the log.
+    pub entries: Vec<LogRecord>,
+    /// The member's promises and identity, replacing those before; opaque to the log.
+    pub state: Option<Bytes>,
+}
+
+/// Names a submitted batch. Tickets are ordered as batches were submitted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct SyncTicket(pub u64);
+
+/// How far the log is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// Every batch up to this ticket is.
+    UpTo(SyncTicket),
+    /// A sync failed. Batches up to the ticket are durable; nothing after them is known, and
+    /// nothing more is accepted until a restart (rule C12).
+    Failed(SyncTicket),
+}
+
+/// What recovery found of one partition (rule C11).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PartitionHealth {
+    /// All that was synced is there.
+    Intact,
+    /// The last batch was not synced when power failed; it was dropped.
+    Torn,
+    /// Something before the end is damaged. Promises hold; entries are repaired from peers.
+    Damaged {
+        /// The last index known to have been synced.
+        known_end: LogIndex,
+    },
+    /// The end of the synced log or the promises are missing: this member cannot vouch for
+    /// anything it said.
+    Amnesiac,
+}
+
+/// One partition after recovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredPartition {
+    /// What was found.
+    pub health: PartitionHealth,
+    /// The last synced state record.
+    pub state: Option<Bytes>,
+    /// The first index that is held; one above `last` when none is.
+    pub first: LogIndex,
+    /// The last index that is held; one below `first` when none is.
+    pub last: LogIndex,
+    /// The epoch of the last entry that is held.
+    pub last_epoch: Epoch,
+}
+
+/// Why the log refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// No space could be allocated. What is there is safe; it heals when space is freed.
+    #[error("the disk is full; free some space, no restart is needed: {0}")]
+    DiskFull(String),
+    /// A sync failed; the node must restart to know what is durable.
+    #[error("a sync of the log failed; restart the node: {0}")]
+    SyncFailed(String),
+    /// An entry does not continue the log of its partition.
+    #[error(
+        "entries do not continue the log: partition={partition} expected={expected} found={found}"
+    )]
+    NotContiguous {
+        /// The partition.
+        partition: PartitionId,
+        /// The index that would continue it.
+        expected: LogIndex,
+        /// The index that came.
+        found: LogIndex,
+    },
+    /// An entry is larger than allowed.
+    #[error("entry too large: bytes={bytes} max={max}")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
+    /// Too much is waiting to be written.
+    #[error("the log is busy; retry: queued_bytes={queued_bytes} max={max}")]
+    Busy {
+        /// Bytes that wait.
+        queued_bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Entries from here were released or never written.
+    #[error("the log does not hold this entry: partition={partition} index={index}")]
+    NotHeld {
+        /// The partition.
+        partition: PartitionId,
+        /// The index asked for.
+        index: LogIndex,
+    },
+    /// Stored bytes do not match their checksum.
+    #[error("the log is damaged: {0}")]
+    Damaged(String),
+    /// The disk could not be read or written.
+    #[error("the log cannot be used: {0}")]
+    Io(String),
+}
+
+impl LogError {
+    /// Whether the same call may succeed later in this run.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::DiskFull(_) | Self::Busy { .. })
+    }
+}
+
+/// The durable log of a node, for all its partitions. Submitting returns at once; whoever opened
+/// the log is notified when [`LogStore::poll_synced`] has moved.
+pub trait LogStore: Send + Sync {
+    /// Queues a batch. Batches of one partition become durable in the order of submission.
+    ///
+    /// # Errors
+    /// When the batch does not fit the log or the log takes no more; nothing of it is queued.
+    fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError>;
+
+    /// How far submitted batches are durable.
+    fn poll_synced(&self) -> Synced;
+
+    /// Entries from `from` on, as many as fit `max_bytes` but at least one if there is one.
+    ///
+    /// # Errors
+    /// [`LogError::NotHeld`] when `from` was released; damage and I/O errors.
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: LogIndex,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRecord>, LogError>;
+
+    /// What opening the log found, by partition.
+    fn recovered(&self) -> BTreeMap<PartitionId, RecoveredPartition>;
+
+    /// Entries below `below` are needed no more; their space is used again.
+    ///
+    /// # Errors
+    /// When the log failed or cannot be written.
+    fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError>;
+}
