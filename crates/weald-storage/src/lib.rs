@@ -1,1 +1,3 @@
 //! Storage of Weald.
+
+pub mod engine;
