@@ -1,0 +1,105 @@
+//! Programs run by tasks: what runs is printed before, how long it took after.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// How a program ended, and everything it wrote (which was shown while it ran).
+pub(crate) struct Finished {
+    pub(crate) success: bool,
+    pub(crate) output: String,
+}
+
+/// `cargo`, the one that runs this task, with `arguments`.
+pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// Runs `command`, shows what it writes, and fails when it fails.
+pub(crate) fn run(mut command: Command) -> Result<()> {
+    let line = describe(&command);
+    println!("$ {line}");
+    let started = Instant::now();
+    let status = command.status().with_context(|| format!("cannot start: {line}"))?;
+    if !status.success() {
+        bail!("failed: {line} ({status})");
+    }
+    println!("  done in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Runs `command`, shows what it writes and keeps it. A failure of the program is in the answer.
+pub(crate) fn run_kept(mut command: Command) -> Result<Finished> {
+    let line = describe(&command);
+    println!("$ {line}");
+    let started = Instant::now();
+    let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.with_context(|| format!("cannot start: {line}"))?;
+    let stdout = child.stdout.take().context("standard output is piped")?;
+    let stderr = child.stderr.take().context("standard error is piped")?;
+    let reader = thread::spawn(move || show_and_keep(stderr));
+    let mut output = show_and_keep(stdout);
+    output.push_str(&reader.join().unwrap_or_default());
+    let status = child.wait().with_context(|| format!("cannot wait for: {line}"))?;
+    println!(
+        "  {} in {:.1} s",
+        if status.success() { "done" } else { "failed" },
+        started.elapsed().as_secs_f64()
+    );
+    Ok(Finished { success: status.success(), output })
+}
+
+/// Standard output of `command`, which must succeed. Shows nothing.
+pub(crate) fn output_of(mut command: Command) -> Result<String> {
+    let line = describe(&command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start: {line}"))?;
+    if !output.status.success() {
+        bail!("failed: {line} ({})", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("not UTF-8: output of {line}"))
+}
+
+fn show_and_keep(stream: impl Read) -> String {
+    let mut kept = String::new();
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        kept.push_str(&text);
+        line.clear();
+    }
+    kept
+}
+
+/// The command as one would type it, with the variables it sets.
+fn describe(command: &Command) -> String {
+    let mut line = String::new();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            let _ = write!(line, "{}={} ", name.to_string_lossy(), shown(value));
+        }
+    }
+    let program = command.get_program().to_string_lossy();
+    line.push_str(program.rsplit('/').next().unwrap_or(&program));
+    for argument in command.get_args() {
+        line.push(' ');
+        line.push_str(&shown(argument));
+    }
+    line
+}
+
+fn shown(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    if word.contains(' ') { format!("'{word}'") } else { word.into_owned() }
+}

@@ -1,0 +1,131 @@
+//! `docs/requirements.md`: every requirement id with the tests that show it, or `open`.
+//!
+//! A test says in its name which rows it shows: `fn a17_encoded_order_is_value_order` shows A17, `a2_a3_...` shows
+//! two rows. The column of tests follows from these names; nobody writes it by hand. The notes are written by hand.
+
+mod rows;
+mod shown;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use self::table::Line;
+use crate::sources::Workspace;
+
+/// Where the table is, from the root.
+const TABLE: &str = "docs/requirements.md";
+/// Where the rows come from, from the root. Absent in a published checkout.
+const SOURCE_FOLDER: &str = "../shared/requirements";
+
+/// Options of `cargo xtask requirements`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rewrites the column of tests from the names of the tests
+    #[arg(long)]
+    sync: bool,
+}
+
+impl Options {
+    /// As the gate asks: reads only.
+    pub(crate) fn check() -> Self {
+        Self { sync: false }
+    }
+}
+
+/// Checks the table, or with `--sync` rewrites its column of tests first.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let file = workspace.root().join(TABLE);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {TABLE}"))?;
+    let tests = shown::by_tests(&workspace.sources(&["rs"])?);
+    let wanted = rows_of_sources(&workspace.root().join(SOURCE_FOLDER))?;
+
+    let text = if options.sync {
+        let synced = table::with_tests(&text, &tests.by_id);
+        fs::write(&file, &synced).with_context(|| format!("cannot write {TABLE}"))?;
+        synced
+    } else {
+        text
+    };
+    let problems = problems(&text, &tests, wanted.as_ref());
+    for problem in &problems {
+        println!("{TABLE}: {problem}");
+    }
+    if !problems.is_empty() {
+        bail!("requirements: {} problems", problems.len());
+    }
+    let lines = table::lines(&text);
+    let shown = lines.iter().filter(|line| line.test_names().is_some()).count();
+    println!(
+        "requirements: {} rows, {shown} shown by tests, {} open",
+        lines.len(),
+        lines.len() - shown
+    );
+    Ok(())
+}
+
+/// The ids that the source documents ask for; `None` when the documents are not here.
+fn rows_of_sources(folder: &Path) -> Result<Option<BTreeSet<String>>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let mut ids = BTreeSet::new();
+    ids.extend(rows::collections(&read("collections.md")?));
+    ids.extend(rows::database(&read("database.md")?));
+    ids.extend(rows::write_protocol(&read("write-protocol.md")?));
+    ids.extend(rows::topics(&read("topics.md")?));
+    Ok(Some(ids))
+}
+
+fn problems(text: &str, tests: &shown::Tests, wanted: Option<&BTreeSet<String>>) -> Vec<String> {
+    let lines = table::lines(text);
+    let mut problems = Vec::new();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in &lines {
+        *seen.entry(&line.id).or_default() += 1;
+        problems.extend(line_problem(line, tests));
+    }
+    problems.extend(
+        seen.iter().filter(|(_, count)| **count > 1).map(|(id, _)| format!("{id}: listed twice")),
+    );
+    if let Some(wanted) = wanted {
+        let missing = wanted.iter().filter(|id| !seen.contains_key(id.as_str()));
+        problems
+            .extend(missing.map(|id| format!("{id}: a row of the source documents is missing")));
+        let unknown = seen.keys().filter(|id| !wanted.contains(**id));
+        problems.extend(unknown.map(|id| format!("{id}: no such row in the source documents")));
+    }
+    let claimed = tests.by_id.iter().filter(|(id, _)| !seen.contains_key(id.as_str()));
+    problems.extend(
+        claimed.map(|(id, names)| format!("{id}: named by {} but not a row", Line::cell(names))),
+    );
+    problems
+}
+
+fn line_problem(line: &Line, tests: &shown::Tests) -> Option<String> {
+    let id = &line.id;
+    if let Some(names) = line.test_names() {
+        if names.is_empty() {
+            return Some(format!("{id}: neither tests nor `open`"));
+        }
+        if let Some(name) = names.iter().find(|name| !tests.names.contains(*name)) {
+            return Some(format!("{id}: no test has the name {name}"));
+        }
+    }
+    let expected = Line::cell(tests.by_id.get(id).unwrap_or(&BTreeSet::new()));
+    (line.tests != expected).then(|| {
+        format!(
+            "{id}: the names of the tests say {expected}; run `cargo xtask requirements --sync`"
+        )
+    })
+}
