@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::ci::workspace_profile;
 use crate::command::{self, cargo};
 use crate::sources::Workspace;
 
@@ -9,6 +10,10 @@ use crate::sources::Workspace;
 /// which no registry knows yet can be checked together.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut publish = cargo(["publish", "--workspace", "--dry-run", "--locked"]);
-    publish.current_dir(workspace.root());
+    // A package is built outside the workspace: with the same profile it finds its dependencies built.
+    publish
+        .args(workspace_profile(workspace)?)
+        .current_dir(workspace.root())
+        .env("CARGO_INCREMENTAL", "0");
     command::run(publish)
 }
