@@ -1,1 +1,49 @@
-//! The facade of Weald.
+//! Weald, a database without a server: transactional trees, append-only diaries and persistent
+//! topics, embedded in your program.
+//!
+//! [`Weald::open`] opens a directory, [`Weald::in_memory`] a database that ends with the process.
+//! Collections are chosen by name: [`Weald::tree`], [`Weald::diary`]. A write returns when it is
+//! durable and visible; an [`Error`] says what was and was not committed and what to do next.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+//! let node = weald::Weald::in_memory().await?;
+//! let stock = node.raw_tree("stock").open_or_create().await?;
+//! stock.put("apple", "3").await?;
+//! assert_eq!(stock.get("apple").await?.as_deref(), Some("3".as_bytes()));
+//! node.close().await?;
+//! # Ok(()) }
+//! ```
+
+mod config;
+mod diary;
+mod error;
+mod node;
+mod stream;
+mod transaction;
+mod tree;
+mod write;
+
+pub use bytes::Bytes;
+pub use config::{Compression, Config, EngineKind};
+pub use diary::{
+    Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, ExpectedVersion, RawDiary,
+    RawDiaryEntry, RawDiarySelector, RawDiaryTail, TailEvent,
+};
+pub use error::{Effect, Error, ErrorKind, Result};
+pub use node::{
+    Builder, CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
+    Weald,
+};
+pub use transaction::{Transaction, TransactionError};
+pub use tree::{
+    Entry, Range, RawEntry, RawPages, RawRange, RawSnapshot, RawTree, RawTreeChange,
+    RawTreeSelector, RawTreeWatch, Snapshot, Tree, TreeChange, TreeOptions, TreeSelector,
+    TreeWatch, WatchEvent,
+};
+pub use weald_collections::CollectionType;
+pub use weald_core::{
+    Clock, CollectionName, Commit, Entropy, LogIndex, PartitionId, Position, Rejection, Retention,
+    Revision, Sequence, Time, TransactionId, TypeName, TypeVersion,
+};
+pub use write::{Accepted, Ack, Appended, Write, Written};

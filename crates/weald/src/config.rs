@@ -1,0 +1,100 @@
+//! Settings of a node: plain values with documented defaults, checked once when it is built.
+
+use std::time::Duration;
+
+use crate::{Error, ErrorKind, Result};
+
+/// The key-value engine under the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EngineKind {
+    /// The default of this build: pure Rust, nothing to install.
+    #[default]
+    Default,
+    /// Fjall, pure Rust, log-structured.
+    Fjall,
+    /// Redb, pure Rust, a copy-on-write B-tree.
+    Redb,
+    /// RocksDB; needs a build with the feature `rocksdb`.
+    RocksDb,
+}
+
+/// How blocks are compressed on the disk. What does not shrink is stored as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// LZ4: fast, roughly halves text and JSON.
+    #[default]
+    Lz4,
+}
+
+/// Settings of a node.
+///
+/// ```
+/// let config = weald::Config { cache_bytes: 256 << 20, ..Default::default() };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The engine of a new store. Default: the build's. An existing store keeps its own.
+    pub engine: EngineKind,
+    /// Bytes of one segment file of the log. Default 64 MiB; smaller files free space sooner and
+    /// are prepared more often.
+    pub log_segment_bytes: u64,
+    /// Bytes of effects in memory that wait for a checkpoint. Default 64 MiB. A checkpoint starts at
+    /// half of it; writers wait at all of it.
+    pub dirty_bytes: usize,
+    /// Bytes of blocks cached for reading. Default 128 MiB.
+    pub cache_bytes: usize,
+    /// Compression of blocks on the disk. Default LZ4.
+    pub compression: Compression,
+    /// Bytes of log after which a checkpoint starts. Default 128 MiB; more makes a restart replay
+    /// longer.
+    pub checkpoint_log_bytes: u64,
+    /// Time after which a checkpoint starts if anything was written. Default 60 s.
+    pub checkpoint_interval: Duration,
+    /// How long a write waits for its outcome before it is `Unknown`. Default 10 s.
+    pub write_timeout: Duration,
+    /// Writes that wait in the node at once. Default 65,536; more are `Busy`.
+    pub writes_waiting_max: usize,
+    /// Bytes of writes that wait in the node at once. Default 64 MiB; more are `Busy`.
+    pub writes_waiting_bytes: usize,
+    /// Attempts of one `transact` call before it gives up with `Conflict`. Default 32.
+    pub transact_attempts_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::Default,
+            log_segment_bytes: 64 << 20,
+            dirty_bytes: 64 << 20,
+            cache_bytes: 128 << 20,
+            compression: Compression::default(),
+            checkpoint_log_bytes: 128 << 20,
+            checkpoint_interval: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            writes_waiting_max: 65_536,
+            writes_waiting_bytes: 64 << 20,
+            transact_attempts_max: 32,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the relations between settings.
+    pub(crate) fn check(&self) -> Result<()> {
+        let positive = |holds: bool, what: &str| {
+            let error = || Error::new(ErrorKind::Invalid, format!("setting out of range: {what}"));
+            if holds { Ok(()) } else { Err(error()) }
+        };
+        positive(self.writes_waiting_max > 0, "writes_waiting_max must be at least 1")?;
+        positive(self.transact_attempts_max > 0, "transact_attempts_max must be at least 1")?;
+        positive(!self.write_timeout.is_zero(), "write_timeout must not be zero")?;
+        positive(
+            self.writes_waiting_bytes >= weald_core::limits::ENTRY_BYTES_MAX,
+            "writes_waiting_bytes must hold one entry of 8 MiB",
+        )
+    }
+}

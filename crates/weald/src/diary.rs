@@ -1,0 +1,11 @@
+//! Diaries: append-only logs of entries.
+
+mod handle;
+mod raw;
+mod select;
+mod tail;
+
+pub use handle::{Diary, DiaryEntry};
+pub use raw::{ExpectedVersion, RawDiary, RawDiaryEntry};
+pub use select::{DiaryOptions, DiarySelector, RawDiarySelector};
+pub use tail::{DiaryTail, RawDiaryTail, TailEvent};

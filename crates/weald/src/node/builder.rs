@@ -1,0 +1,84 @@
+//! Building a node.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use weald_collections::CollectionType;
+use weald_core::{Clock, Entropy};
+
+use crate::{Config, Error, ErrorKind, Result, Weald};
+
+/// Builds a node: settings are values, components are handed in.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+/// use weald::{Config, Weald};
+/// let config = Config { cache_bytes: 16 << 20, ..Config::default() };
+/// let node = Weald::builder().config(config).in_memory().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Box<dyn Entropy + Send>>,
+    types: Vec<Arc<dyn CollectionType>>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The settings. Default: [`Config::default`].
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The clock. Default: the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Where random bytes come from. Default: the operating system.
+    #[must_use]
+    pub fn entropy(mut self, entropy: impl Entropy + Send + 'static) -> Self {
+        self.entropy = Some(Box::new(entropy));
+        self
+    }
+
+    /// Adds a collection type beside `Tree` and `Diary`.
+    #[must_use]
+    pub fn register(mut self, collection_type: Arc<dyn CollectionType>) -> Self {
+        self.types.push(collection_type);
+        self
+    }
+
+    /// Opens the database in the directory `path`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// As [`Weald::open`]; `Invalid` for settings out of range.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<Weald> {
+        self.config.check()?;
+        let _ = path.as_ref();
+        Err(Error::new(ErrorKind::Unavailable, "this call is being built"))
+    }
+
+    /// A database that ends with the process.
+    ///
+    /// # Errors
+    /// `Invalid` for settings out of range.
+    pub async fn in_memory(self) -> Result<Weald> {
+        self.config.check()?;
+        Err(Error::new(ErrorKind::Unavailable, "this call is being built"))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

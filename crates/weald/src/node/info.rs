@@ -1,0 +1,84 @@
+//! What a node tells about itself.
+
+use weald_core::{CollectionName, Commit, LogIndex, Rejection, Retention, Revision, TypeName};
+
+/// A collection in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionInfo {
+    /// Its name.
+    pub name: CollectionName,
+    /// Its type, such as `tree` or `diary`.
+    pub type_name: TypeName,
+    /// Its revision: how many transactions have written it.
+    pub revision: Revision,
+    /// How many entries it has; `None` for types that the node has no count for.
+    pub entries: Option<u64>,
+    /// How much of it is kept.
+    pub retention: Retention,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// It was committed.
+    Committed(Commit),
+    /// It was refused, and never commits.
+    Rejected(Rejection),
+    /// No result is known yet; it may still commit.
+    Pending,
+    /// Its result, if there was one, is no longer kept.
+    Forgotten,
+}
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct VerifyProgress {
+    /// Parts checked so far: blocks, log records, collections.
+    pub done: u64,
+    /// Parts known so far; it may grow.
+    pub total: u64,
+}
+
+/// One thing that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where: a file, a block or a collection.
+    pub place: String,
+    /// What does not hold.
+    pub detail: String,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Collections checked.
+    pub collections: u64,
+    /// Blocks checked.
+    pub blocks: u64,
+    /// Log entries checked.
+    pub log_entries: u64,
+    /// What is damaged; empty when all is well.
+    pub damages: Vec<Damage>,
+}
+
+impl VerifyReport {
+    /// Whether all is well.
+    pub fn is_clean(&self) -> bool {
+        self.damages.is_empty()
+    }
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct NodeStatus {
+    /// Why writes are refused until a restart or a repair; `None` when they are not.
+    pub read_only: Option<String>,
+    /// The last log index that is applied and visible.
+    pub applied: LogIndex,
+    /// The last log index that a checkpoint covers.
+    pub checkpointed: LogIndex,
+    /// Bytes in memory that wait for a checkpoint.
+    pub dirty_bytes: usize,
+    /// Writes that wait in the node.
+    pub writes_waiting: usize,
+}
