@@ -11,8 +11,6 @@
 
 mod batch;
 mod error;
-#[cfg(feature = "fjall")]
-mod fjall;
 mod memory;
 mod range;
 mod redb;
@@ -71,8 +69,6 @@ impl Keyspace {
 pub enum EngineKind {
     /// Nothing on disk.
     Memory,
-    /// `fjall`, a log-structured merge tree in Rust.
-    Fjall,
     /// `redb`, a copy-on-write B-tree in Rust.
     Redb,
     /// RocksDB, a log-structured merge tree in C++.
@@ -84,7 +80,6 @@ impl EngineKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
-            Self::Fjall => "fjall",
             Self::Redb => "redb",
             Self::RocksDb => "rocksdb",
         }
@@ -201,6 +196,18 @@ pub trait Snapshot: fmt::Debug + Send + Sync {
 /// Entries of a scan: key and value.
 pub type Scan<'s> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send + 's>;
 
+/// `entries` up to and with the first error: what follows one means nothing.
+pub(crate) fn until_error<'s>(
+    entries: impl Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send + 's,
+) -> Scan<'s> {
+    let mut has_failed = false;
+    Box::new(entries.map_while(move |entry| {
+        let is_past = has_failed;
+        has_failed = entry.is_err();
+        (!is_past).then_some(entry)
+    }))
+}
+
 /// A scan that only reports `error`.
 pub(crate) fn failed_scan<'s>(error: EngineError) -> Scan<'s> {
     Box::new(std::iter::once(Err(error)))
@@ -219,12 +226,10 @@ pub fn open(
 ) -> Result<Arc<dyn Engine>, EngineError> {
     match kind {
         EngineKind::Memory => Ok(Arc::new(MemoryEngine::new())),
-        #[cfg(feature = "fjall")]
-        EngineKind::Fjall => Ok(Arc::new(self::fjall::FjallEngine::open(path, config)?)),
         EngineKind::Redb => Ok(Arc::new(self::redb::RedbEngine::open(path, config)?)),
         #[cfg(feature = "rocksdb")]
         EngineKind::RocksDb => Ok(Arc::new(self::rocksdb::RocksDbEngine::open(path, config)?)),
-        #[cfg(not(all(feature = "fjall", feature = "rocksdb")))]
-        _ => Err(EngineError::Unsupported { kind }),
+        #[cfg(not(feature = "rocksdb"))]
+        EngineKind::RocksDb => Err(EngineError::Unsupported { kind }),
     }
 }

@@ -1,3 +1,8 @@
 //! Storage of Weald.
 
+mod atomic_file;
 pub mod engine;
+pub mod header;
+pub mod identity;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

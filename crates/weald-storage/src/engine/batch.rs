@@ -87,12 +87,6 @@ impl Batch {
         self.operations.iter().map(|((keyspace, key), operation)| (*keyspace, key, operation))
     }
 
-    /// Whether `key` gets a value of its own, so that a deleted range must leave it alone.
-    #[cfg(feature = "fjall")]
-    pub(crate) fn has_operation(&self, keyspace: Keyspace, key: &Bytes) -> bool {
-        self.operations.contains_key(&(keyspace, key.clone()))
-    }
-
     /// Refuses keys and values no engine takes.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         for ((_, key), operation) in &self.operations {

@@ -24,7 +24,7 @@ use redb::{
 use super::space::{DiskSpace, allocated_bytes};
 use super::{
     Batch, Direction, Durability, Engine, EngineConfig, EngineError, EngineKind, KeyRange,
-    Keyspace, Operation, Scan, Snapshot, failed_scan,
+    Keyspace, Operation, Scan, Snapshot, failed_scan, until_error,
 };
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -202,7 +202,7 @@ impl Snapshot for RedbSnapshot {
             Ok(entries) => entries,
             Err(error) => return failed_scan(failure("scanning", error)),
         };
-        Box::new(std::iter::from_fn(move || {
+        until_error(std::iter::from_fn(move || {
             let entry = match direction {
                 Direction::Forward => entries.next()?,
                 Direction::Backward => entries.next_back()?,

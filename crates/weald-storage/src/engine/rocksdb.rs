@@ -18,7 +18,7 @@ use rocksdb::{
 use super::space::{DiskSpace, allocated_bytes};
 use super::{
     Batch, Direction, Durability, Engine, EngineConfig, EngineError, EngineKind, KEY_LEN_MAX,
-    KeyRange, Keyspace, Operation, Scan, Snapshot,
+    KeyRange, Keyspace, Operation, Scan, Snapshot, until_error,
 };
 
 /// Write-ahead log kept before memory is written out.
@@ -176,7 +176,7 @@ impl Snapshot for RocksDbSnapshot {
         };
         let family = family(self.cell.borrow_owner(), keyspace);
         let entries = self.cell.borrow_dependent().iterator_cf_opt(family, options, mode);
-        Box::new(entries.map(|entry| {
+        until_error(entries.map(|entry| {
             let (key, value) = entry.map_err(|e| failure("scanning", e))?;
             Ok((Bytes::from(key), Bytes::from(value)))
         }))

@@ -64,10 +64,6 @@ macro_rules! every_durable_engine {
 }
 
 every_engine!(memory: Memory);
-#[cfg(feature = "fjall")]
-every_engine!(fjall: Fjall);
-#[cfg(feature = "fjall")]
-every_durable_engine!(durable_fjall: Fjall);
 every_engine!(redb: Redb);
 every_durable_engine!(durable_redb: Redb);
 #[cfg(feature = "rocksdb")]
