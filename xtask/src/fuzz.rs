@@ -47,7 +47,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             .filter(|target| options.target.as_ref().is_none_or(|wanted| wanted == *target))
             .collect();
         ensure!(!chosen.is_empty(), "no such target; there are: {}", targets.join(", "));
-        build_guided(workspace)?;
+        build_guided(workspace, &chosen)?;
         return chosen.into_iter().try_for_each(|target| run_guided(workspace, target, options));
     }
     plain(workspace, options.seconds, options.target.as_deref())
@@ -59,7 +59,8 @@ pub(crate) fn smoke(workspace: &Workspace, seconds: u64) -> Result<()> {
 }
 
 fn plain(workspace: &Workspace, seconds: u64, target: Option<&str>) -> Result<()> {
-    let mut runner = cargo(["run", "--quiet", "--locked", "--bin", "mutate"]);
+    share_lock_file(workspace)?;
+    let mut runner = cargo(["run", "--quiet", "--bin", "mutate"]);
     runner
         .args(workspace_profile(workspace)?)
         .args(["--", &seconds.to_string()])
@@ -70,8 +71,17 @@ fn plain(workspace: &Workspace, seconds: u64, target: Option<&str>) -> Result<()
     command::run(runner)
 }
 
-fn build_guided(workspace: &Workspace) -> Result<()> {
-    let mut build = cargo(["build", "--release", "--locked", "--features", "guided", "--bins"]);
+/// The fuzz crate has no versions of its own: it begins with those of the workspace, and cargo adds libFuzzer's.
+fn share_lock_file(workspace: &Workspace) -> Result<()> {
+    let copied =
+        fs::copy(workspace.root().join("Cargo.lock"), folder(workspace).join("Cargo.lock"));
+    copied.map(|_| ()).context("cannot copy Cargo.lock to fuzz")
+}
+
+fn build_guided(workspace: &Workspace, targets: &[&String]) -> Result<()> {
+    share_lock_file(workspace)?;
+    let mut build = cargo(["build", "--release", "--features", "guided"]);
+    build.args(targets.iter().flat_map(|target| ["--bin", target.as_str()]));
     // A named target keeps the instrumentation out of build scripts and macros.
     build
         .args(["--target", &host()?])
@@ -104,7 +114,8 @@ fn run_guided(workspace: &Workspace, target: &str, options: &Options) -> Result<
     command::run(fuzz)?;
     if options.keep {
         let mut merge = Command::new(&program);
-        merge.arg("-merge=1").arg(&kept).arg(&found);
+        // Reaching code counts, not how often: the kept inputs stay few.
+        merge.args(["-merge=1", "-use_counters=0"]).arg(&kept).arg(&found);
         command::run(merge)?;
     }
     Ok(())
