@@ -35,7 +35,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Everything a change must pass; reads only
-    Ci,
+    Ci(ci::Options),
     /// Formats and applies what clippy can mend
     Fix,
     /// House rules: sizes, arrows between crates, names, module pages, links
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<()> {
     let workspace = Workspace::locate()?;
     match task {
-        Task::Ci => ci::run(&workspace),
+        Task::Ci(options) => ci::run(&workspace, options),
         Task::Fix => fix::run(&workspace),
         Task::Tidy => tidy::run(&workspace),
         Task::Requirements(options) => requirements::run(&workspace, options),

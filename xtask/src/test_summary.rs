@@ -41,9 +41,10 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The closing lines themselves, as they were written.
+/// The closing lines of runs that had tests, as they were written.
 pub(crate) fn closing_lines(output: &str) -> Vec<String> {
-    output.lines().filter(|line| is_closing_line(line)).map(|line| line.trim().to_owned()).collect()
+    let has_tests = |line: &&str| Counts::read(line) != Counts::default();
+    output.lines().filter(has_tests).map(|line| line.trim().to_owned()).collect()
 }
 
 fn is_closing_line(line: &str) -> bool {
@@ -67,7 +68,8 @@ mod tests {
         let output = "   PASS [ 0.0s] x 7 passed\n     Summary [   0.029s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n\
             test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n";
         assert_eq!(Counts::read(output), Counts { passed: 13, failed: 3 });
-        assert_eq!(closing_lines(output).len(), 2);
+        let empty = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert_eq!(closing_lines(&format!("{output}{empty}")).len(), 2);
         assert_eq!(Counts::read(output).to_string(), "13 passed, 3 failed");
     }
 
