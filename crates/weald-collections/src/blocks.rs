@@ -21,13 +21,22 @@ pub trait BlockReader {
     /// As [`BlockReader::read`]; [`Fault::Missing`] when it is absent, [`Fault::Damaged`] when it is
     /// of another kind.
     fn expect(&mut self, id: BlockId, kind: BlockKind) -> Result<Arc<StoredBlock>, Halt> {
-        let stored = self.read(id)?.ok_or(Fault::Missing { id })?;
-        if stored.block.kind != kind {
-            let detail = format!("expected_kind={} found_kind={}", kind.0, stored.block.kind.0);
-            return Err(Fault::Damaged { id, detail }.into());
-        }
-        Ok(stored)
+        expect(self, id, kind)
     }
+}
+
+/// What [`BlockReader::expect`] does, for readers that add to it.
+pub(crate) fn expect<R: BlockReader + ?Sized>(
+    reader: &mut R,
+    id: BlockId,
+    kind: BlockKind,
+) -> Result<Arc<StoredBlock>, Halt> {
+    let stored = reader.read(id)?.ok_or(Fault::Missing { id })?;
+    if stored.block.kind != kind {
+        let detail = format!("expected_kind={} found_kind={}", kind.0, stored.block.kind.0);
+        return Err(Fault::Damaged { id, detail }.into());
+    }
+    Ok(stored)
 }
 
 /// Changes blocks of one collection on behalf of one transaction.

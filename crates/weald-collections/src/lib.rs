@@ -7,9 +7,26 @@
 //! it and executes again.
 
 mod blocks;
+pub mod chain;
 mod collection_type;
+mod executor;
+mod header;
+mod kind;
+mod layout;
+mod registry;
 mod scope;
+mod state;
+#[cfg(test)]
+mod testing;
 
 pub use blocks::{BlockReader, BlockWriter, NotedReads, SourceReader};
+pub use chain::ChainEntry;
 pub use collection_type::{ChainUse, CollectionType, Resolution, Stop};
+pub use executor::{
+    ANSWERS_BYTES_MAX, Appended, CHANGE_NOTES_BYTES_MAX, ChangeRecord, CollectionExecutor,
+    CreateAnswer,
+};
+pub use header::{CollectionHeader, HEADER_BYTES_MAX};
+pub use registry::{AlreadyRegistered, Registry};
 pub use scope::Scope;
+pub use state::{ChainEnds, ChainState, CollectionState};

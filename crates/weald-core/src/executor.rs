@@ -45,6 +45,8 @@ pub struct CollectionCommit {
     pub revision: Revision,
     /// History below this index is no longer kept, if that has moved.
     pub floor: Option<LogIndex>,
+    /// Its type, if this transaction made it.
+    pub created: Option<TypeName>,
 }
 
 /// Runs the actions of one transaction. Pure: the same actions on the same blocks under the same

@@ -1,0 +1,92 @@
+//! The executor: actions and blocks in, transforms and an outcome out; all or nothing.
+//!
+//! A transaction gives each collection that it changes one revision. Refusals are results and the
+//! same everywhere; what this member lacks is a [`Halt`] and never becomes one. A panic in a
+//! collection type is caught and refused without its message.
+
+use weald_core::{
+    Action, Context, Executed, Executor, Halt, Overlay, TypeName, TypeVersion,
+    limits::{BLOCK_BYTES_MAX, ENTRY_BYTES_MAX, TRANSACTION_ACTIONS_MAX},
+};
+
+use crate::{Registry, Stop, scope::too_large};
+
+mod answer;
+mod execution;
+mod opened;
+mod record;
+
+pub use answer::CreateAnswer;
+pub(crate) use execution::Execution;
+pub(crate) use opened::Opened;
+pub use record::{Appended, ChangeRecord};
+
+/// Bytes that a type may note as changed by one transaction on one collection: they stand in one
+/// chain entry, which fits a block with room to spare.
+pub const CHANGE_NOTES_BYTES_MAX: usize = BLOCK_BYTES_MAX / 2;
+/// Notes of one transaction on one collection.
+pub const ANSWERS_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Work that is taken back again counts against this multiple of a transaction's caps.
+pub(crate) const WORK_FACTOR: usize = 8;
+
+/// Runs actions by the collection types of a [`Registry`].
+#[derive(Clone, Debug, Default)]
+pub struct CollectionExecutor {
+    registry: Registry,
+}
+
+impl CollectionExecutor {
+    /// An executor over these types.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+
+    /// The types.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Executor for CollectionExecutor {
+    fn execute(
+        &self,
+        context: &Context,
+        actions: &[Action],
+        overlay: &mut Overlay<'_>,
+    ) -> Result<Executed, Halt> {
+        let savepoint = overlay.savepoint();
+        match run(&self.registry, context, actions, overlay) {
+            Ok(done) => Ok(done),
+            Err(Stop::Refused(rejection)) => {
+                overlay.rollback(savepoint);
+                Ok(Executed::Refused(rejection))
+            }
+            Err(Stop::Halt(halt)) => Err(halt),
+        }
+    }
+
+    fn supports(&self, type_name: &TypeName, version: TypeVersion) -> bool {
+        self.registry.find(type_name, version).is_some()
+    }
+}
+
+fn run(
+    registry: &Registry,
+    context: &Context,
+    actions: &[Action],
+    overlay: &mut Overlay<'_>,
+) -> Result<Executed, Stop> {
+    if actions.len() > TRANSACTION_ACTIONS_MAX {
+        return Err(too_large("actions", actions.len(), TRANSACTION_ACTIONS_MAX).into());
+    }
+    let mut execution = Execution::new(*context);
+    let mut answers = Vec::with_capacity(actions.len());
+    for action in actions {
+        answers.push(execution.act(registry, overlay, action)?);
+    }
+    let commits = execution.finish(overlay)?;
+    Ok(Executed::Done { answers, commits })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! A collection during one transaction.
+
+use bytes::Bytes;
+use weald_core::{
+    ActionBody, Block, BlockId, BlockKind, DigestBuilder, Overlay, OverlayError, Revision, TypeName,
+    codec,
+};
+
+use crate::{ChainUse, CollectionHeader, CollectionState, kind};
+
+/// What a transaction knows of a collection that it looked at, and what it has done to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) id: BlockId,
+    pub(crate) header: CollectionHeader,
+    pub(crate) chain_use: ChainUse,
+    /// The state as the type sees and changes it.
+    pub(crate) state: CollectionState,
+    /// The state as the overlay holds it.
+    written: CollectionState,
+    /// The revision before this transaction.
+    before: Revision,
+    pub(crate) is_changed: bool,
+    pub(crate) created: Option<TypeName>,
+    pub(crate) appended: u64,
+    pub(crate) notes: Vec<Bytes>,
+    pub(crate) notes_bytes: usize,
+    actions: DigestBuilder,
+}
+
+impl Opened {
+    pub(crate) fn new(
+        header: CollectionHeader,
+        state: CollectionState,
+        chain_use: ChainUse,
+    ) -> Self {
+        Self {
+            id: header.id(),
+            header,
+            chain_use,
+            state,
+            written: state,
+            before: state.revision,
+            is_changed: false,
+            created: None,
+            appended: 0,
+            notes: Vec::new(),
+            notes_bytes: 0,
+            actions: DigestBuilder::new("weald actions"),
+        }
+    }
+
+    /// The revision through this transaction.
+    pub(crate) fn revision(&self) -> Revision {
+        self.before.next()
+    }
+
+    pub(crate) fn digest_action(&mut self, body: &ActionBody) {
+        match body {
+            ActionBody::Apply(operation) => self.actions.number(1).part(operation),
+            other => self.actions.number(2).part(&codec::encode(kind::ACTION, other)),
+        };
+    }
+
+    pub(crate) fn actions_digest(&self) -> weald_core::Digest {
+        self.actions.clone().finish()
+    }
+
+    pub(crate) fn header_block(&self) -> Block {
+        let payload = self.header.encode();
+        Block { id: self.id, kind: BlockKind::HEADER, collection: self.id, payload }
+    }
+
+    pub(crate) fn state_block(&self) -> Block {
+        Block {
+            id: BlockId::state(&self.header.name),
+            kind: BlockKind::STATE,
+            collection: self.id,
+            payload: self.written.encode(),
+        }
+    }
+
+    /// Brings the state block up to date.
+    pub(crate) fn flush(&mut self, overlay: &mut Overlay<'_>) -> Result<(), OverlayError> {
+        if self.is_changed {
+            self.state.revision = self.revision();
+        }
+        if let Some(splice) = self.state.splice_from(&self.written) {
+            overlay.splice(BlockId::state(&self.header.name), vec![splice])?;
+            self.written = self.state;
+        }
+        Ok(())
+    }
+}
