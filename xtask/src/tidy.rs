@@ -1,6 +1,7 @@
 //! House rules that no compiler checks. `docs` and code follow the same list; CONTRIBUTING.md explains the why.
 
 mod arrows;
+mod bans;
 mod exceptions;
 mod links;
 mod names;
@@ -25,6 +26,7 @@ pub(crate) enum Rule {
     FileLines,
     FunctionLines,
     Arrow,
+    PureBans,
     ModulePage,
     TicketId,
     TestEscape,
@@ -36,10 +38,11 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::FileLines,
         Self::FunctionLines,
         Self::Arrow,
+        Self::PureBans,
         Self::ModulePage,
         Self::TicketId,
         Self::TestEscape,
@@ -55,6 +58,7 @@ impl Rule {
             Self::FileLines => "file-lines",
             Self::FunctionLines => "function-lines",
             Self::Arrow => "arrow",
+            Self::PureBans => "pure-bans",
             Self::ModulePage => "module-page",
             Self::TicketId => "ticket-id",
             Self::TestEscape => "test-escape",
@@ -104,6 +108,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let metadata: serde_json::Value = serde_json::from_str(&output_of(metadata)?)?;
 
     let mut findings = arrows::check(&metadata)?;
+    findings.extend(bans::check(&sources));
     findings.extend(links::check(&sources, &paths));
     findings.extend(sources.iter().flat_map(check_source));
 

@@ -42,7 +42,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Crates that take inputs and a time and return outputs: nothing that waits, draws or touches a machine.
-const PURE: [&str; 4] = ["weald-core", "weald-collections", "weald-cluster", "weald-pubsub"];
+pub(super) const PURE: [&str; 4] =
+    ["weald-core", "weald-collections", "weald-cluster", "weald-pubsub"];
 const IMPURE: [&str; 9] =
     ["tokio", "getrandom", "rand", "libc", "rustix", "mio", "fjall", "redb", "rocksdb"];
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::exceptions::Exceptions;
-use super::{Finding, Rule, arrows, check_source, links, sizes};
+use super::{Finding, Rule, arrows, bans, check_source, links, sizes};
 use crate::sources::Source;
 
 fn source(path: &str, text: &str) -> Source {
@@ -143,6 +143,28 @@ fn arrows_outside_the_table_are_refused() {
     assert_eq!(count("weald-cluster", outer("tokio", Some("dev"))), 0);
     assert_eq!(count("weald", outer("tokio", None)), 0);
     assert_eq!(count("weald-new", outer("serde", None)), 1);
+}
+
+#[test]
+fn a_pure_crate_that_loses_a_ban_is_refused() {
+    let bans = "unwrap = true\ndisallowed-types = []\ndisallowed-methods = []\n";
+    let count = |changed: &str, text: &str| {
+        let files = arrows::PURE.map(|name| format!("crates/{name}/clippy.toml"));
+        let mut sources: Vec<Source> = files.iter().map(|path| source(path, bans)).collect();
+        sources.push(source("clippy.toml", "# why\nunwrap = true\n"));
+        sources
+            .iter_mut()
+            .filter(|source| source.path == changed)
+            .for_each(|source| source.text = text.into());
+        bans::check(&sources).len()
+    };
+    assert_eq!(count("", ""), 0);
+    assert_eq!(
+        count("crates/weald-cluster/clippy.toml", "unwrap = true\ndisallowed-types = []\n"),
+        1
+    );
+    assert_eq!(count("crates/weald-cluster/clippy.toml", ""), 2);
+    assert_eq!(count("clippy.toml", "unwrap = true\nlines = 70\n"), 4);
 }
 
 #[test]
