@@ -6,10 +6,13 @@
 //! and none after it. Synced commits also store which pages are free ("quick repair"), so that
 //! opening after a crash does not walk the file.
 //!
-//! `redb` checks its page checksums when it repairs and in [`Engine::verify`], not on each read:
-//! what must not be served damaged carries a checksum of its own.
+//! `redb` reads through [`checked_file`], which checks every page: damage is an error before
+//! `redb` sees it. [`Engine::verify`] also checks the checksums that `redb` keeps of its tree.
+
+mod checked_file;
 
 use std::fmt;
+use std::fs::{OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,9 +21,10 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageError, Table,
-    TableDefinition, WriteTransaction,
+    TableDefinition, TableError, WriteTransaction,
 };
 
+use self::checked_file::{CheckedFile, Damage};
 use super::space::{DiskSpace, allocated_bytes};
 use super::{
     Batch, Direction, Durability, Engine, EngineConfig, EngineError, EngineKind, KeyRange,
@@ -41,6 +45,7 @@ fn definition(keyspace: Keyspace) -> Definition {
 pub(crate) struct RedbEngine {
     /// Exclusive only for `verify`.
     database: RwLock<Database>,
+    damage: Damage,
     folder: PathBuf,
     space: DiskSpace,
 }
@@ -53,46 +58,71 @@ impl fmt::Debug for RedbEngine {
 
 impl RedbEngine {
     pub(crate) fn open(folder: &Path, config: &EngineConfig) -> Result<Self, EngineError> {
-        std::fs::create_dir_all(folder).map_err(|e| EngineError::from_io("making a folder", e))?;
+        const DURING: &str = "opening";
+        let failed = |source| EngineError::from_io(DURING, source);
+        std::fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join(FILE_NAME);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(EngineError::Locked { path }),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let damage = Damage::default();
         let database = Database::builder()
             .set_cache_size(config.cache_bytes)
-            .create(&path)
-            .map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => EngineError::Locked { path: path.clone() },
-                other => failure("opening", other),
-            })?;
+            .create_with_backend(CheckedFile::new(file, damage.clone()))
+            .map_err(|e| damage.failure(DURING, e))?;
         let space = DiskSpace::new(folder, config);
-        let engine = Self { database: RwLock::new(database), folder: folder.to_owned(), space };
+        let engine =
+            Self { database: RwLock::new(database), damage, folder: folder.to_owned(), space };
         engine.create_tables()?;
         Ok(engine)
     }
 
     fn create_tables(&self) -> Result<(), EngineError> {
+        const DURING: &str = "making the keyspaces";
         let reader = self.begin_read()?;
-        if Keyspace::ALL.iter().all(|keyspace| reader.open_table(definition(*keyspace)).is_ok()) {
+        let mut is_complete = true;
+        for keyspace in Keyspace::ALL {
+            match reader.open_table(definition(keyspace)) {
+                Ok(_) => {}
+                Err(TableError::TableDoesNotExist(_)) => is_complete = false,
+                Err(other) => return Err(self.damage.failure(DURING, other)),
+            }
+        }
+        if is_complete {
             return Ok(());
         }
         drop(reader);
         let transaction = self.begin_write(Durability::Synced)?;
         for keyspace in Keyspace::ALL {
-            transaction.open_table(definition(keyspace)).map_err(|e| failure("creating", e))?;
+            transaction
+                .open_table(definition(keyspace))
+                .map_err(|e| self.damage.failure(DURING, e))?;
         }
-        transaction.commit().map_err(|e| failure("creating", e))
+        transaction.commit().map_err(|e| self.damage.failure(DURING, e))
     }
 
     fn begin_read(&self) -> Result<ReadTransaction, EngineError> {
-        self.database.read().begin_read().map_err(|e| failure("beginning to read", e))
+        self.database.read().begin_read().map_err(|e| self.damage.failure("beginning to read", e))
     }
 
     fn begin_write(&self, durability: Durability) -> Result<WriteTransaction, EngineError> {
         const DURING: &str = "beginning a batch";
-        let mut transaction = self.database.read().begin_write().map_err(|e| failure(DURING, e))?;
+        let mut transaction =
+            self.database.read().begin_write().map_err(|e| self.damage.failure(DURING, e))?;
         let level = match durability {
             Durability::Unsynced => redb::Durability::None,
             Durability::Synced => redb::Durability::Immediate,
         };
-        transaction.set_durability(level).map_err(|e| failure(DURING, e))?;
+        transaction.set_durability(level).map_err(|e| self.damage.failure(DURING, e))?;
         transaction.set_quick_repair(durability == Durability::Synced);
         Ok(transaction)
     }
@@ -104,7 +134,7 @@ impl Engine for RedbEngine {
     }
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        RedbSnapshot::new(self.begin_read()?)?.get(keyspace, key)
+        RedbSnapshot::new(self.begin_read()?, &self.damage)?.get(keyspace, key)
     }
 
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
@@ -113,20 +143,23 @@ impl Engine for RedbEngine {
         self.space.admit(&batch)?;
         let transaction = self.begin_write(durability)?;
         for keyspace in Keyspace::ALL {
-            let mut table =
-                transaction.open_table(definition(keyspace)).map_err(|e| failure(DURING, e))?;
-            apply(&mut table, keyspace, &batch).map_err(|e| failure(DURING, e))?;
+            let mut table = transaction
+                .open_table(definition(keyspace))
+                .map_err(|e| self.damage.failure(DURING, e))?;
+            apply(&mut table, keyspace, &batch).map_err(|e| self.damage.failure(DURING, e))?;
         }
-        transaction.commit().map_err(|e| failure("committing a batch", e))
+        transaction.commit().map_err(|e| self.damage.failure("committing a batch", e))
     }
 
     fn sync(&self) -> Result<(), EngineError> {
         // An empty synced commit makes the unsynced ones before it durable.
-        self.begin_write(Durability::Synced)?.commit().map_err(|e| failure("syncing", e))
+        self.begin_write(Durability::Synced)?
+            .commit()
+            .map_err(|e| self.damage.failure("syncing", e))
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
-        Ok(Arc::new(RedbSnapshot::new(self.begin_read()?)?))
+        Ok(Arc::new(RedbSnapshot::new(self.begin_read()?, &self.damage)?))
     }
 
     fn disk_bytes(&self) -> Result<u64, EngineError> {
@@ -144,7 +177,7 @@ impl Engine for RedbEngine {
                 ),
             }),
             Err(DatabaseError::TransactionInProgress) => Err(EngineError::Busy { during: DURING }),
-            Err(other) => Err(failure(DURING, other)),
+            Err(other) => Err(self.damage.failure(DURING, other)),
         }
     }
 }
@@ -169,6 +202,7 @@ fn apply(
 /// A read transaction with both tables open.
 struct RedbSnapshot {
     tables: [RawTable; Keyspace::ALL.len()],
+    damage: Damage,
 }
 
 impl fmt::Debug for RedbSnapshot {
@@ -178,19 +212,22 @@ impl fmt::Debug for RedbSnapshot {
 }
 
 impl RedbSnapshot {
-    fn new(transaction: ReadTransaction) -> Result<Self, EngineError> {
+    fn new(transaction: ReadTransaction, damage: &Damage) -> Result<Self, EngineError> {
         let open = |keyspace| {
             transaction
                 .open_table(definition(keyspace))
-                .map_err(|e| failure("opening a snapshot", e))
+                .map_err(|e| damage.failure("opening a snapshot", e))
         };
-        Ok(Self { tables: [open(Keyspace::Blocks)?, open(Keyspace::Meta)?] })
+        let tables = [open(Keyspace::Blocks)?, open(Keyspace::Meta)?];
+        Ok(Self { tables, damage: damage.clone() })
     }
 }
 
 impl Snapshot for RedbSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let found = self.tables[keyspace.ordinal()].get(key).map_err(|e| failure("reading", e))?;
+        let found = self.tables[keyspace.ordinal()]
+            .get(key)
+            .map_err(|e| self.damage.failure("reading", e))?;
         Ok(found.map(|guard| Bytes::copy_from_slice(guard.value())))
     }
 
@@ -200,7 +237,7 @@ impl Snapshot for RedbSnapshot {
         }
         let mut entries = match self.tables[keyspace.ordinal()].range::<&[u8]>(range.bounds()) {
             Ok(entries) => entries,
-            Err(error) => return failed_scan(failure("scanning", error)),
+            Err(error) => return failed_scan(self.damage.failure("scanning", error)),
         };
         until_error(std::iter::from_fn(move || {
             let entry = match direction {
@@ -211,22 +248,28 @@ impl Snapshot for RedbSnapshot {
                 Ok((key, value)) => {
                     Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
                 }
-                Err(error) => Err(failure("scanning", error)),
+                Err(error) => Err(self.damage.failure("scanning", error)),
             })
         }))
     }
 }
 
-/// One error for all of the library's.
-fn failure(during: &'static str, error: impl Into<redb::Error>) -> EngineError {
-    match error.into() {
-        redb::Error::Io(source) => EngineError::from_io(during, source),
-        redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::LockPoisoned(_) => {
-            EngineError::Stopped { during }
+impl Damage {
+    /// One error for all of the library's. After damage it answers every call with an error of its
+    /// own; the damage is what the caller is told.
+    fn failure(&self, during: &'static str, error: impl Into<redb::Error>) -> EngineError {
+        if let Some(what) = self.found() {
+            return EngineError::Corrupt { what: format!("{what} during={during}") };
         }
-        redb::Error::Corrupted(what) => {
-            EngineError::Corrupt { what: format!("{what} during={during}") }
+        match error.into() {
+            redb::Error::Io(source) => EngineError::from_io(during, source),
+            redb::Error::PreviousIo
+            | redb::Error::DatabaseClosed
+            | redb::Error::LockPoisoned(_) => EngineError::Stopped { during },
+            redb::Error::Corrupted(what) => {
+                EngineError::Corrupt { what: format!("{what} during={during}") }
+            }
+            other => EngineError::Io { during, source: io::Error::other(other) },
         }
-        other => EngineError::Io { during, source: io::Error::other(other) },
     }
 }

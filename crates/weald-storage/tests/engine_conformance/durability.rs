@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use weald_storage::engine::{
-    self, Batch, Durability, EngineConfig, EngineError, EngineKind, KeyRange, Keyspace,
+    self, Batch, Direction, Durability, EngineConfig, EngineError, EngineKind, KeyRange, Keyspace,
 };
 
 use crate::subject::{Subject, config, open, version_key};
@@ -48,7 +48,7 @@ fn prefix_length(subject: &Subject) -> u64 {
     for (key, value) in &entries {
         let block = u64::from_be_bytes(key[20..28].try_into().unwrap());
         let number = !u64::from_be_bytes(key[28..].try_into().unwrap());
-        assert_eq!(value[..], value_of(block, number)[..]);
+        assert!(*value == value_of(block, number), "block={block} number={number}");
     }
     last
 }
@@ -147,6 +147,66 @@ fn lose_pages(synced: &Path, cut: &Path, seed: u64) {
         }
         fs::write(&path, bytes).unwrap();
     }
+}
+
+/// Damage of what was synced: whatever bit is flipped, nothing wrong is read and nothing panics.
+pub(crate) fn a_flipped_bit_is_an_error_or_changes_nothing(kind: EngineKind) {
+    let subject = Subject::new(kind);
+    write_numbered(&subject, 1..=20);
+    subject.engine.sync().unwrap();
+    let Subject { engine, folder, .. } = subject;
+    drop(engine);
+    let mut found = 0;
+    for seed in 1..=120_u64 {
+        let copy = copy_of(folder.path());
+        let place = flip_a_bit(copy.path(), seed);
+        let outcome = std::panic::catch_unwind(|| read_everything(kind, copy.path()));
+        match outcome.unwrap_or_else(|_| panic!("panicked seed={seed} {place}")) {
+            Ok(last) => assert_eq!(last, 20, "seed={seed} {place}"),
+            Err(EngineError::Corrupt { .. }) => found += 1,
+            Err(other) => panic!("not told as damage seed={seed} {place}: {other}"),
+        }
+    }
+    assert!(found > 20, "most bits of these files matter found={found}");
+}
+
+/// Opens, reads and verifies; the length of the history that is there.
+fn read_everything(kind: EngineKind, folder: &Path) -> Result<u64, EngineError> {
+    let engine = open(kind, folder)?;
+    let last = engine.get(Keyspace::Meta, b"last")?;
+    let snapshot = engine.snapshot()?;
+    let range = KeyRange::all();
+    let mut count = 0;
+    for entry in snapshot.scan(Keyspace::Blocks, &range, Direction::Forward) {
+        let (key, value) = entry?;
+        let block = u64::from_be_bytes(key[20..28].try_into().unwrap());
+        let number = !u64::from_be_bytes(key[28..].try_into().unwrap());
+        assert!(value == value_of(block, number), "a wrong value was read");
+        count += 1;
+    }
+    drop(snapshot);
+    let last = last.map_or(0, |bytes| u64::from_be_bytes((*bytes).try_into().unwrap()));
+    assert_eq!(count, last * BLOCKS, "a wrong number of entries was read");
+    engine.verify()?;
+    Ok(last)
+}
+
+/// Flips one bit of one file, chosen by `seed` among the bytes that are not zero.
+fn flip_a_bit(folder: &Path, seed: u64) -> String {
+    let mut files = files(folder);
+    files.sort();
+    let mut places = Vec::new();
+    for path in files {
+        let bytes = fs::read(&path).unwrap();
+        let used = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(at, _)| at);
+        places.extend(used.map(|at| (path.clone(), at)));
+    }
+    let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
+    let (path, at) = &places[usize::try_from(random).unwrap() % places.len()];
+    let mut bytes = fs::read(path).unwrap();
+    bytes[*at] ^= 1 << (seed % 8);
+    fs::write(path, bytes).unwrap();
+    format!("file={} at={at}", path.display())
 }
 
 pub(crate) fn d57_a_second_handle_is_refused_as_locked(kind: EngineKind) {

@@ -54,6 +54,7 @@ macro_rules! every_durable_engine {
                 durability::a_synced_batch_is_in_a_copy_taken_while_open,
                 durability::a_synced_write_needs_no_sync_of_its_own,
                 durability::pages_lost_since_the_last_sync_leave_a_prefix,
+                durability::a_flipped_bit_is_an_error_or_changes_nothing,
                 durability::d57_a_second_handle_is_refused_as_locked,
                 durability::d58_a_full_disk_refuses_writes_and_reads_go_on,
                 durability::d58_deletes_pass_on_a_full_disk,
