@@ -3,6 +3,10 @@
 //! Two programs drive them: the binaries in `fuzz_targets`, guided by coverage, and `mutate`, which needs nothing but
 //! Rust. `cargo xtask fuzz` chooses.
 
+mod blocks;
+pub mod chain_block;
+pub mod chain_operations;
+pub mod collection_blocks;
 pub mod entry;
 pub mod identity;
 pub mod name;
@@ -15,6 +19,9 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("chain_block", chain_block::run),
+    ("chain_operations", chain_operations::run),
+    ("collection_blocks", collection_blocks::run),
     ("entry", entry::run),
     ("identity", identity::run),
     ("name", name::run),

@@ -1,0 +1,34 @@
+//! The header and the state block of a collection, as a disk may give them back.
+
+use bytes::Bytes;
+use weald_collections::{CollectionHeader, CollectionState};
+use weald_core::{Block, BlockId, BlockKind, CollectionName, Revision, StoredBlock};
+
+/// Decodes `data` as each; what decodes is written again as it was.
+pub fn run(data: &[u8]) {
+    let name: CollectionName = "fuzz".parse().expect("a valid name");
+    let stored = |id, kind| {
+        let block = Block {
+            id,
+            kind,
+            collection: BlockId::header(&name),
+            payload: Bytes::copy_from_slice(data),
+        };
+        StoredBlock { block, revision: Revision(1) }
+    };
+    if let Ok(state) = CollectionState::decode(&stored(BlockId::state(&name), BlockKind::STATE)) {
+        let mut again = stored(BlockId::state(&name), BlockKind::STATE);
+        again.block.payload = state.encode();
+        assert_eq!(CollectionState::decode(&again).expect("our own bytes decode"), state);
+        assert!(state.splice_from(&state).is_none());
+        assert_eq!(state.chain.is_empty(), state.chain.len() == 0);
+    }
+    if let Ok(header) = CollectionHeader::decode(&stored(BlockId::header(&name), BlockKind::HEADER))
+    {
+        assert_eq!(header.name, name);
+        let again =
+            Block { payload: header.encode(), ..stored(header.id(), BlockKind::HEADER).block };
+        let again = StoredBlock { block: again, revision: Revision(1) };
+        assert_eq!(CollectionHeader::decode(&again).expect("our own bytes decode"), header);
+    }
+}
