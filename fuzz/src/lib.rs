@@ -8,11 +8,13 @@ pub mod chain_block;
 pub mod chain_operations;
 pub mod collection_blocks;
 pub mod entry;
+mod folder;
 pub mod identity;
 pub mod name;
 pub mod outcome;
 mod script;
 pub mod splices;
+pub mod store_header;
 
 /// A target: its name, which is also its folder under `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -27,4 +29,5 @@ pub const TARGETS: &[Target] = &[
     ("name", name::run),
     ("outcome", outcome::run),
     ("splices", splices::run),
+    ("store_header", store_header::run),
 ];
