@@ -7,6 +7,7 @@
 //! it and executes again.
 
 mod blocks;
+pub mod btree;
 pub mod chain;
 mod collection_type;
 mod executor;
