@@ -1,6 +1,7 @@
 //! How anyone adds a type of collection.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weald_core::{CollectionChange, Fault, Halt, Rejection, TypeName, TypeVersion};
 
 use crate::Scope;
@@ -23,7 +24,7 @@ impl From<Fault> for Stop {
 }
 
 /// What the chain of a collection holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ChainUse {
     /// The data: the type appends entries itself (a diary).
     Entries,

@@ -24,7 +24,7 @@ pub use record::{Appended, ChangeRecord};
 /// Bytes that a type may note as changed by one transaction on one collection: they stand in one
 /// chain entry, which fits a block with room to spare.
 pub const CHANGE_NOTES_BYTES_MAX: usize = BLOCK_BYTES_MAX / 2;
-/// Notes of one transaction on one collection.
+/// Bytes of all answers of one transaction.
 pub const ANSWERS_BYTES_MAX: usize = ENTRY_BYTES_MAX;
 /// Work that is taken back again counts against this multiple of a transaction's caps.
 pub(crate) const WORK_FACTOR: usize = 8;

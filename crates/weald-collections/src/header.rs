@@ -8,7 +8,7 @@ use weald_core::{
     TransactionId, TypeName, TypeVersion, codec,
 };
 
-use crate::{BlockReader, kind};
+use crate::{BlockReader, ChainUse, kind};
 
 /// Bytes of an encoded header: name, options and the structure's static data.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +22,8 @@ pub struct CollectionHeader {
     pub type_name: TypeName,
     /// The version of the structure; only code of this version touches it.
     pub version: TypeVersion,
+    /// What the chain holds, so that it can be read without the type's code.
+    pub chain_use: ChainUse,
     /// Rules that can be replaced.
     pub policy: CollectionPolicy,
     /// The type's settings as given at creation.

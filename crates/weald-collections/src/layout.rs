@@ -30,11 +30,6 @@ impl Fields<'_> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// The next block id.
-    pub(crate) fn id(&mut self) -> Option<BlockId> {
-        self.array().map(BlockId::from_bytes)
-    }
-
     /// The next block id; all zeros stand for none.
     pub(crate) fn link(&mut self) -> Option<Option<BlockId>> {
         self.array().map(|bytes| (bytes != NO_LINK).then(|| BlockId::from_bytes(bytes)))

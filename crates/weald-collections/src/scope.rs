@@ -1,6 +1,6 @@
 //! What one action may touch: the blocks of its own collection, through the transaction's overlay.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use bytes::Bytes;
 use weald_core::{
@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     written: usize,
     /// Whether reads become dependencies of the transaction.
     pub(crate) is_noting: bool,
+    /// Whether the type looked at what the state block holds.
+    pub(crate) has_seen_state: Cell<bool>,
     /// The first thing that stops the transaction, whatever the type returns.
     pub(crate) stop: Option<Stop>,
 }
@@ -74,7 +76,15 @@ impl<'a, 's> Scope<'a, 's> {
 
     /// The number of items as the type counts them, kept in the state block.
     pub fn items(&self) -> u64 {
+        self.ledger.has_seen_state.set(true);
         self.opened.state.items
+    }
+
+    /// Adds to the number of items, or takes from it, without looking at it: a client's transaction
+    /// that does only this does not depend on the number.
+    pub fn add_items(&mut self, difference: i64) {
+        let items = self.opened.state.items.saturating_add_signed(difference);
+        self.set_items(items);
     }
 
     /// Sets the number of items.
@@ -97,6 +107,7 @@ impl<'a, 's> Scope<'a, 's> {
 
     /// The chain as this transaction has it.
     pub fn chain(&self) -> &ChainState {
+        self.ledger.has_seen_state.set(true);
         &self.opened.state.chain
     }
 
@@ -107,6 +118,7 @@ impl<'a, 's> Scope<'a, 's> {
     /// [`Halt`] when a block of the chain cannot be read.
     pub fn append(&mut self, payloads: &[Bytes]) -> Result<Sequence, Halt> {
         self.check_owns_chain()?;
+        self.ledger.has_seen_state.set(true);
         let stamp = EntryStamp::new(self.context, self.revision());
         self.opened.appended += payloads.len() as u64;
         self.with_chain(|scope, chain| chain::append(scope, chain, &stamp, payloads))
@@ -118,6 +130,7 @@ impl<'a, 's> Scope<'a, 's> {
     /// As [`Scope::append`].
     pub fn dequeue(&mut self, count: usize) -> Result<Vec<ChainEntry>, Halt> {
         self.check_owns_chain()?;
+        self.ledger.has_seen_state.set(true);
         self.with_chain(|scope, chain| chain::dequeue(scope, chain, count))
     }
 
@@ -127,6 +140,7 @@ impl<'a, 's> Scope<'a, 's> {
     /// As [`Scope::append`].
     pub fn pop(&mut self, count: usize) -> Result<Vec<ChainEntry>, Halt> {
         self.check_owns_chain()?;
+        self.ledger.has_seen_state.set(true);
         self.with_chain(|scope, chain| chain::pop(scope, chain, count))
     }
 
@@ -143,7 +157,7 @@ impl<'a, 's> Scope<'a, 's> {
     }
 
     fn check_owns_chain(&mut self) -> Result<(), Halt> {
-        if self.opened.chain_use == ChainUse::Entries {
+        if self.opened.header.chain_use == ChainUse::Entries {
             return Ok(());
         }
         let detail = "the chain of this type holds changes, not entries".to_owned();

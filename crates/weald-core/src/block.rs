@@ -19,6 +19,12 @@ impl BlockKind {
     pub const CHAIN: Self = Self(3);
     /// The first kind that belongs to the collection types.
     pub const STRUCTURE_FIRST: Self = Self(16);
+
+    /// Whether ids of such blocks come from the transaction that makes them, so that no other makes
+    /// the same; the ids of headers and state blocks come from the collection's name.
+    pub const fn is_named_by_transaction(self) -> bool {
+        !matches!(self, Self::HEADER | Self::STATE)
+    }
 }
 
 /// A block: who it is, whose it is, and bytes that its kind gives meaning to. Changed only by a

@@ -101,14 +101,16 @@ impl<'s> Overlay<'s> {
     }
 
     /// As [`Overlay::read`], and notes the read as a dependency if this overlay notes any. What the
-    /// overlay itself made is none.
+    /// overlay itself made is none; but that there was no header or state block is one, because
+    /// their ids come from the collection's name and others may make them, too.
     ///
     /// # Errors
     /// As [`Overlay::read`].
     pub fn read_noted(&mut self, id: BlockId) -> Result<Option<Arc<StoredBlock>>, Halt> {
         let staged = self.fetch(id)?;
         let (base, current) = (staged.base, staged.current.clone());
-        let made_here = base == Base::Absent && current.is_some();
+        let is_own = |stored: &Arc<StoredBlock>| stored.block.kind.is_named_by_transaction();
+        let made_here = base == Base::Absent && current.as_ref().is_some_and(is_own);
         if let Some(reads) = self.reads.as_mut().filter(|_| !made_here) {
             reads.insert(id, base);
         }

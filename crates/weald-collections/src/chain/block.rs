@@ -193,7 +193,8 @@ pub(super) fn set_prev(prev: Option<BlockId>) -> Splice {
 
 /// The bytes of an entry: they are what the running hash covers.
 pub(super) fn encode_entry(entry: &ChainEntry) -> Vec<u8> {
-    let len = u32::try_from(entry.payload.len()).expect("an entry fits a block, which fits 32 bits");
+    let len =
+        u32::try_from(entry.payload.len()).expect("an entry fits a block, which fits 32 bits");
     let mut out = Vec::with_capacity(ENTRY_HEAD + entry.payload.len());
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&entry.revision.0.to_le_bytes());

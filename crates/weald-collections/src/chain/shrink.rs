@@ -23,9 +23,14 @@ pub fn dequeue<W: BlockWriter + ?Sized>(
 ) -> Result<Vec<ChainEntry>, Halt> {
     let mut taken = Vec::new();
     let mut left = count;
-    drop_front(writer, chain, |_| left.checked_sub(1).map(|less| left = less).is_some(), &mut |e| {
-        taken.push(e);
-    })?;
+    drop_front(
+        writer,
+        chain,
+        |_| left.checked_sub(1).map(|less| left = less).is_some(),
+        &mut |e| {
+            taken.push(e);
+        },
+    )?;
     Ok(taken)
 }
 

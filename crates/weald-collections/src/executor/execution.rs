@@ -13,7 +13,8 @@ use weald_core::{
 
 use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Opened};
 use crate::{
-    BlockReader, ChainUse, CollectionHeader, CollectionState, CollectionType, Registry, Scope, Stop,
+    BlockReader, ChainUse, CollectionHeader, CollectionState, CollectionType, Registry, Scope,
+    Stop,
     chain::{self, EntryStamp},
     header::HEADER_BYTES_MAX,
     scope::{Ledger, too_large},
@@ -36,10 +37,6 @@ impl Execution {
     pub(crate) fn new(context: Context) -> Self {
         let ledger = Ledger::default();
         Self { context, opened: BTreeMap::new(), ledger, acted: 0, answers_bytes: 0 }
-    }
-
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
     }
 
     /// Whether what actions read becomes a dependency.
@@ -102,7 +99,7 @@ impl Execution {
         overlay: &mut Overlay<'_>,
         opened: &mut Opened,
     ) -> Result<CollectionCommit, Stop> {
-        if opened.chain_use == ChainUse::Changes {
+        if opened.header.chain_use == ChainUse::Changes {
             let notes = std::mem::take(&mut opened.notes);
             let record = ChangeRecord { actions: opened.actions_digest(), notes }.encode();
             let stamp = EntryStamp::new(&self.context, opened.revision());
@@ -112,9 +109,9 @@ impl Execution {
         }
         let (retention, appended) = (opened.header.policy.retention, opened.appended);
         let now = self.context.time;
-        let has_pruned = self.scope(overlay, opened).with_chain(|scope, chain| {
-            chain::retain(scope, chain, &retention, now, appended)
-        })?;
+        let has_pruned = self
+            .scope(overlay, opened)
+            .with_chain(|scope, chain| chain::retain(scope, chain, &retention, now, appended))?;
         opened.flush(overlay).map_err(Halt::from)?;
         self.stopped()?;
         let oldest = opened.state.chain.ends.map(|ends| ends.oldest_index);
@@ -147,18 +144,23 @@ impl Execution {
         overlay: &mut Overlay<'_>,
         action: &Action,
     ) -> Result<bool, Stop> {
-        let id = BlockId::header(&action.collection);
-        if let Some(opened) = self.opened.get(&id) {
+        let (id, is_noting) = (BlockId::header(&action.collection), self.ledger.is_noting);
+        let known = self.opened.get(&id);
+        if let Some(opened) = known.filter(|_| !is_noting) {
             return check_type(&opened.header, action).map(|()| true);
         }
-        let mut reader = Noting { overlay, is_noting: self.ledger.is_noting };
+        let mut reader = Noting { overlay, is_noting };
         let Some(header) = CollectionHeader::read(&mut reader, &action.collection)? else {
             return Ok(false);
         };
         check_type(&header, action)?;
-        let code = code_of(registry, action, header.version)?;
-        let state = CollectionState::read(&mut reader, &action.collection)?;
-        self.opened.insert(id, Opened::new(header, state, code.chain_use()));
+        code_of(registry, action, header.version)?;
+        if known.is_none() {
+            // Noted only once the type looks at it: what a tree's put does not see is no conflict.
+            reader.is_noting = false;
+            let state = CollectionState::read(&mut reader, &action.collection)?;
+            self.opened.insert(id, Opened::new(header, state));
+        }
         Ok(true)
     }
 
@@ -195,13 +197,14 @@ impl Execution {
             name: action.collection.clone(),
             type_name: action.type_name.clone(),
             version: *version,
+            chain_use: code.chain_use(),
             policy: policy.clone(),
             options: options.clone(),
             root: Bytes::new(),
             created_at: self.context.time,
             created_by: self.context.transaction,
         };
-        let mut opened = Opened::new(header, CollectionState::default(), code.chain_use());
+        let mut opened = Opened::new(header, CollectionState::default());
         opened.is_changed = true;
         opened.created = Some(action.type_name.clone());
         let id = opened.id;
@@ -247,6 +250,9 @@ impl Execution {
         let opened = opened.get_mut(&id).expect("a called collection was opened");
         let mut scope = Scope::new(overlay, context, ledger, opened);
         let result = catch_unwind(AssertUnwindSafe(|| operation(&mut scope)));
+        if ledger.is_noting && ledger.has_seen_state.take() {
+            overlay.read_noted(BlockId::state(&action.collection))?;
+        }
         self.stopped()?;
         result.unwrap_or_else(|_| Err(Rejection::Panicked { type_name: code.name() }.into()))
     }
@@ -327,9 +333,10 @@ fn code_of<'r>(
     version: TypeVersion,
 ) -> Result<&'r dyn CollectionType, Stop> {
     let type_name = &action.type_name;
-    registry.find(type_name, version).map(|code| &**code).ok_or_else(|| {
-        Rejection::UnknownType { type_name: type_name.clone(), version }.into()
-    })
+    registry
+        .find(type_name, version)
+        .map(|code| &**code)
+        .ok_or_else(|| Rejection::UnknownType { type_name: type_name.clone(), version }.into())
 }
 
 impl From<OverlayError> for Stop {

@@ -2,18 +2,17 @@
 
 use bytes::Bytes;
 use weald_core::{
-    ActionBody, Block, BlockId, BlockKind, DigestBuilder, Overlay, OverlayError, Revision, TypeName,
-    codec,
+    ActionBody, Block, BlockId, BlockKind, DigestBuilder, Overlay, OverlayError, Revision,
+    TypeName, codec,
 };
 
-use crate::{ChainUse, CollectionHeader, CollectionState, kind};
+use crate::{CollectionHeader, CollectionState, kind};
 
 /// What a transaction knows of a collection that it looked at, and what it has done to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
     pub(crate) id: BlockId,
     pub(crate) header: CollectionHeader,
-    pub(crate) chain_use: ChainUse,
     /// The state as the type sees and changes it.
     pub(crate) state: CollectionState,
     /// The state as the overlay holds it.
@@ -29,15 +28,10 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn new(
-        header: CollectionHeader,
-        state: CollectionState,
-        chain_use: ChainUse,
-    ) -> Self {
+    pub(crate) fn new(header: CollectionHeader, state: CollectionState) -> Self {
         Self {
             id: header.id(),
             header,
-            chain_use,
             state,
             written: state,
             before: state.revision,
