@@ -100,6 +100,9 @@ impl BlockHead {
         let hash = fields.digest()?;
         let (prev, next, skip) = (fields.link()?, fields.link()?, fields.link()?);
         let (skip_first, revision) = (Sequence(fields.number()?), Revision(fields.number()?));
+        if skip.is_none() && (skip_first.0, revision.0) != (0, 0) {
+            return None;
+        }
         let skip = skip.map(|id| Skip { id, first: skip_first, revision });
         Some(Self { first, depth, hash, prev, next, skip })
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use weald_core::{BlockId, Digest, Halt, LogIndex, Revision, Sequence, Time};
 
-use super::{block::ChainBlock, grow::skip_depth};
+use super::{
+    block::{ChainBlock, Skip},
+    grow::skip_depth,
+};
 use crate::{BlockReader, ChainState};
 
 /// What does not hold in a chain.
@@ -32,8 +35,8 @@ pub struct ChainVerifier {
     place: Option<Place>,
     verified: u64,
     bytes: u64,
-    /// Retained blocks by first sequence, for the skip pointers: id, first revision, depth.
-    seen: BTreeMap<Sequence, (BlockId, Revision, u64)>,
+    /// Retained blocks by depth, as skip pointers should name them.
+    seen: BTreeMap<u64, Skip>,
 }
 
 /// Where verification stands: what the next block must say.
@@ -72,7 +75,8 @@ impl ChainVerifier {
         let block = ChainBlock::read(reader, place.id)?;
         let hash = self.check_block(&place, &block)?;
         let revision = block.first_revision()?;
-        self.seen.insert(block.head.first, (block.id, revision, block.head.depth));
+        let first = block.head.first;
+        self.seen.insert(block.head.depth, Skip { id: block.id, first, revision });
         match block.head.next {
             Some(next) => {
                 self.place = Some(Place {
@@ -116,10 +120,11 @@ impl ChainVerifier {
     }
 
     fn check_skip(&self, block: &ChainBlock) -> Result<(), ChainDamage> {
-        let retained = block.head.skip.filter(|skip| skip.first >= self.chain.first);
-        let Some(skip) = retained else { return Ok(()) };
-        let expected = Some((skip.id, skip.revision, skip_depth(block.head.depth)));
-        check(block, self.seen.get(&skip.first).copied() == expected, "the skip pointer differs")
+        let is_retained = |skip: &Skip| skip.first >= self.chain.first;
+        let target = (block.head.depth > 0).then(|| skip_depth(block.head.depth));
+        let expected = target.and_then(|depth| self.seen.get(&depth)).copied();
+        let found = block.head.skip.filter(is_retained);
+        check(block, found == expected.filter(is_retained), "the skip pointer differs")
     }
 
     fn check_entries(
