@@ -1,6 +1,8 @@
 //! A damaged block in a chain: reading, verifying and changing the chain ends, with a fault or without, and never
 //! panics. Damage that changes what is kept is found.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use weald_collections::ChainState;
 use weald_collections::chain::{
@@ -12,9 +14,11 @@ use weald_core::{LogIndex, PlacementKey, Revision, Time, TransactionId};
 use crate::blocks::Blocks;
 use crate::script::Script;
 
+static INTACT: LazyLock<(Blocks, ChainState)> = LazyLock::new(intact);
+
 /// Reads `data` as which block to damage and how: bytes over a part of it, or in place of it.
 pub fn run(data: &[u8]) {
-    let (mut blocks, chain) = intact();
+    let (mut blocks, chain) = INTACT.clone();
     let mut script = Script::new(data);
     let position = script.below(blocks.len());
     let before = blocks.payload(position);

@@ -15,6 +15,8 @@ pub mod outcome;
 mod script;
 pub mod splices;
 pub mod store_header;
+pub mod tree_node;
+pub mod tree_operations;
 
 /// A target: its name, which is also its folder under `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -30,4 +32,6 @@ pub const TARGETS: &[Target] = &[
     ("outcome", outcome::run),
     ("splices", splices::run),
     ("store_header", store_header::run),
+    ("tree_node", tree_node::run),
+    ("tree_operations", tree_operations::run),
 ];
