@@ -180,7 +180,7 @@ fn read(engine: &dyn Engine, blocks: u64) -> Result<()> {
     Ok(())
 }
 
-/// Memory and bytes written of this process, where the system tells.
+/// Memory, bytes written and processor time of this process, where the system tells.
 fn report_process(when: &str) -> Result<()> {
     if !cfg!(target_os = "linux") {
         return Ok(());
@@ -192,12 +192,24 @@ fn report_process(when: &str) -> Result<()> {
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
     };
     println!(
-        "rss_mib={} rss_peak_mib={} written_mib={} ({when})",
+        "rss_mib={} rss_peak_mib={} written_mib={} cpu_ms={} ({when})",
         field(&status, "VmRSS:") / 1024,
         field(&status, "VmHWM:") / 1024,
         mib(field(&io, "write_bytes:")),
+        cpu_milliseconds()?,
     );
     Ok(())
+}
+
+/// Processor time of all threads so far: what a busy machine does not change much.
+fn cpu_milliseconds() -> Result<u64> {
+    /// Of the tick in which Linux reports times.
+    const TICK_MILLISECONDS: u64 = 10;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
+    // User and system time are fields 14 and 15; the state, field 3, is the first here.
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
+    Ok(ticks * TICK_MILLISECONDS)
 }
 
 fn version_key(block: u64, index: u64) -> Vec<u8> {

@@ -10,6 +10,8 @@
 //! `redb` sees it. [`Engine::verify`] also checks the checksums that `redb` keeps of its tree.
 
 mod checked_file;
+#[cfg(test)]
+mod power_cut;
 
 use std::fmt;
 use std::fs::{OpenOptions, TryLockError};
@@ -24,12 +26,13 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
-use self::checked_file::{CheckedFile, Damage};
+use self::checked_file::{CheckedFile, Damage, Disk};
 use super::space::{DiskSpace, allocated_bytes};
 use super::{
     Batch, Direction, Durability, Engine, EngineConfig, EngineError, EngineKind, KeyRange,
     Keyspace, Operation, Scan, Snapshot, failed_scan, until_error,
 };
+use crate::atomic_file::sync_folder;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -74,11 +77,16 @@ impl RedbEngine {
             Err(TryLockError::WouldBlock) => return Err(EngineError::Locked { path }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        sync_folder(folder).map_err(failed)?;
+        Self::on_disk(file, folder, config)
+    }
+
+    fn on_disk(disk: impl Disk, folder: &Path, config: &EngineConfig) -> Result<Self, EngineError> {
         let damage = Damage::default();
         let database = Database::builder()
             .set_cache_size(config.cache_bytes)
-            .create_with_backend(CheckedFile::new(file, damage.clone()))
-            .map_err(|e| damage.failure(DURING, e))?;
+            .create_with_backend(CheckedFile::new(disk, damage.clone()))
+            .map_err(|e| damage.failure("opening", e))?;
         let space = DiskSpace::new(folder, config);
         let engine =
             Self { database: RwLock::new(database), damage, folder: folder.to_owned(), space };

@@ -15,6 +15,7 @@
 //! **After damage** the engine stops: `redb` reads nothing more from a file that gave an error.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -50,6 +51,20 @@ impl Damage {
     }
 }
 
+/// What a [`CheckedFile`] needs of a file.
+pub(super) trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// Fills `out` from `place` on; an error if the file is shorter.
+    fn read_at(&self, out: &mut [u8], place: u64) -> io::Result<()>;
+    /// Writes all of `bytes` from `place` on.
+    fn write_at(&self, bytes: &[u8], place: u64) -> io::Result<()>;
+    /// Bytes of the file.
+    fn length(&self) -> io::Result<u64>;
+    /// Cuts the file or fills it up with zeros.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Returns when what was written survives a power cut.
+    fn sync(&self) -> io::Result<()>;
+}
+
 /// The checksums of one group.
 #[derive(Debug)]
 struct Group {
@@ -60,20 +75,20 @@ struct Group {
 
 /// A file of pages and their checksums.
 #[derive(Debug)]
-pub(super) struct CheckedFile {
-    file: File,
+pub(super) struct CheckedFile<D = File> {
+    disk: D,
     groups: Mutex<BTreeMap<u64, Group>>,
     damage: Damage,
 }
 
-impl CheckedFile {
-    pub(super) fn new(file: File, damage: Damage) -> Self {
-        Self { file, groups: Mutex::default(), damage }
+impl<D: Disk> CheckedFile<D> {
+    pub(super) fn new(disk: D, damage: Damage) -> Self {
+        Self { disk, groups: Mutex::default(), damage }
     }
 
     fn read_header(&self, out: &mut [u8]) -> io::Result<()> {
         let mut sector = [0; SECTOR];
-        read_at(&self.file, &mut sector, place_of(0))?;
+        self.disk.read_at(&mut sector, place_of(0))?;
         let (header, sum) = sector.split_at(HEADER_LEN_MAX);
         let is_new = sector.iter().all(|byte| *byte == 0);
         if !is_new && sum != checksum(0, header).to_le_bytes() {
@@ -88,7 +103,7 @@ impl CheckedFile {
         sector[..header.len()].copy_from_slice(header);
         let sum = checksum(0, &sector[..HEADER_LEN_MAX]);
         sector[HEADER_LEN_MAX..].copy_from_slice(&sum.to_le_bytes());
-        write_at(&self.file, &sector, place_of(0))
+        self.disk.write_at(&sector, place_of(0))
     }
 
     fn check(&self, first: u64, pages: &[u8]) -> io::Result<()> {
@@ -121,8 +136,8 @@ impl CheckedFile {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 let mut page = [0; PAGE];
                 let place = place_of_sums(group);
-                if place < self.file.metadata()?.len() {
-                    read_at(&self.file, &mut page, place)?;
+                if place < self.disk.length()? {
+                    self.disk.read_at(&mut page, place)?;
                 }
                 let (sums, _) = page.as_chunks::<SUM_LEN>();
                 let sums = sums.iter().map(|sum| u32::from_le_bytes(*sum)).collect();
@@ -135,7 +150,7 @@ impl CheckedFile {
         let mut groups = self.groups.lock();
         for (number, group) in groups.iter_mut().filter(|(_, group)| group.is_dirty) {
             let page: Vec<u8> = group.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-            write_at(&self.file, &page, place_of_sums(*number))?;
+            self.disk.write_at(&page, place_of_sums(*number))?;
             group.is_dirty = false;
         }
         Ok(())
@@ -157,9 +172,9 @@ impl CheckedFile {
     }
 }
 
-impl StorageBackend for CheckedFile {
+impl<D: Disk> StorageBackend for CheckedFile<D> {
     fn len(&self) -> io::Result<u64> {
-        let bytes = self.file.metadata()?.len();
+        let bytes = self.disk.length()?;
         let groups = bytes.div_ceil(length_of_pages(GROUP_PAGES + 1));
         Ok(bytes - groups * length_of_pages(1))
     }
@@ -170,7 +185,7 @@ impl StorageBackend for CheckedFile {
         }
         let first = page_of(offset, out.len())?;
         for (page, bytes) in runs(first, out.len()) {
-            read_at(&self.file, &mut out[bytes.clone()], place_of(page))?;
+            self.disk.read_at(&mut out[bytes.clone()], place_of(page))?;
             self.check(page, &out[bytes])?;
         }
         Ok(())
@@ -184,12 +199,12 @@ impl StorageBackend for CheckedFile {
         }
         let group_pages = length_of_pages(GROUP_PAGES) / length_of_pages(1);
         let groups = end.div_ceil(group_pages);
-        self.file.set_len(len + groups * length_of_pages(1))
+        self.disk.set_length(len + groups * length_of_pages(1))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.write_sums()?;
-        self.file.sync_data()
+        self.disk.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -207,7 +222,7 @@ impl StorageBackend for CheckedFile {
                 group.is_dirty = true;
             }
             drop(groups);
-            write_at(&self.file, run, place_of(page))?;
+            self.disk.write_at(run, place_of(page))?;
         }
         Ok(())
     }
@@ -272,38 +287,52 @@ fn runs(first: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Range
     })
 }
 
-#[cfg(unix)]
-fn read_at(file: &File, out: &mut [u8], place: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, out, place)
-}
+impl Disk for File {
+    #[cfg(unix)]
+    fn read_at(&self, out: &mut [u8], place: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, out, place)
+    }
 
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, place)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut out: &mut [u8], mut place: u64) -> io::Result<()> {
-    while !out.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, out, place)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                out = &mut out[count..];
-                place += u64::try_from(count).expect("a length fits in 64 bits");
+    #[cfg(windows)]
+    fn read_at(&self, mut out: &mut [u8], mut place: u64) -> io::Result<()> {
+        while !out.is_empty() {
+            match std::os::windows::fs::FileExt::seek_read(self, out, place)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    out = &mut out[count..];
+                    place += u64::try_from(count).expect("a length fits in 64 bits");
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-#[cfg(windows)]
-fn write_at(file: &File, mut bytes: &[u8], mut place: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let count = std::os::windows::fs::FileExt::seek_write(file, bytes, place)?;
-        bytes = &bytes[count..];
-        place += u64::try_from(count).expect("a length fits in 64 bits");
+    #[cfg(unix)]
+    fn write_at(&self, bytes: &[u8], place: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self, bytes, place)
     }
-    Ok(())
+
+    #[cfg(windows)]
+    fn write_at(&self, mut bytes: &[u8], mut place: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = std::os::windows::fs::FileExt::seek_write(self, bytes, place)?;
+            bytes = &bytes[count..];
+            place += u64::try_from(count).expect("a length fits in 64 bits");
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
 }
 
 #[cfg(test)]

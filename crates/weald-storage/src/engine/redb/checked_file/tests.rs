@@ -10,7 +10,7 @@ fn fresh() -> CheckedFile {
 
 /// The same bytes read by a process that has nothing in memory.
 fn reopened(file: &CheckedFile) -> CheckedFile {
-    CheckedFile::new(file.file.try_clone().unwrap(), Damage::default())
+    CheckedFile::new(file.disk.try_clone().unwrap(), Damage::default())
 }
 
 fn bytes_of(pages: std::ops::Range<usize>) -> Vec<u8> {
@@ -69,8 +69,8 @@ fn a_flipped_bit_in_a_page_its_checksum_or_the_header_is_damage() {
     for (place, page) in places {
         let file = written();
         let mut byte = [0];
-        read_at(&file.file, &mut byte, place).unwrap();
-        write_at(&file.file, &[byte[0] ^ 4], place).unwrap();
+        file.disk.read_at(&mut byte, place).unwrap();
+        file.disk.write_at(&[byte[0] ^ 4], place).unwrap();
         let file = reopened(&file);
         let mut out = vec![0; if page == 0 { 320 } else { PAGE }];
         let error = file.read(page * offset(1), &mut out).unwrap_err();
@@ -83,10 +83,10 @@ fn a_flipped_bit_in_a_page_its_checksum_or_the_header_is_damage() {
 fn two_pages_that_changed_places_are_damage() {
     let file = written();
     let (mut a, mut b) = (vec![0; PAGE], vec![0; PAGE]);
-    read_at(&file.file, &mut a, place_of(3)).unwrap();
-    read_at(&file.file, &mut b, place_of(4)).unwrap();
-    write_at(&file.file, &b, place_of(3)).unwrap();
-    write_at(&file.file, &a, place_of(4)).unwrap();
+    file.disk.read_at(&mut a, place_of(3)).unwrap();
+    file.disk.read_at(&mut b, place_of(4)).unwrap();
+    file.disk.write_at(&b, place_of(3)).unwrap();
+    file.disk.write_at(&a, place_of(4)).unwrap();
     assert!(file.read(offset(3), &mut a).is_err());
 }
 
