@@ -1,11 +1,20 @@
-//! The header and the state block of a collection, as a disk may give them back.
+//! The header and the state block of a collection, change records and answers, as a disk or a peer may give them.
 
 use bytes::Bytes;
-use weald_collections::{CollectionHeader, CollectionState};
+use weald_collections::{
+    Appended, ChangeRecord, CollectionHeader, CollectionState, CreateAnswer, DiaryAnswer,
+};
 use weald_core::{Block, BlockId, BlockKind, CollectionName, Revision, StoredBlock};
 
-/// Decodes `data` as each; what decodes is written again as it was.
+/// Decodes `data` as each; what decodes means the same when written again.
 pub fn run(data: &[u8]) {
+    // These are only read here; what writes them is private to the crate.
+    let _ = (
+        ChangeRecord::decode(data),
+        Appended::decode(data),
+        CreateAnswer::decode(data),
+        DiaryAnswer::decode(data),
+    );
     let name: CollectionName = "fuzz".parse().expect("a valid name");
     let stored = |id, kind| {
         let block = Block {

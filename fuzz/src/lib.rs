@@ -3,6 +3,7 @@
 //! Two programs drive them: the binaries in `fuzz_targets`, guided by coverage, and `mutate`, which needs nothing but
 //! Rust. `cargo xtask fuzz` chooses.
 
+pub mod actions;
 mod blocks;
 pub mod chain_block;
 pub mod chain_operations;
@@ -23,6 +24,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("actions", actions::run),
     ("chain_block", chain_block::run),
     ("chain_operations", chain_operations::run),
     ("collection_blocks", collection_blocks::run),

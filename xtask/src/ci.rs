@@ -17,7 +17,7 @@ use crate::{deny, fuzz, publish_check, requirements, rocksdb, tidy};
 /// A crate outside the workspace that uses what the workspace publishes.
 const EXAMPLE: &str = "examples/counter-queue";
 /// Seconds of fuzzing for each target: replays the kept inputs and some thousand mutations of them.
-const FUZZ_SECONDS: u64 = 3;
+const FUZZ_SECONDS: u64 = 2;
 
 /// Options of `cargo xtask ci`.
 #[derive(clap::Args)]
