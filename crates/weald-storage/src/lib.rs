@@ -4,5 +4,6 @@ mod atomic_file;
 pub mod engine;
 pub mod header;
 pub mod identity;
+pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
