@@ -11,13 +11,16 @@ use super::{
 };
 use crate::engine::{Direction, EngineError, Keyspace, Snapshot};
 
+/// A block as an index wrote it; `None` for a deletion.
+pub(crate) type Dated = (LogIndex, Option<Arc<StoredBlock>>);
+
 /// What the engine knows of a block at an index.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// The block's collection.
     pub(crate) collection: BlockId,
     /// The index that last wrote the block, and what it wrote; `None`: no version so old is stored.
-    pub(crate) version: Option<(LogIndex, Option<Arc<StoredBlock>>)>,
+    pub(crate) version: Option<Dated>,
     /// Set when the version is the newest that is stored.
     pub(crate) newest: Option<Debt>,
 }
@@ -79,7 +82,7 @@ pub(crate) fn version_at(
     key: RecordKey,
     first: Option<Record>,
     older: impl Iterator<Item = Result<Record, Fault>>,
-) -> Result<Option<(LogIndex, Option<Arc<StoredBlock>>)>, Fault> {
+) -> Result<Option<Dated>, Fault> {
     let at = key.last;
     let mut records = Vec::new();
     for record in first.map(Ok).into_iter().chain(older) {
@@ -205,7 +208,7 @@ impl Replay {
     }
 
     /// The index and the block at the end.
-    pub(crate) fn finish(self) -> Result<Option<(LogIndex, Option<Arc<StoredBlock>>)>, Fault> {
+    pub(crate) fn finish(self) -> Result<Option<Dated>, Fault> {
         let stored = match self.state {
             State::Unknown => return Ok(None),
             State::Baseless => return Err(self.key.damaged("splices without the record before")),
