@@ -143,7 +143,10 @@ impl BTree {
     ///
     /// # Errors
     /// As [`BlockWriter::insert`].
-    pub fn create(writer: &mut impl BlockWriter, capacity: NodeCapacity) -> Result<Self, Halt> {
+    pub fn create(
+        writer: &mut (impl BlockWriter + ?Sized),
+        capacity: NodeCapacity,
+    ) -> Result<Self, Halt> {
         let root = writer.insert(LEAF_KIND, Bytes::new())?;
         Ok(Self::open(root, capacity))
     }
@@ -167,7 +170,11 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn get(&self, reader: &mut impl BlockReader, key: &[u8]) -> Result<Option<Entry>, Halt> {
+    pub fn get(
+        &self,
+        reader: &mut (impl BlockReader + ?Sized),
+        key: &[u8],
+    ) -> Result<Option<Entry>, Halt> {
         let stored = path::leaf_of(reader, self.root, key)?;
         let leaf = Leaf::of(&stored);
         Ok(match leaf.find(key)? {
@@ -177,7 +184,7 @@ impl BTree {
     }
 
     /// The entries between two bounds, in the order of `direction`.
-    pub fn range<'r, R: BlockReader>(
+    pub fn range<'r, R: BlockReader + ?Sized>(
         &self,
         reader: &'r mut R,
         bounds: (Bound<&[u8]>, Bound<&[u8]>),
@@ -190,7 +197,7 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn first(&self, reader: &mut impl BlockReader) -> Result<Option<Entry>, Halt> {
+    pub fn first(&self, reader: &mut (impl BlockReader + ?Sized)) -> Result<Option<Entry>, Halt> {
         self.range(reader, EVERYTHING, Direction::Forward).next().transpose()
     }
 
@@ -198,7 +205,7 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn last(&self, reader: &mut impl BlockReader) -> Result<Option<Entry>, Halt> {
+    pub fn last(&self, reader: &mut (impl BlockReader + ?Sized)) -> Result<Option<Entry>, Halt> {
         self.range(reader, EVERYTHING, Direction::Backward).next().transpose()
     }
 
@@ -206,7 +213,11 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn after(&self, reader: &mut impl BlockReader, key: &[u8]) -> Result<Option<Entry>, Halt> {
+    pub fn after(
+        &self,
+        reader: &mut (impl BlockReader + ?Sized),
+        key: &[u8],
+    ) -> Result<Option<Entry>, Halt> {
         let bounds = (Bound::Excluded(key), Bound::Unbounded);
         self.range(reader, bounds, Direction::Forward).next().transpose()
     }
@@ -215,7 +226,11 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn before(&self, reader: &mut impl BlockReader, key: &[u8]) -> Result<Option<Entry>, Halt> {
+    pub fn before(
+        &self,
+        reader: &mut (impl BlockReader + ?Sized),
+        key: &[u8],
+    ) -> Result<Option<Entry>, Halt> {
         let bounds = (Bound::Unbounded, Bound::Excluded(key));
         self.range(reader, bounds, Direction::Backward).next().transpose()
     }
@@ -224,7 +239,7 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn recount(&self, reader: &mut impl BlockReader) -> Result<u64, Halt> {
+    pub fn recount(&self, reader: &mut (impl BlockReader + ?Sized)) -> Result<u64, Halt> {
         let mut count = 0;
         for entry in self.range(reader, EVERYTHING, Direction::Forward) {
             entry?;

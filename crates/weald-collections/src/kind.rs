@@ -22,3 +22,13 @@ pub(crate) const CHANGE_RECORD: Kind = nth(5);
 pub(crate) const APPENDED: Kind = nth(6);
 /// An action, where a digest covers it.
 pub(crate) const ACTION: Kind = nth(7);
+/// The roots and definitions of a tree, in its header.
+pub(crate) const TREE_ROOT: Kind = nth(8);
+/// The settings of a new tree.
+pub(crate) const TREE_OPTIONS: Kind = nth(9);
+/// An operation on a tree.
+pub(crate) const TREE_OPERATION: Kind = nth(10);
+/// The answer of a tree.
+pub(crate) const TREE_ANSWER: Kind = nth(11);
+/// The keys that one operation changed.
+pub(crate) const TREE_CHANGES: Kind = nth(12);

@@ -14,6 +14,7 @@ mod diary;
 mod executor;
 mod feed;
 mod header;
+pub mod key;
 mod kind;
 mod layout;
 mod open;

@@ -28,7 +28,11 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn seek(&self, reader: &mut impl BlockReader, key: &[u8]) -> Result<Cursor, Halt> {
+    pub fn seek(
+        &self,
+        reader: &mut (impl BlockReader + ?Sized),
+        key: &[u8],
+    ) -> Result<Cursor, Halt> {
         let walk = Walk::seek(reader, self.root, Gap::Before(key))?;
         let current = walk.peek()?.filter(|entry| entry.key == key);
         let is_before = current.is_some();
@@ -39,7 +43,7 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn seek_start(&self, reader: &mut impl BlockReader) -> Result<Cursor, Halt> {
+    pub fn seek_start(&self, reader: &mut (impl BlockReader + ?Sized)) -> Result<Cursor, Halt> {
         self.cursor(reader, Gap::Start)
     }
 
@@ -47,7 +51,7 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt`].
-    pub fn seek_end(&self, reader: &mut impl BlockReader) -> Result<Cursor, Halt> {
+    pub fn seek_end(&self, reader: &mut (impl BlockReader + ?Sized)) -> Result<Cursor, Halt> {
         self.cursor(reader, Gap::End)
     }
 
@@ -58,7 +62,7 @@ impl BTree {
     /// [`BTreeError::StaleCursor`], [`BTreeError::OffEntry`], or as [`BTree::put`].
     pub fn update_at(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         cursor: &mut Cursor,
         value: &[u8],
     ) -> Result<Entry, BTreeError> {
@@ -75,7 +79,7 @@ impl BTree {
     /// [`BTreeError::StaleCursor`], [`BTreeError::OffEntry`], or as [`BTree::delete`].
     pub fn delete_at(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         cursor: &mut Cursor,
     ) -> Result<Entry, BTreeError> {
         let entry = cursor.on_entry(self)?;
@@ -84,7 +88,11 @@ impl BTree {
         Ok(entry)
     }
 
-    fn cursor(&self, reader: &mut impl BlockReader, gap: Gap<'_>) -> Result<Cursor, Halt> {
+    fn cursor(
+        &self,
+        reader: &mut (impl BlockReader + ?Sized),
+        gap: Gap<'_>,
+    ) -> Result<Cursor, Halt> {
         let walk = Walk::seek(reader, self.root, gap)?;
         Ok(Cursor { root: self.root, stamp: self.stamp, walk, current: None, is_before: false })
     }
@@ -108,7 +116,7 @@ impl Cursor {
     pub fn next(
         &mut self,
         tree: &BTree,
-        reader: &mut impl BlockReader,
+        reader: &mut (impl BlockReader + ?Sized),
     ) -> Result<Option<&Entry>, BTreeError> {
         self.check(tree)?;
         if self.current.take().is_some() && self.is_before {
@@ -126,7 +134,7 @@ impl Cursor {
     pub fn prev(
         &mut self,
         tree: &BTree,
-        reader: &mut impl BlockReader,
+        reader: &mut (impl BlockReader + ?Sized),
     ) -> Result<Option<&Entry>, BTreeError> {
         self.check(tree)?;
         if self.current.take().is_some() && !self.is_before {

@@ -41,7 +41,7 @@ impl BTree {
     /// [`BTreeError::Halt`].
     pub fn delete(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         key: &[u8],
     ) -> Result<Option<Entry>, BTreeError> {
         match self.delete_if(writer, key, Expected::Anything)? {
@@ -55,7 +55,7 @@ impl BTree {
     /// As [`BTree::delete`].
     pub fn delete_if(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         key: &[u8],
         expected: Expected<'_>,
     ) -> Result<Conditional, BTreeError> {
@@ -89,7 +89,7 @@ impl BTree {
 
 /// Decides, from the shrunk node upwards, who joins whom.
 fn plan(
-    reader: &mut impl BlockReader,
+    reader: &mut (impl BlockReader + ?Sized),
     capacity: NodeCapacity,
     mut shrunk: Shrunk,
 ) -> Result<Plan, Halt> {
@@ -138,7 +138,11 @@ struct Pair {
 }
 
 impl Pair {
-    fn read(reader: &mut impl BlockReader, step: &Step, shrunk: &Shrunk) -> Result<Self, Halt> {
+    fn read(
+        reader: &mut (impl BlockReader + ?Sized),
+        step: &Step,
+        shrunk: &Shrunk,
+    ) -> Result<Self, Halt> {
         let siblings = Inner::of(&step.stored)?.children()?;
         let right = step.child.max(1);
         let at = if step.child == 0 { 1 } else { step.child - 1 };
@@ -158,7 +162,11 @@ impl Pair {
 }
 
 impl Plan {
-    fn carry_out(self, writer: &mut impl BlockWriter, capacity: NodeCapacity) -> Result<(), Halt> {
+    fn carry_out(
+        self,
+        writer: &mut (impl BlockWriter + ?Sized),
+        capacity: NodeCapacity,
+    ) -> Result<(), Halt> {
         for edit in self.edits {
             match edit {
                 Edit::Rewrite(stored, content) => rewrite(writer, &stored, &content)?,

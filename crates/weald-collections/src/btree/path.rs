@@ -39,13 +39,16 @@ pub(crate) enum Aim<'k> {
 }
 
 /// The block of a node, which the root or another node names.
-pub(crate) fn node(reader: &mut impl BlockReader, id: BlockId) -> Result<Arc<StoredBlock>, Halt> {
+pub(crate) fn node(
+    reader: &mut (impl BlockReader + ?Sized),
+    id: BlockId,
+) -> Result<Arc<StoredBlock>, Halt> {
     Ok(reader.read(id)?.ok_or(Fault::Missing { id })?)
 }
 
 /// The leaf that holds `key`, without the way to it.
 pub(crate) fn leaf_of(
-    reader: &mut impl BlockReader,
+    reader: &mut (impl BlockReader + ?Sized),
     root: BlockId,
     key: &[u8],
 ) -> Result<Arc<StoredBlock>, Halt> {
@@ -62,7 +65,7 @@ pub(crate) fn leaf_of(
 
 /// The way from `from` to a leaf.
 pub(crate) fn descend(
-    reader: &mut impl BlockReader,
+    reader: &mut (impl BlockReader + ?Sized),
     from: BlockId,
     aim: Aim<'_>,
 ) -> Result<Path, Halt> {

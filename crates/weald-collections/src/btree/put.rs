@@ -26,7 +26,7 @@ impl BTree {
     /// [`BTreeError::Halt`], or when key or value are too large.
     pub fn put(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         key: &[u8],
         value: &[u8],
     ) -> Result<Option<Entry>, BTreeError> {
@@ -41,7 +41,7 @@ impl BTree {
     /// As [`BTree::put`].
     pub fn insert(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         key: &[u8],
         value: &[u8],
     ) -> Result<Conditional, BTreeError> {
@@ -54,7 +54,7 @@ impl BTree {
     /// As [`BTree::put`].
     pub fn put_if(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         key: &[u8],
         value: &[u8],
         expected: Expected<'_>,
@@ -82,7 +82,7 @@ impl BTree {
     /// As [`BTree::put`]. The caller takes back what was done.
     pub fn rekey(
         &mut self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         from: &[u8],
         to: &[u8],
         value: &[u8],
@@ -104,7 +104,7 @@ impl BTree {
 
     fn store(
         &self,
-        writer: &mut impl BlockWriter,
+        writer: &mut (impl BlockWriter + ?Sized),
         path: Path,
         found: Found,
         pair: Pair<'_>,
@@ -134,7 +134,7 @@ impl BTree {
 
 /// The leaf's entries with `pair` in its place.
 fn with_entry(
-    writer: &impl BlockWriter,
+    writer: &(impl BlockWriter + ?Sized),
     path: &Path,
     found: &Found,
     pair: Pair<'_>,

@@ -25,7 +25,7 @@ pub enum Direction {
 /// An error is yielded as an item and leaves the scan where it was: after [`Halt::Need`] was met by
 /// loading the blocks, the next call goes on.
 #[derive(Debug)]
-pub struct Scan<'r, R> {
+pub struct Scan<'r, R: ?Sized> {
     reader: &'r mut R,
     root: BlockId,
     bounds: (Bound<Bytes>, Bound<Bytes>),
@@ -34,7 +34,7 @@ pub struct Scan<'r, R> {
     done: bool,
 }
 
-impl<'r, R: BlockReader> Scan<'r, R> {
+impl<'r, R: BlockReader + ?Sized> Scan<'r, R> {
     pub(crate) fn new(
         root: BlockId,
         reader: &'r mut R,
@@ -71,7 +71,7 @@ impl<'r, R: BlockReader> Scan<'r, R> {
     }
 }
 
-impl<R: BlockReader> Iterator for Scan<'_, R> {
+impl<R: BlockReader + ?Sized> Iterator for Scan<'_, R> {
     type Item = Result<Entry, Halt>;
 
     fn next(&mut self) -> Option<Self::Item> {

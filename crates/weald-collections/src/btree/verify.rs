@@ -37,7 +37,7 @@ impl BTree {
     ///
     /// # Errors
     /// [`Halt::Fault`] that names the node where something does not hold.
-    pub fn verify(&self, reader: &mut impl BlockReader) -> Result<Survey, Halt> {
+    pub fn verify(&self, reader: &mut (impl BlockReader + ?Sized)) -> Result<Survey, Halt> {
         let mut survey = Survey::default();
         let mut seen = BTreeSet::new();
         let mut open = vec![Visit { id: self.root, low: Bytes::new(), high: None, depth: 1 }];

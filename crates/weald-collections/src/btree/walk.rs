@@ -38,7 +38,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn seek(
-        reader: &mut impl BlockReader,
+        reader: &mut (impl BlockReader + ?Sized),
         root: BlockId,
         gap: Gap<'_>,
     ) -> Result<Self, Halt> {
@@ -62,7 +62,10 @@ impl Walk {
     }
 
     /// The entry after the gap; the gap moves behind it.
-    pub(crate) fn next(&mut self, reader: &mut impl BlockReader) -> Result<Option<Entry>, Halt> {
+    pub(crate) fn next(
+        &mut self,
+        reader: &mut (impl BlockReader + ?Sized),
+    ) -> Result<Option<Entry>, Halt> {
         while self.index == self.starts.len() {
             if !self.enter_neighbour(reader, Aim::First)? {
                 return Ok(None);
@@ -74,7 +77,10 @@ impl Walk {
     }
 
     /// The entry before the gap; the gap moves before it.
-    pub(crate) fn prev(&mut self, reader: &mut impl BlockReader) -> Result<Option<Entry>, Halt> {
+    pub(crate) fn prev(
+        &mut self,
+        reader: &mut (impl BlockReader + ?Sized),
+    ) -> Result<Option<Entry>, Halt> {
         while self.index == 0 {
             if !self.enter_neighbour(reader, Aim::Last)? {
                 return Ok(None);
@@ -108,7 +114,7 @@ impl Walk {
     /// Goes to the next leaf (`Aim::First`) or to the previous one (`Aim::Last`).
     fn enter_neighbour(
         &mut self,
-        reader: &mut impl BlockReader,
+        reader: &mut (impl BlockReader + ?Sized),
         aim: Aim<'_>,
     ) -> Result<bool, Halt> {
         let forward = matches!(aim, Aim::First);

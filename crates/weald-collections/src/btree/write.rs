@@ -18,7 +18,7 @@ use crate::BlockWriter;
 /// Writes `content` where the path ends, cut into as many nodes as it takes, and names new nodes
 /// in the parent, up to the root. The root keeps its id: its parts become its children.
 pub(crate) fn spread(
-    writer: &mut impl BlockWriter,
+    writer: &mut (impl BlockWriter + ?Sized),
     capacity: NodeCapacity,
     path: Path,
     content: Content,
@@ -48,7 +48,7 @@ pub(crate) fn spread(
 }
 
 fn inserted(
-    writer: &mut impl BlockWriter,
+    writer: &mut (impl BlockWriter + ?Sized),
     parts: Vec<Part>,
 ) -> impl Iterator<Item = Result<Child, Halt>> {
     parts.into_iter().map(|Part { low, content }| {
@@ -59,7 +59,7 @@ fn inserted(
 
 /// Gives a node new content.
 pub(crate) fn rewrite(
-    writer: &mut impl BlockWriter,
+    writer: &mut (impl BlockWriter + ?Sized),
     stored: &StoredBlock,
     content: &Content,
 ) -> Result<(), Halt> {
