@@ -109,6 +109,13 @@ impl<'b> KeyReader<'b> {
     }
 }
 
+/// Takes a byte string off the front of `bytes`; returns it with the count of bytes that follow.
+pub(crate) fn split_bytes(bytes: &[u8]) -> Result<(Vec<u8>, usize), KeyError> {
+    let mut reader = KeyReader(BorrowReader::new(bytes));
+    let first = reader.bytes()?;
+    Ok((first.clone(), bytes.len() - first.as_slice().to_key().len()))
+}
+
 impl std::fmt::Debug for KeyReader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyReader")

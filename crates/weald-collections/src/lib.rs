@@ -1,4 +1,4 @@
-//! Collections of Weald: hash-linked chains, B+trees, typed trees and [`Diary`]s
+//! Collections of Weald: hash-linked chains, B+trees, [`Tree`]s and [`Diary`]s
 //! over them, the trait by which anyone adds a [`CollectionType`], the executor that turns actions
 //! into transforms and an outcome, and client transactions.
 //!
@@ -24,6 +24,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 pub mod transaction;
+pub mod tree;
 
 pub use blocks::{BlockReader, BlockWriter, NotedReads, SourceReader};
 pub use chain::ChainEntry;
@@ -35,7 +36,9 @@ pub use executor::{
 };
 pub use feed::changes;
 pub use header::{CollectionHeader, HEADER_BYTES_MAX};
+pub use key::{EncodeKey, Key, KeyError};
 pub use open::{ReadError, inspect, open};
 pub use registry::{AlreadyRegistered, Registry};
 pub use scope::Scope;
 pub use state::{ChainEnds, ChainState, CollectionState};
+pub use tree::{RawTree, Tree, TreeType};

@@ -2,7 +2,7 @@
 
 use weald_core::{CollectionName, Halt, Revision, Sequence, TypeName, codec::CodecError};
 
-use crate::{BlockReader, CollectionHeader, CollectionState};
+use crate::{BlockReader, CollectionHeader, CollectionState, KeyError};
 
 /// Why a collection could not be read. "There is none" is said only when it was proved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,14 @@ pub enum ReadError {
         revision: Revision,
         /// Why it does not decode.
         source: CodecError,
+    },
+    /// A stored key is not of the type that the reader wants.
+    #[error("a key is of another type: revision={revision} {source}")]
+    Key {
+        /// The revision that wrote it.
+        revision: Revision,
+        /// Why it does not decode.
+        source: KeyError,
     },
     /// Blocks are not in memory, or this member is in trouble.
     #[error(transparent)]
