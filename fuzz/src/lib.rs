@@ -16,6 +16,7 @@ pub mod outcome;
 mod script;
 pub mod splices;
 pub mod store_header;
+pub mod stored_state;
 pub mod tree_node;
 pub mod tree_operations;
 
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("outcome", outcome::run),
     ("splices", splices::run),
     ("store_header", store_header::run),
+    ("stored_state", stored_state::run),
     ("tree_node", tree_node::run),
     ("tree_operations", tree_operations::run),
 ];
