@@ -1,0 +1,7 @@
+//! Tests of the whole log: on the simulated disk, where every fault can be had, and on real files.
+
+mod conformance;
+mod crash;
+mod damage;
+mod rig;
+mod space;

@@ -1,0 +1,171 @@
+//! Writing: one batch, one sync, then the news. At most one batch is ever unsynced.
+
+use std::{io, sync::Arc};
+
+use super::{
+    batch::{self, BatchHeader, BatchKind, Place, Section},
+    catalog::Catalog,
+    fill::UNIT,
+    image::Segment,
+    queue::{Plan, PlannedSection, TailChange},
+    record::Record,
+    recovery::FIRST_POSITION,
+    segment::SECTOR,
+};
+
+/// The end of the log.
+pub(crate) struct Writer {
+    active: Segment,
+    position: u64,
+    next_sequence: u64,
+    /// The first segment needed, as the last synced batch says.
+    head: u64,
+    buffer: Vec<u8>,
+}
+
+/// Where a writer begins.
+pub(crate) struct WriterStart {
+    pub(crate) active: Segment,
+    pub(crate) position: u64,
+    pub(crate) next_sequence: u64,
+    pub(crate) head: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(start: WriterStart) -> Self {
+        let WriterStart { active, position, next_sequence, head } = start;
+        Self { active, position, next_sequence, head, buffer: Vec::new() }
+    }
+
+    /// The number of the segment that is written.
+    pub(crate) fn active_number(&self) -> u64 {
+        self.active.header.number
+    }
+
+    /// Bytes that a batch may take in this segment; a sector is kept for the seal.
+    pub(crate) fn remaining(&self) -> usize {
+        let end = self.active.header.body_end() - SECTOR as u64;
+        usize::try_from(end.saturating_sub(self.position)).unwrap_or(usize::MAX)
+    }
+
+    /// The first segment needed, durably.
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether the segment lacks the summary that must come first in all but the log's first.
+    pub(crate) fn needs_summary(&self) -> bool {
+        self.position == FIRST_POSITION && self.active.header.number > 1
+    }
+
+    /// Seals the segment and goes on in `next`.
+    pub(crate) fn begin(&mut self, next: Segment, catalog: &Catalog) -> io::Result<()> {
+        self.write(BatchKind::Seal, self.head, &[])?;
+        self.active = next;
+        self.position = FIRST_POSITION;
+        self.write_summary(catalog)
+    }
+
+    /// Begins a segment by repeating what earlier ones say of each partition.
+    pub(crate) fn write_summary(&mut self, catalog: &Catalog) -> io::Result<()> {
+        let partitions = catalog.partitions.iter();
+        let sections: Vec<_> = partitions
+            .map(|(partition, known)| {
+                let (number, states, summary) = known.summary();
+                let records = vec![Record::Summary(summary)];
+                Section { partition: *partition, number, states, records }
+            })
+            .collect();
+        self.write(BatchKind::Summary, self.head, &sections)?;
+        Ok(())
+    }
+
+    /// Writes and syncs submitted records. Returns where they are.
+    pub(crate) fn write_records(
+        &mut self,
+        head: u64,
+        sections: &[Section],
+    ) -> io::Result<Vec<Place>> {
+        self.write(BatchKind::Records, head, sections)
+    }
+
+    fn write(
+        &mut self,
+        kind: BatchKind,
+        head: u64,
+        sections: &[Section],
+    ) -> io::Result<Vec<Place>> {
+        let header = BatchHeader::new(kind, self.next_sequence, head);
+        let site = self.active.site(self.position);
+        let places = batch::encode(site, header, sections, &mut self.buffer);
+        self.active.file.write_at(self.position, &self.buffer)?;
+        self.active.file.sync()?;
+        self.position += self.buffer.len() as u64;
+        self.next_sequence += 1;
+        self.head = head;
+        Ok(places)
+    }
+}
+
+/// Numbers the sections of a plan as their partitions go on.
+pub(crate) fn number_sections(plan: &mut Plan, catalog: &Catalog) -> Vec<Section> {
+    let number = |planned: &mut PlannedSection| {
+        let records = std::mem::take(&mut planned.records);
+        let states = records.iter().filter(|record| matches!(record, Record::State { .. })).count();
+        let known = catalog.partitions.get(&planned.partition);
+        let (number, states) =
+            known.map_or((1, states as u64), |known| known.next_numbers(states as u64));
+        Section { partition: planned.partition, number, states, records }
+    };
+    plan.sections.iter_mut().map(number).collect()
+}
+
+/// Takes durable sections into the catalog.
+pub(crate) fn absorb(catalog: &mut Catalog, sections: &[Section], places: &[Place], plan: Plan) {
+    for (section, place) in sections.iter().zip(places) {
+        catalog.partitions.entry(section.partition).or_default().absorb(section, *place);
+    }
+    for section in plan.sections {
+        for change in section.tail {
+            match change {
+                TailChange::Push(record) => catalog.tail.push(section.partition, record),
+                TailChange::Cut(from) => catalog.tail.cut(section.partition, from),
+                TailChange::Release(below) => catalog.tail.release(section.partition, below),
+            }
+        }
+    }
+}
+
+/// Makes the end of a recovered log fit to go on from: the last batch may be in the operating
+/// system's memory only, or lack padding, and a torn one has left its traces behind it.
+pub(crate) fn mend(
+    last_batch: Option<(Segment, u64, usize)>,
+    torn: Option<(&Segment, u64)>,
+) -> io::Result<()> {
+    if let Some((segment, offset, extent)) = last_batch {
+        let mut bytes = vec![0; extent];
+        segment.file.read_at(offset, &mut bytes)?;
+        let header = BatchHeader::decode(&bytes, segment.pattern.cookie(offset));
+        let length = header.and_then(|header| usize::try_from(header.length).ok());
+        let units =
+            bytes.chunks_mut(UNIT).zip(0..).skip(length.map_or(0, |length| length.div_ceil(UNIT)));
+        for (unit, at) in units {
+            if segment.pattern.is_unwritten(offset + at * UNIT as u64, unit) {
+                unit.fill(0);
+            }
+        }
+        segment.file.write_at(offset, &bytes)?;
+        segment.file.sync()?;
+    }
+    if let Some((segment, position)) = torn {
+        let count = segment.header.body_end().saturating_sub(position);
+        let mut bytes = vec![0; usize::try_from(count).map_err(io::Error::other)?];
+        segment.pattern.fill(position, &mut bytes);
+        segment.file.write_at(position, &bytes)?;
+        segment.file.sync()?;
+    }
+    Ok(())
+}
+
+/// What the log tells when more is durable, has failed, or has room again.
+pub type Notifier = Arc<dyn Fn() + Send + Sync>;
