@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use weald_collections::{CollectionExecutor, DiaryType, ExpectedVersion, RawDiary, Registry};
+use weald_collections::btree::NodeCapacity;
+use weald_collections::tree::{Expectation, IndexDefinition, KeyChange, TreeOptions};
+use weald_collections::{
+    CollectionExecutor, DiaryType, ExpectedVersion, RawDiary, RawTree, ReadError, Registry,
+    SourceReader, TreeType,
+};
 use weald_core::limits::TransactionLimits;
 use weald_core::{
     Action, ActionBody, BlockEffect, BlockId, BlockRead, BlockSource, CollectionName,
@@ -20,8 +25,11 @@ use crate::script::Script;
 static EXECUTOR: LazyLock<CollectionExecutor> = LazyLock::new(|| {
     let mut registry = Registry::new();
     registry.register(Arc::new(DiaryType)).expect("a type of a new name");
+    registry.register(Arc::new(TreeType)).expect("a type of a new name");
     CollectionExecutor::new(registry)
 });
+
+const NAMES: [&str; 3] = ["a", "b", "b/c"];
 
 /// A member of a partition. A forgetful one has nothing in memory at the beginning of each transaction.
 #[derive(Default)]
@@ -54,6 +62,20 @@ pub fn run(data: &[u8]) {
         );
         member.keep(&effects);
         forgetful.keep(&effects);
+    }
+    for name in NAMES {
+        check_tree(&member, name);
+    }
+}
+
+/// Nodes, count and indexes of a tree agree.
+fn check_tree(member: &Member, name: &str) {
+    let tree = RawTree::new(name.parse().expect("a valid name"));
+    let mut reader = SourceReader(member);
+    match tree.open(&mut reader) {
+        Ok(view) => drop(view.verify(&mut reader).expect("the tree is intact")),
+        Err(ReadError::Halt(halt)) => panic!("a tree made by actions does not open: {halt}"),
+        Err(_) => {}
     }
 }
 
@@ -129,11 +151,46 @@ fn action(script: &mut Script<'_>) -> Action {
                 ActionBody::Create { mode: mode(script), version, policy: policy(script), options };
             with(name, body, ["diary", "tree", "unknown"][script.below(3)])
         }
+        4 => RawTree::new(name).create(mode(script), policy(script), &tree_options(script)),
+        5 | 6 => {
+            let changes = (0..script.below(30)).map(|_| change(script)).collect();
+            RawTree::new(name).batch(changes)
+        }
         _ => {
             let count = script.below(40);
             let entries = (0..count).map(|_| Bytes::copy_from_slice(script.bytes(60))).collect();
             diary.append(expected(script), entries)
         }
+    }
+}
+
+fn tree_options(script: &mut Script<'_>) -> TreeOptions {
+    let capacity =
+        NodeCapacity::new([64, 128, 4096][script.below(3)]).expect("a capacity within its bounds");
+    let index = |name: &str, is_unique| IndexDefinition { name: name.to_owned(), is_unique };
+    TreeOptions {
+        capacity,
+        indexes: vec![index("many", false), index("one", true)][..script.below(3)].to_vec(),
+    }
+}
+
+fn change(script: &mut Script<'_>) -> KeyChange {
+    let key = vec![script.byte() % 32; 1 + script.below(20)];
+    let expected = match script.byte() % 16 {
+        0 => Expectation::Absent,
+        1 => Expectation::Present,
+        2 => Expectation::Value(vec![script.byte()].into()),
+        _ => Expectation::Any,
+    };
+    if script.byte() % 3 == 0 {
+        return KeyChange::delete(key, expected);
+    }
+    let put = KeyChange::put(key, expected, Bytes::copy_from_slice(script.bytes(50)));
+    match script.byte() % 4 {
+        0 => put.indexed("many", vec![script.byte() % 4]),
+        1 => put.indexed("one", vec![script.byte()]).indexed("many", Vec::new()),
+        2 => put.indexed("other", vec![script.byte()]),
+        _ => put,
     }
 }
 
@@ -149,7 +206,7 @@ fn stranger(script: &mut Script<'_>) -> Bytes {
 }
 
 fn name(script: &mut Script<'_>) -> CollectionName {
-    ["a", "b", "b/c"][script.below(3)].parse().expect("a valid name")
+    NAMES[script.below(NAMES.len())].parse().expect("a valid name")
 }
 
 fn mode(script: &mut Script<'_>) -> CreateMode {

@@ -11,6 +11,7 @@ pub mod collection_blocks;
 pub mod entry;
 mod folder;
 pub mod identity;
+pub mod key;
 pub mod name;
 pub mod outcome;
 mod script;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("collection_blocks", collection_blocks::run),
     ("entry", entry::run),
     ("identity", identity::run),
+    ("key", key::run),
     ("name", name::run),
     ("outcome", outcome::run),
     ("splices", splices::run),
