@@ -169,6 +169,6 @@ impl ChainState {
     /// later one appended is retained. `None` when that is so for `from` itself.
     pub(crate) fn gap_until(&self, from: Revision) -> Option<Revision> {
         let floor = self.ends.map_or(self.pruned.next(), |ends| ends.oldest_revision);
-        (from <= self.pruned && from < floor).then_some(floor)
+        (self.pruned > Revision::ZERO && from <= self.pruned && from < floor).then_some(floor)
     }
 }

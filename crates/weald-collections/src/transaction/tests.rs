@@ -1,1 +1,4 @@
+//! Drafts, conflicts, reruns.
 
+mod drafts;
+mod reruns;
