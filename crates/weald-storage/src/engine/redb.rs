@@ -11,7 +11,11 @@
 
 mod checked_file;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod power_cut;
+#[cfg(test)]
+mod recording_disk;
 
 use std::fmt;
 use std::fs::{OpenOptions, TryLockError};

@@ -17,11 +17,19 @@ const WRITE_FACTOR: u64 = 4;
 pub(crate) struct DiskSpace {
     path: PathBuf,
     reserve_bytes: u64,
+    /// Tells the free bytes of the file system.
+    free_bytes: fn(&Path) -> Result<u64, EngineError>,
 }
 
 impl DiskSpace {
     pub(crate) fn new(path: &Path, config: &EngineConfig) -> Self {
-        Self { path: path.to_owned(), reserve_bytes: config.disk_reserve_bytes }
+        Self { path: path.to_owned(), reserve_bytes: config.disk_reserve_bytes, free_bytes }
+    }
+
+    /// Asks another for the free bytes.
+    #[cfg(test)]
+    pub(crate) fn asking(self, free_bytes: fn(&Path) -> Result<u64, EngineError>) -> Self {
+        Self { free_bytes, ..self }
     }
 
     /// Refuses a batch that would leave less than the reserve. A batch without puts always passes:
@@ -30,7 +38,7 @@ impl DiskSpace {
         if self.reserve_bytes == 0 || !has_puts(batch) {
             return Ok(());
         }
-        let free_bytes = free_bytes(&self.path)?;
+        let free_bytes = (self.free_bytes)(&self.path)?;
         let batch_bytes = u64::try_from(batch.byte_count()).unwrap_or(u64::MAX);
         let wanted = batch_bytes.saturating_mul(WRITE_FACTOR).saturating_add(self.reserve_bytes);
         if free_bytes >= wanted {
@@ -88,4 +96,35 @@ fn file_bytes(metadata: &std::fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn file_bytes(metadata: &std::fs::Metadata) -> u64 {
     metadata.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Keyspace;
+
+    #[test]
+    fn d58_a_batch_passes_if_it_and_the_reserve_fit() {
+        let config = EngineConfig { disk_reserve_bytes: 10_000, ..EngineConfig::default() };
+        let space = DiskSpace::new(Path::new("/"), &config).asking(|_| Ok(14_004));
+        let batch = |bytes: usize| {
+            let mut batch = Batch::new();
+            batch.put(Keyspace::Meta, &b"k"[..], vec![1; bytes]);
+            batch
+        };
+        space.admit(&batch(1000)).unwrap();
+        let refused = space.admit(&batch(1001)).unwrap_err();
+        let text = refused.to_string();
+        assert!(text.contains("free_bytes=14004 reserve_bytes=10000"), "{text}");
+    }
+
+    #[test]
+    fn the_file_system_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free_bytes(folder.path()).unwrap() > 0);
+        assert!(free_bytes(&folder.path().join("missing")).is_err());
+        std::fs::create_dir(folder.path().join("inner")).unwrap();
+        std::fs::write(folder.path().join("inner").join("file"), vec![1; 100_000]).unwrap();
+        assert!(allocated_bytes(folder.path()).unwrap() >= 100_000);
+    }
 }

@@ -2,87 +2,13 @@
 //! any sectors may be missing.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use super::recording_disk::{Event, RecordingDisk, at, put};
 use super::*;
 
 const SECTOR: usize = 512;
 const BATCHES: u64 = 40;
 const BLOCKS: u64 = 6;
-
-#[derive(Clone, Debug)]
-enum Event {
-    Write(u64, Vec<u8>),
-    Length(u64),
-    Sync,
-    /// The caller was told that this batch is durable.
-    Acknowledged(u64),
-}
-
-/// A disk in memory that remembers all that was done to it.
-#[derive(Clone, Debug, Default)]
-struct RecordingDisk(Arc<Mutex<(Vec<u8>, Vec<Event>)>>);
-
-impl RecordingDisk {
-    fn holding(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new((bytes, Vec::new()))))
-    }
-
-    fn events(&self) -> Vec<Event> {
-        self.0.lock().1.clone()
-    }
-
-    fn acknowledge(&self, batch: u64) {
-        self.0.lock().1.push(Event::Acknowledged(batch));
-    }
-}
-
-fn at(place: u64) -> usize {
-    usize::try_from(place).unwrap()
-}
-
-fn put(bytes: &mut Vec<u8>, place: u64, data: &[u8]) {
-    let end = at(place) + data.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[at(place)..end].copy_from_slice(data);
-}
-
-impl Disk for RecordingDisk {
-    fn read_at(&self, out: &mut [u8], place: u64) -> io::Result<()> {
-        let disk = self.0.lock();
-        let bytes = disk.0.get(at(place)..at(place) + out.len());
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn write_at(&self, bytes: &[u8], place: u64) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        put(&mut disk.0, place, bytes);
-        disk.1.push(Event::Write(place, bytes.to_vec()));
-        Ok(())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(u64::try_from(self.0.lock().0.len()).unwrap())
-    }
-
-    fn set_length(&self, length: u64) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.0.resize(at(length), 0);
-        disk.1.push(Event::Length(length));
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.lock().1.push(Event::Sync);
-        Ok(())
-    }
-}
 
 /// What a disk holds after a cut behind `events`: all up to the last sync, then some sectors.
 fn after_cut(events: &[Event], random: &mut impl FnMut() -> u64) -> Vec<u8> {
