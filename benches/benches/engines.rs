@@ -24,6 +24,10 @@ const ENGINES: &[EngineKind] = &[
     EngineKind::RocksDb,
 ];
 
+/// The phase that syncs each checkpoint.
+const LOAD: &str = "load";
+/// The phase that syncs every tenth.
+const RARE_SYNC: &str = "load-rare-sync";
 /// Checkpoints written.
 const CHECKPOINTS: u64 = 150;
 /// Records of a checkpoint.
@@ -43,9 +47,10 @@ fn main() -> Result<()> {
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(1);
     for round in 1..=rounds {
         for kind in ENGINES {
-            let folder = tempfile::tempdir()?;
             println!("round={round} engine={kind}");
-            for phase in ["load", "reopen-after-kill", "reopen-after-close"] {
+            run_child(RARE_SYNC, *kind, tempfile::tempdir()?.path())?;
+            let folder = tempfile::tempdir()?;
+            for phase in [LOAD, "reopen-after-kill", "reopen-after-close"] {
                 run_child(phase, *kind, folder.path())?;
             }
         }
@@ -60,7 +65,7 @@ fn run_child(phase: &str, kind: EngineKind, folder: &Path) -> Result<()> {
         .stderr(Stdio::inherit())
         .output()?;
     let lines = String::from_utf8(output.stdout)?;
-    // `load` ends by aborting, the way a killed process does.
+    // Loading ends by aborting, the way a killed process does.
     if !output.status.success() && !lines.contains("aborting") {
         bail!("phase={phase} engine={kind} failed: {lines}");
     }
@@ -75,8 +80,8 @@ fn child(phase: &str, engine: &str, folder: &Path) -> Result<()> {
     let started = Instant::now();
     let engine = engine::open(*kind, folder, &EngineConfig::default())?;
     println!("open_ms={:.1}", milliseconds(started.elapsed()));
-    if phase == "load" {
-        let blocks = load(&*engine)?;
+    if phase == LOAD || phase == RARE_SYNC {
+        let blocks = load(&*engine, if phase == LOAD { 1 } else { 10 })?;
         read(&*engine, blocks)?;
         report_process("after reads")?;
         println!("aborting");
@@ -92,8 +97,8 @@ fn child(phase: &str, engine: &str, folder: &Path) -> Result<()> {
     report_process("at rest")
 }
 
-/// Writes checkpoints, each pruned and synced, and says what they cost.
-fn load(engine: &dyn Engine) -> Result<u64> {
+/// Writes checkpoints, each pruned and every so often synced, and says what they cost.
+fn load(engine: &dyn Engine, checkpoints_per_sync: u64) -> Result<u64> {
     let mut random = Random(7);
     let mut versions: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let (mut blocks, mut user_bytes) = (0_u64, 0_u64);
@@ -123,7 +128,9 @@ fn load(engine: &dyn Engine) -> Result<u64> {
         let started = Instant::now();
         engine.write(batch, Durability::Unsynced)?;
         let written = Instant::now();
-        engine.sync()?;
+        if index % checkpoints_per_sync == 0 {
+            engine.sync()?;
+        }
         write_time += written - started;
         sync_time += written.elapsed();
         slowest = slowest.max(started.elapsed());
