@@ -2,7 +2,9 @@
 //!
 //! **Prefix.** All keyspaces share one write-ahead log, in order. Recovery stops at the first
 //! record that is not whole (point-in-time), and a log is synced before tables written from what
-//! came after it.
+//! came after it. [`synced_mark`] tells a torn end from a synced record that rotted.
+
+mod synced_mark;
 
 use std::fmt;
 use std::io;
@@ -15,6 +17,7 @@ use rocksdb::{
     DBRecoveryMode, ErrorKind, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
+use self::synced_mark::SyncedMark;
 use super::space::{DiskSpace, allocated_bytes};
 use super::{
     Batch, Direction, Durability, Engine, EngineConfig, EngineError, EngineKind, KEY_LEN_MAX,
@@ -40,6 +43,7 @@ self_cell::self_cell!(
 /// Keeps both keyspaces as column families of one RocksDB.
 pub(crate) struct RocksDbEngine {
     database: Arc<DB>,
+    synced: SyncedMark,
     folder: PathBuf,
     space: DiskSpace,
 }
@@ -64,8 +68,9 @@ impl RocksDbEngine {
             .map(|keyspace| ColumnFamilyDescriptor::new(keyspace.name(), table_options(config)));
         let database = DB::open_cf_descriptors(&options, folder, families)
             .map_err(|e| open_failure(folder, e))?;
+        let synced = SyncedMark::open(folder, database.latest_sequence_number())?;
         let space = DiskSpace::new(folder, config);
-        Ok(Self { database: Arc::new(database), folder: folder.to_owned(), space })
+        Ok(Self { database: Arc::new(database), synced, folder: folder.to_owned(), space })
     }
 }
 
@@ -111,13 +116,19 @@ impl Engine for RocksDbEngine {
                 Operation::Delete => writes.delete_cf(family, key),
             }
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(durability == Durability::Synced);
-        self.database.write_opt(writes, &options).map_err(|e| failure("writing a batch", e))
+        let written = self.database.write_opt(writes, &WriteOptions::default());
+        written.map_err(|e| failure("writing a batch", e))?;
+        match durability {
+            Durability::Synced => self.sync(),
+            Durability::Unsynced => Ok(()),
+        }
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        self.database.flush_wal(true).map_err(|e| failure("syncing", e))
+        // Taken first: what is written meanwhile may or may not be synced with it.
+        let sequence = self.database.latest_sequence_number();
+        self.database.flush_wal(true).map_err(|e| failure("syncing", e))?;
+        self.synced.advance(sequence)
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
