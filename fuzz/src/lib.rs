@@ -12,6 +12,8 @@ pub mod entry;
 mod folder;
 pub mod identity;
 pub mod key;
+pub mod log_operations;
+pub mod log_recovery;
 pub mod name;
 pub mod outcome;
 mod script;
@@ -33,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     ("entry", entry::run),
     ("identity", identity::run),
     ("key", key::run),
+    ("log_operations", log_operations::run),
+    ("log_recovery", log_recovery::run),
     ("name", name::run),
     ("outcome", outcome::run),
     ("splices", splices::run),
