@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Gathers the results of an earlier run
     #[arg(long)]
     collect_only: bool,
+    /// Only this file of `benches/benches`, which may be given several times
+    #[arg(long, value_name = "NAME")]
+    bench: Vec<String>,
     /// Only benchmarks whose name contains this
     filter: Option<String>,
 }
@@ -41,18 +44,24 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         remove_earlier(&target)?;
         let mut bench = cargo(["bench", "--package", "weald-benches"]);
         bench.current_dir(workspace.root()).env("CARGO_TARGET_DIR", &target);
+        bench.args(options.bench.iter().flat_map(|name| ["--bench", name.as_str()]));
         if let Some(filter) = &options.filter {
             bench.args(["--", filter]);
         }
         command::run(bench)?;
     }
     let measurements = collect(&target.join("criterion"))?;
-    ensure!(!measurements.is_empty(), "criterion left no results under target/criterion");
+    let figures = figures(&target.join("bench/figures"))?;
+    let is_empty = measurements.is_empty() && figures.is_empty();
+    ensure!(
+        !is_empty,
+        "there are no results, neither under target/criterion nor target/bench/figures"
+    );
     print_table(&measurements);
     let results = json!({
         "machine": machine::describe(),
         "benchmarks": measurements.iter().map(Measurement::to_json).collect::<Vec<_>>(),
-        "figures": figures(&target.join("bench/figures"))?,
+        "figures": figures,
     });
     let file = target.join("bench/results.json");
     fs::create_dir_all(target.join("bench"))?;
