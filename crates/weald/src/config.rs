@@ -2,33 +2,9 @@
 
 use std::time::Duration;
 
+use weald_storage::{engine::EngineKind, state::Compression};
+
 use crate::{Error, ErrorKind, Result};
-
-/// The key-value engine under the blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum EngineKind {
-    /// The default of this build: pure Rust, nothing to install.
-    #[default]
-    Default,
-    /// Fjall, pure Rust, log-structured.
-    Fjall,
-    /// Redb, pure Rust, a copy-on-write B-tree.
-    Redb,
-    /// RocksDB; needs a build with the feature `rocksdb`.
-    RocksDb,
-}
-
-/// How blocks are compressed on the disk. What does not shrink is stored as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// LZ4: fast, roughly halves text and JSON.
-    #[default]
-    Lz4,
-}
 
 /// Settings of a node.
 ///
@@ -37,16 +13,20 @@ pub enum Compression {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The engine of a new store. Default: the build's. An existing store keeps its own.
+    /// The engine of a new store. Default redb, pure Rust; RocksDB needs a build with the feature
+    /// `rocksdb`. An existing store keeps its own.
     pub engine: EngineKind,
-    /// Bytes of one segment file of the log. Default 64 MiB; smaller files free space sooner and
-    /// are prepared more often.
+    /// Bytes of one segment file of the log. Default 16 MiB; larger entries (half of it, up to
+    /// 8 MiB) need larger ones, smaller ones free space sooner.
     pub log_segment_bytes: u64,
     /// Bytes of effects in memory that wait for a checkpoint. Default 64 MiB. A checkpoint starts at
     /// half of it; writers wait at all of it.
     pub dirty_bytes: usize,
     /// Bytes of blocks cached for reading. Default 128 MiB.
     pub cache_bytes: usize,
+    /// Log entries below the last checkpoint for which old versions of blocks are kept, in
+    /// collections without a retention of their own. Default 100,000.
+    pub history_entries: u64,
     /// Compression of blocks on the disk. Default LZ4.
     pub compression: Compression,
     /// Bytes of log after which a checkpoint starts. Default 128 MiB; more makes a restart replay
@@ -67,10 +47,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            engine: EngineKind::Default,
-            log_segment_bytes: 64 << 20,
+            engine: EngineKind::Redb,
+            log_segment_bytes: 16 << 20,
             dirty_bytes: 64 << 20,
             cache_bytes: 128 << 20,
+            history_entries: 100_000,
             compression: Compression::default(),
             checkpoint_log_bytes: 128 << 20,
             checkpoint_interval: Duration::from_secs(60),

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Gone,
     /// Stored bytes are damaged or could not be read.
     Damaged,
+    /// A transaction's closure called it off with [`Error::aborted`].
+    Aborted,
 }
 
 impl ErrorKind {
@@ -48,6 +50,7 @@ impl ErrorKind {
             Self::Unavailable => "unavailable",
             Self::Gone => "gone",
             Self::Damaged => "damaged",
+            Self::Aborted => "aborted",
         }
     }
 
@@ -63,6 +66,7 @@ impl ErrorKind {
             Self::Unknown => "ask `resolve` with the transaction id before writing again",
             Self::Unavailable => "see what it says; a restart of the node may be needed",
             Self::Gone => "go on from the first revision or position that is still kept",
+            Self::Aborted => "whatever the one who called it off intended",
             Self::Damaged => "run `weald verify`; restore the named part from a copy",
         }
     }
@@ -105,6 +109,15 @@ struct Inner {
 }
 
 impl Error {
+    /// Calls a transaction off from within its closure, for a reason that
+    /// [`std::error::Error::source`] gives back. Nothing of it is committed.
+    pub fn aborted(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let reason = reason.into();
+        let mut error = Self::new(ErrorKind::Aborted, format!("called off: {reason}"));
+        error.0.source = Some(reason);
+        error
+    }
+
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
         let effect = if kind == ErrorKind::Unknown { Effect::Unknown } else { Effect::None };
         Self(Box::new(Inner {

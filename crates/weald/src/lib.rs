@@ -17,6 +17,7 @@
 
 mod config;
 mod diary;
+mod driver;
 mod error;
 mod node;
 mod stream;
@@ -25,25 +26,34 @@ mod tree;
 mod write;
 
 pub use bytes::Bytes;
-pub use config::{Compression, Config, EngineKind};
+pub use config::Config;
 pub use diary::{
-    Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, ExpectedVersion, RawDiary,
-    RawDiaryEntry, RawDiarySelector, RawDiaryTail, TailEvent,
+    Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,
+    RawDiarySelector, RawDiaryTail, TailEvent,
 };
 pub use error::{Effect, Error, ErrorKind, Result};
 pub use node::{
     Builder, CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
     Weald,
 };
-pub use transaction::{Transaction, TransactionError};
-pub use tree::{
-    Entry, Range, RawEntry, RawPages, RawRange, RawSnapshot, RawTree, RawTreeChange,
-    RawTreeSelector, RawTreeWatch, Snapshot, Tree, TreeChange, TreeOptions, TreeSelector,
-    TreeWatch, WatchEvent,
+pub use transaction::{
+    Transacted, Transaction, TransactionDiary, TransactionRawDiary, TransactionRawTree,
+    TransactionTree,
 };
-pub use weald_collections::CollectionType;
+pub use tree::{
+    Entry, Range, RangePages, RawIndexEntry, RawIndexRange, RawPages, RawRange, RawSnapshot,
+    RawTree, RawTreeChange, RawTreeSelector, RawTreeWatch, Snapshot, Tree, TreeChange, TreeOptions,
+    TreeSelector, TreeWatch, WatchEvent, index_key,
+};
+pub use weald_collections::{
+    CollectionType, EncodeKey, ExpectedVersion, Key,
+    btree::Entry as RawEntry,
+    transaction::DraftSavepoint as Savepoint,
+    tree::{Expectation, IndexDefinition, IndexKey, KeyChange},
+};
 pub use weald_core::{
     Clock, CollectionName, Commit, Entropy, LogIndex, PartitionId, Position, Rejection, Retention,
     Revision, Sequence, Time, TransactionId, TypeName, TypeVersion,
 };
+pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};

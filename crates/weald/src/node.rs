@@ -1,33 +1,59 @@
 //! The node: what a program holds.
 
 mod builder;
+mod home;
 mod info;
+mod listing;
+mod read;
+mod start;
+mod system;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod write;
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
-use weald_core::{Action, CollectionName, Position, TransactionId};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+use weald_collections::CollectionExecutor;
+use weald_core::{Clock, CollectionName, Entropy, PlacementKey, StateStore, TransactionId};
 
 pub use builder::Builder;
+pub(crate) use home::state_error;
 pub use info::{
     CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
 };
+pub(crate) use read::{Version, blocking, fault_error, load, read, read_error};
+pub(crate) use system::Drawn;
+pub(crate) use write::{closed, rejected, unknown};
 
 use crate::{
-    Accepted, DiarySelector, Error, ErrorKind, RawDiarySelector, RawTreeSelector, Result,
-    Transaction, TransactionError, TreeSelector, Write,
-    write::{Reply, WriteOptions},
+    Config, DiarySelector, Error, ErrorKind, RawDiarySelector, RawTreeSelector, Result,
+    TreeSelector,
+    driver::{Driver, Event, Watchers},
 };
+use home::Home;
 
 /// A database in this process. Cheap to clone; all clones are one node.
 ///
 /// When the last clone is dropped the node stops as if its process had been killed: what was
 /// acknowledged is safe and the next opening replays it. [`Weald::close`] stops it so that the next
 /// opening has nothing to replay.
-#[derive(Clone, Debug)]
-pub struct Weald(Arc<Inner>);
+#[derive(Clone)]
+pub struct Weald(Arc<RwLock<Option<Arc<Running>>>>);
 
-#[derive(Debug)]
-struct Inner {}
+/// A node that is not closed. The driver stops before the stores go.
+pub(crate) struct Running {
+    pub(crate) driver: Driver,
+    pub(crate) home: Home,
+    pub(crate) executor: Arc<CollectionExecutor>,
+    pub(crate) watchers: Arc<Watchers>,
+    read_only: Arc<RwLock<Option<String>>>,
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Mutex<Box<dyn Entropy + Send>>,
+}
 
 impl Weald {
     /// Opens the database in the directory `path`, which is made if it is not there.
@@ -84,76 +110,20 @@ impl Weald {
         RawDiarySelector::new(self, name)
     }
 
-    /// Runs `closure` as one transaction: it reads, decides and writes, and all of that happens at
-    /// one point in time or not at all. It may run several times, each time on the state then
-    /// current, until nobody else was faster.
-    ///
-    /// # Errors
-    /// The closure's own error, after which nothing was committed; `Conflict` with the number of
-    /// attempts when others were faster each time.
-    pub async fn transact<T, F>(&self, closure: F) -> Result<(T, Option<Position>)>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> std::result::Result<T, TransactionError> + Send + 'static,
-    {
-        let _ = closure;
-        Err(self.unbuilt())
-    }
-
-    /// What became of a transaction, without changing anything. `Pending` may still commit.
-    ///
-    /// # Errors
-    /// When the node cannot tell.
-    pub async fn transaction_outcome(&self, id: TransactionId) -> Result<TransactionStatus> {
-        let _ = id;
-        Err(self.unbuilt())
-    }
-
-    /// Settles a transaction whose outcome is unknown: its result if it has one; otherwise it is
-    /// fenced, and never commits.
-    ///
-    /// # Errors
-    /// When the node cannot write.
-    pub async fn resolve(&self, id: TransactionId) -> Result<TransactionStatus> {
-        let _ = id;
-        Err(self.unbuilt())
-    }
-
-    /// The id that stands for a caller's own id, as given to [`Write::transaction_id`] for a write
-    /// to `collection`.
-    ///
-    /// # Errors
-    /// `Invalid` for an id that is empty or too long.
-    pub fn transaction_id(&self, collection: &CollectionName, id: &str) -> Result<TransactionId> {
-        let home = weald_core::PlacementKey::of(collection);
-        TransactionId::from_caller(home, id)
-            .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
-    }
-
-    /// All collections, in the order of their names.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn collections(&self) -> Result<Vec<CollectionInfo>> {
-        Err(self.unbuilt())
-    }
-
-    /// Reads everything that is stored and checks it: checksums of log and blocks, hash chains,
-    /// order and counts of trees. `progress` is called now and then. Writes go on meanwhile.
-    ///
-    /// # Errors
-    /// When the check itself cannot go on. What it finds is in the report.
-    pub async fn verify(
-        &self,
-        progress: impl FnMut(VerifyProgress) + Send + 'static,
-    ) -> Result<VerifyReport> {
-        let _ = progress;
-        Err(self.unbuilt())
-    }
-
-    /// How the node is.
+    /// How the node is. A closed node is read-only and has applied nothing.
     pub fn status(&self) -> NodeStatus {
-        NodeStatus::default()
+        let Ok(running) = self.running() else {
+            let read_only = Some("the node is closed".to_owned());
+            return NodeStatus { read_only, ..NodeStatus::default() };
+        };
+        let store = &running.home.store;
+        NodeStatus {
+            read_only: running.read_only.read().clone(),
+            applied: store.applied(),
+            checkpointed: store.checkpointed(),
+            dirty_bytes: store.dirty_bytes(),
+            writes_waiting: running.driver.queue().writes_waiting(),
+        }
     }
 
     /// Writes a checkpoint now, so that the next opening has little to replay.
@@ -161,7 +131,9 @@ impl Weald {
     /// # Errors
     /// When the disk is full or cannot be written; nothing is lost.
     pub async fn checkpoint(&self) -> Result<()> {
-        Err(self.unbuilt())
+        let (sender, receiver) = oneshot::channel();
+        self.running()?.driver.queue().push(Event::Checkpoint(sender));
+        receiver.await.map_err(|_| write::closed())?.map_err(state_error)
     }
 
     /// Stops the node: finishes the writes that are under way, writes a checkpoint, releases the
@@ -171,7 +143,33 @@ impl Weald {
     /// When the checkpoint could not be written. The node is closed nevertheless and nothing
     /// acknowledged is lost.
     pub async fn close(&self) -> Result<()> {
-        Err(self.unbuilt())
+        let running = self.0.write().take().ok_or_else(write::closed)?;
+        let (sender, receiver) = oneshot::channel();
+        running.driver.queue().push(Event::Close(sender));
+        let closed = receiver.await.map_err(|_| write::closed())?;
+        blocking(move || {
+            running.driver.join();
+            drop(running);
+        })
+        .await?;
+        closed.map_err(state_error)
+    }
+
+    /// The id that stands for your own id `id` in a write to `collection`.
+    ///
+    /// # Errors
+    /// `Invalid` for an id that is empty or too long.
+    pub fn own_id(&self, collection: &CollectionName, id: &str) -> Result<TransactionId> {
+        TransactionId::from_caller(PlacementKey::of(collection), id)
+            .map_err(|error| Error::new(ErrorKind::Invalid, error.to_string()))
+    }
+
+    pub(crate) fn started(running: Running) -> Self {
+        Self(Arc::new(RwLock::new(Some(Arc::new(running)))))
+    }
+
+    pub(crate) fn running(&self) -> Result<Arc<Running>> {
+        self.0.read().clone().ok_or_else(write::closed)
     }
 
     pub(crate) fn checked_name(&self, name: &str) -> Result<CollectionName> {
@@ -179,30 +177,10 @@ impl Weald {
             Error::new(ErrorKind::Invalid, error.to_string())
         })
     }
+}
 
-    pub(crate) async fn commit_actions(
-        &self,
-        actions: Vec<Action>,
-        options: WriteOptions,
-    ) -> Result<Reply> {
-        let _ = (actions, options);
-        Err(self.unbuilt())
-    }
-
-    pub(crate) async fn accept_actions(
-        &self,
-        actions: Vec<Action>,
-        options: WriteOptions,
-    ) -> Result<Accepted> {
-        let _ = (actions, options);
-        Err(self.unbuilt())
-    }
-
-    pub(crate) fn unbuilt(&self) -> Error {
-        Error::new(ErrorKind::Unavailable, "this call is being built")
-    }
-
-    pub(crate) fn later<T: 'static>(&self) -> Write<T> {
-        Write::new(self, Err(self.unbuilt()), |_| unreachable!("it never commits"))
+impl fmt::Debug for Weald {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weald").field("status", &self.status()).finish_non_exhaustive()
     }
 }

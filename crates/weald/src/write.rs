@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use weald_core::{Action, Commit, Position, Revision, Sequence, Time, TransactionId};
 
-use crate::{Result, Weald};
+use crate::{Error, ErrorKind, Result, Weald};
 
 /// A write that is durable and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,26 @@ pub(crate) struct Reply {
     pub(crate) commit: Commit,
 }
 
+impl Reply {
+    /// What a handle on one collection tells.
+    pub(crate) fn written(&self, replaced: Option<Revision>) -> Result<Written> {
+        let &Commit { position, time, .. } = &self.commit;
+        let (_, revision) =
+            self.commit.revisions.first().ok_or_else(|| undecodable(&"no revision"))?;
+        Ok(Written { transaction: self.transaction, revision: *revision, position, time, replaced })
+    }
+
+    /// The answer to the first action.
+    pub(crate) fn answer(&self) -> Result<&Bytes> {
+        self.commit.answers.first().ok_or_else(|| undecodable(&"no answer"))
+    }
+}
+
+/// The error of an answer that is not what the collection type gives.
+pub(crate) fn undecodable(detail: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Damaged, format!("the answer to a write does not decode: {detail}"))
+}
+
 /// A write that runs when awaited. Nothing happens if it is dropped before.
 ///
 /// ```
@@ -85,16 +106,20 @@ pub struct Write<T> {
     node: Weald,
     actions: Result<Vec<Action>>,
     options: WriteOptions,
-    read: fn(Reply) -> Result<T>,
+    read: ReadReply<T>,
 }
+
+/// Makes a handle's answer of a reply.
+type ReadReply<T> = Box<dyn FnOnce(Reply) -> Result<T> + Send>;
 
 impl<T: 'static> Write<T> {
     pub(crate) fn new(
         node: &Weald,
         actions: Result<Vec<Action>>,
-        read: fn(Reply) -> Result<T>,
+        read: impl FnOnce(Reply) -> Result<T> + Send + 'static,
     ) -> Self {
-        Self { node: node.clone(), actions, options: WriteOptions::default(), read }
+        let options = WriteOptions::default();
+        Self { node: node.clone(), actions, options, read: Box::new(read) }
     }
 
     /// Gives the transaction an id of your own, 1 to 128 bytes. Within 10 minutes a retry under

@@ -1,24 +1,18 @@
 //! A diary of bytes.
 
 use bytes::Bytes;
-use weald_core::{CollectionName, CreateMode, Revision, Sequence, Time, TransactionId};
+use weald_collections::{
+    self as collections, ChainEntry, CollectionHeader, CollectionState, DiaryAnswer, DiaryType,
+    ExpectedVersion, chain::ReadLimit,
+};
+use weald_core::{Action, CollectionName, CreateMode, Revision, Sequence, Time, TransactionId};
 
 use super::{DiaryOptions, RawDiaryTail};
-use crate::{Appended, Result, Weald, Write};
-
-/// What an append expects of the diary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ExpectedVersion {
-    /// Nothing.
-    #[default]
-    Any,
-    /// That it has no entry yet.
-    Empty,
-    /// That it has at least one entry.
-    Exists,
-    /// That its last entry is this one.
-    Exact(Sequence),
-}
+use crate::{
+    Appended, Result, Weald, Write,
+    node::read,
+    write::{Reply, WriteOptions, undecodable},
+};
 
 /// An entry of a diary of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +29,13 @@ pub struct RawDiaryEntry {
     pub entry: Bytes,
 }
 
+impl From<ChainEntry> for RawDiaryEntry {
+    fn from(stored: ChainEntry) -> Self {
+        let ChainEntry { sequence, revision, transaction, time, payload: entry, .. } = stored;
+        Self { sequence, revision, transaction, time, entry }
+    }
+}
+
 /// A diary whose entries are bytes. Cheap to clone.
 ///
 /// ```
@@ -49,13 +50,13 @@ pub struct RawDiaryEntry {
 #[derive(Clone, Debug)]
 pub struct RawDiary {
     pub(crate) node: Weald,
-    pub(crate) name: CollectionName,
+    pub(crate) code: collections::RawDiary,
 }
 
 impl RawDiary {
     /// The diary's name.
     pub fn name(&self) -> &CollectionName {
-        &self.name
+        self.code.name()
     }
 
     /// Appends an entry.
@@ -72,13 +73,31 @@ impl RawDiary {
     }
 
     /// Appends entries if the diary is as `expected`; otherwise `Conflict`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// use weald::{ErrorKind, ExpectedVersion, Sequence};
+    /// let events = node.raw_diary("events").create().await?;
+    /// events.append_expecting(ExpectedVersion::Empty, ["first"]).await?;
+    /// let late = events.append_expecting(ExpectedVersion::Empty, ["also first"]).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+    /// events.append_expecting(ExpectedVersion::Exact(Sequence(0)), ["second"]).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn append_expecting<B: AsRef<[u8]>>(
         &self,
         expected: ExpectedVersion,
         entries: impl IntoIterator<Item = B>,
     ) -> Write<Appended> {
-        let _ = (expected, entries.into_iter().map(|_| ()).count());
-        self.node.later()
+        let copy = |entry: B| Bytes::copy_from_slice(entry.as_ref());
+        let entries: Vec<Bytes> = entries.into_iter().map(copy).collect();
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        self.append_action(self.code.append(expected, entries), count)
+    }
+
+    pub(super) fn append_action(&self, action: Action, count: u64) -> Write<Appended> {
+        Write::new(&self.node, Ok(vec![action]), move |reply| appended(&reply, count))
     }
 
     /// Up to `limit` entries from sequence `from` on, in order. Empty when there are none yet.
@@ -86,21 +105,25 @@ impl RawDiary {
     /// # Errors
     /// `Gone` when entries at `from` are no longer kept.
     pub async fn read(&self, from: Sequence, limit: usize) -> Result<Vec<RawDiaryEntry>> {
-        let _ = (from, limit);
-        Err(self.node.unbuilt())
+        let version = self.node.latest()?;
+        let limit = ReadLimit::entries(limit);
+        let entries = read(&version, |reader| self.code.read(reader, from, limit)).await?;
+        Ok(entries.into_iter().map(RawDiaryEntry::from).collect())
     }
 
     /// Up to `limit` entries from sequence `from` down, newest first; `None` begins at the last.
     ///
     /// # Errors
-    /// When the diary cannot be read.
+    /// `Gone` when entries at `from` are no longer kept.
     pub async fn read_back(
         &self,
         from: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<RawDiaryEntry>> {
-        let _ = (from, limit);
-        Err(self.node.unbuilt())
+        let version = self.node.latest()?;
+        let limit = ReadLimit::entries(limit);
+        let entries = read(&version, |reader| self.code.read_back(reader, from, limit)).await?;
+        Ok(entries.into_iter().map(RawDiaryEntry::from).collect())
     }
 
     /// The newest entry.
@@ -116,7 +139,7 @@ impl RawDiary {
     /// # Errors
     /// When the diary cannot be read.
     pub async fn len(&self) -> Result<u64> {
-        Err(self.node.unbuilt())
+        read(&self.node.latest()?, |reader| self.code.len(reader)).await
     }
 
     /// Whether nothing was ever appended.
@@ -127,14 +150,45 @@ impl RawDiary {
         Ok(self.len().await? == 0)
     }
 
+    /// The diary's revision: how many transactions have written it.
+    ///
+    /// # Errors
+    /// When the diary cannot be read.
+    pub async fn revision(&self) -> Result<Revision> {
+        let name = self.name();
+        let version = self.node.latest()?;
+        let state = read(&version, |reader| {
+            collections::open(reader, name, &DiaryType::type_name())?;
+            Ok(CollectionState::read(reader, name)?)
+        });
+        Ok(state.await?.revision)
+    }
+
     /// Follows the diary from sequence `from` on: its entries, `CaughtUp`, then each new one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// use weald::{Sequence, TailEvent};
+    /// let events = node.raw_diary("events").create().await?;
+    /// events.append("one").await?;
+    /// let mut tail = events.tail(Sequence(0));
+    /// assert!(matches!(tail.next().await, Some(Ok(TailEvent::Entry(entry))) if entry.entry == "one"));
+    /// assert!(matches!(tail.next().await, Some(Ok(TailEvent::CaughtUp))));
+    /// events.append("two").await?;
+    /// assert!(matches!(tail.next().await, Some(Ok(TailEvent::Entry(entry))) if entry.entry == "two"));
+    /// # Ok(()) }
+    /// ```
     pub fn tail(&self, from: Sequence) -> RawDiaryTail {
         RawDiaryTail::new(self, from)
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
-        let _ = name;
-        Err(node.unbuilt())
+        let version = node.latest()?;
+        let header =
+            read(&version, |reader| collections::open(reader, &name, &DiaryType::type_name()));
+        header.await?;
+        Ok(Self { node: node.clone(), code: collections::RawDiary::new(name) })
     }
 
     pub(crate) async fn create(
@@ -143,7 +197,28 @@ impl RawDiary {
         mode: CreateMode,
         options: &DiaryOptions,
     ) -> Result<Self> {
-        let _ = (name, mode, options.policy());
-        Err(node.unbuilt())
+        let code = collections::RawDiary::new(name);
+        if mode == CreateMode::OpenOrCreate && is_there(node, code.name()).await? {
+            return Ok(Self { node: node.clone(), code });
+        }
+        let action = code.create(mode, options.policy());
+        node.commit_actions(vec![action], WriteOptions::default()).await?;
+        Ok(Self { node: node.clone(), code })
     }
+}
+
+/// Whether there is a diary of this name.
+async fn is_there(node: &Weald, name: &CollectionName) -> Result<bool> {
+    let version = node.latest()?;
+    let found =
+        read(&version, |reader| match collections::open(reader, name, &DiaryType::type_name()) {
+            Err(collections::ReadError::NoSuchCollection(_)) => Ok(None::<CollectionHeader>),
+            other => other.map(Some),
+        });
+    Ok(found.await?.is_some())
+}
+
+fn appended(reply: &Reply, count: u64) -> Result<Appended> {
+    let answer = DiaryAnswer::decode(reply.answer()?).map_err(|error| undecodable(&error))?;
+    Ok(Appended { first: answer.first, count, written: reply.written(None)? })
 }

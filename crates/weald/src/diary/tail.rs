@@ -1,17 +1,22 @@
 //! Following a diary.
 
 use std::{
+    collections::VecDeque,
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use futures_core::Stream;
-use weald_core::Sequence;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use weald_collections::{ReadError, chain::ReadLimit};
+use weald_core::{BlockId, Sequence};
 
-use super::{RawDiary, RawDiaryEntry};
+use super::{DiaryEntry, RawDiary, RawDiaryEntry, handle};
 use crate::{
     Result,
+    node::{closed, read},
     stream::{Source, Steps},
 };
 
@@ -31,16 +36,84 @@ pub enum TailEvent<E> {
     },
 }
 
+impl<E> TailEvent<E> {
+    /// The same event with another kind of entry.
+    fn try_map<T>(self, map: impl FnOnce(E) -> Result<T>) -> Result<TailEvent<T>> {
+        Ok(match self {
+            Self::Entry(entry) => TailEvent::Entry(map(entry)?),
+            Self::CaughtUp => TailEvent::CaughtUp,
+            Self::Gap { from, next } => TailEvent::Gap { from, next },
+        })
+    }
+}
+
 struct Entries {
     diary: RawDiary,
+    /// The next sequence to read.
+    next: Sequence,
+    read: VecDeque<RawDiaryEntry>,
+    has_caught_up: bool,
+    changes: Option<watch::Receiver<()>>,
 }
 
 impl Source for Entries {
     type Item = TailEvent<RawDiaryEntry>;
 
-    async fn step(self) -> (Self, Option<Result<Self::Item>>) {
-        let error = self.diary.node.unbuilt();
-        (self, Some(Err(error)))
+    async fn step(mut self) -> (Self, Option<Result<Self::Item>>) {
+        let event = self.event().await;
+        (self, Some(event))
+    }
+}
+
+impl Entries {
+    async fn event(&mut self) -> Result<TailEvent<RawDiaryEntry>> {
+        loop {
+            if let Some(entry) = self.read.pop_front() {
+                return Ok(TailEvent::Entry(entry));
+            }
+            self.follow()?;
+            if let Some(gap) = self.fill().await? {
+                return Ok(gap);
+            }
+            if !self.read.is_empty() {
+                continue;
+            }
+            if !std::mem::replace(&mut self.has_caught_up, true) {
+                return Ok(TailEvent::CaughtUp);
+            }
+            let changes = self.changes.as_mut().expect("it was followed above");
+            changes.changed().await.map_err(|_| closed())?;
+        }
+    }
+
+    /// Follows the diary from before the first look at it, so that no change is missed.
+    fn follow(&mut self) -> Result<()> {
+        let running = self.diary.node.running()?;
+        let collection = BlockId::header(self.diary.name());
+        let changes = self.changes.get_or_insert_with(|| running.watchers.follow(collection));
+        changes.borrow_and_update();
+        Ok(())
+    }
+
+    /// Reads what is there; a gap if entries were dropped before they could be told.
+    async fn fill(&mut self) -> Result<Option<TailEvent<RawDiaryEntry>>> {
+        let version = self.diary.node.latest()?;
+        let (code, from) = (&self.diary.code, self.next);
+        let found = read(&version, |reader| match code.read(reader, from, ReadLimit::default()) {
+            Err(ReadError::Gone { first, .. }) => Ok(Err(first)),
+            other => other.map(Ok),
+        });
+        match found.await? {
+            Err(next) => {
+                self.next = next;
+                Ok(Some(TailEvent::Gap { from, next }))
+            }
+            Ok(entries) => {
+                self.read.extend(entries.into_iter().map(RawDiaryEntry::from));
+                self.next = self.read.back().map_or(from, |last| last.sequence.next());
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -51,8 +124,9 @@ pub struct RawDiaryTail {
 
 impl RawDiaryTail {
     pub(crate) fn new(diary: &RawDiary, from: Sequence) -> Self {
-        let _ = from;
-        Self { steps: Steps::new(Entries { diary: diary.clone() }) }
+        let diary = diary.clone();
+        let (read, has_caught_up, changes) = (VecDeque::new(), false, None);
+        Self { steps: Steps::new(Entries { diary, next: from, read, has_caught_up, changes }) }
     }
 
     /// The next event; waits for one. `None` only after an error.
@@ -82,9 +156,23 @@ pub struct DiaryTail<E> {
     types: PhantomData<fn() -> E>,
 }
 
-impl<E> DiaryTail<E> {
-    /// The same tail with entries as bytes.
-    pub fn into_raw(self) -> RawDiaryTail {
-        self.raw
+impl<E: DeserializeOwned> DiaryTail<E> {
+    pub(crate) fn new(raw: RawDiaryTail) -> Self {
+        Self { raw, types: PhantomData }
+    }
+
+    /// The next event; waits for one. `None` only after an error.
+    pub async fn next(&mut self) -> Option<Result<TailEvent<DiaryEntry<E>>>> {
+        let event = self.raw.next().await?;
+        Some(event.and_then(|event| event.try_map(handle::decode)))
+    }
+}
+
+impl<E: DeserializeOwned> Stream for DiaryTail<E> {
+    type Item = Result<TailEvent<DiaryEntry<E>>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let event = self.raw.steps.poll(cx);
+        event.map(|event| event.map(|event| event?.try_map(handle::decode)))
     }
 }

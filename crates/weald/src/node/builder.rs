@@ -5,7 +5,12 @@ use std::{fmt, path::Path, sync::Arc};
 use weald_collections::CollectionType;
 use weald_core::{Clock, Entropy};
 
-use crate::{Config, Error, ErrorKind, Result, Weald};
+use super::{
+    blocking,
+    start::Start,
+    system::{SystemClock, SystemEntropy},
+};
+use crate::{Config, Result, Weald};
 
 /// Builds a node: settings are values, components are handed in.
 ///
@@ -62,9 +67,9 @@ impl Builder {
     /// # Errors
     /// As [`Weald::open`]; `Invalid` for settings out of range.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<Weald> {
-        self.config.check()?;
-        let _ = path.as_ref();
-        Err(Error::new(ErrorKind::Unavailable, "this call is being built"))
+        let path = path.as_ref().to_owned();
+        let start = self.start();
+        blocking(move || start.run(Some(&path))).await?.map(Weald::started)
     }
 
     /// A database that ends with the process.
@@ -72,8 +77,16 @@ impl Builder {
     /// # Errors
     /// `Invalid` for settings out of range.
     pub async fn in_memory(self) -> Result<Weald> {
-        self.config.check()?;
-        Err(Error::new(ErrorKind::Unavailable, "this call is being built"))
+        self.start().run(None).map(Weald::started)
+    }
+
+    fn start(self) -> Start {
+        Start {
+            config: self.config,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            entropy: self.entropy.unwrap_or_else(|| Box::new(SystemEntropy)),
+            types: self.types,
+        }
     }
 }
 

@@ -24,9 +24,9 @@ pub enum TransactionStatus {
     Committed(Commit),
     /// It was refused, and never commits.
     Rejected(Rejection),
-    /// No result is known yet; it may still commit.
+    /// It is on its way.
     Pending,
-    /// Its result, if there was one, is no longer kept.
+    /// No result is kept: it was settled long ago, or never came.
     Forgotten,
 }
 
@@ -55,8 +55,8 @@ pub struct VerifyReport {
     pub collections: u64,
     /// Blocks checked.
     pub blocks: u64,
-    /// Log entries checked.
-    pub log_entries: u64,
+    /// Batches of log entries checked.
+    pub log_batches: u64,
     /// What is damaged; empty when all is well.
     pub damages: Vec<Damage>,
 }

@@ -1,23 +1,20 @@
 //! A tree of bytes.
 
-use std::ops::RangeBounds;
+use std::{ops::RangeBounds, sync::Arc};
 
 use bytes::Bytes;
-use weald_core::{CollectionName, CreateMode, Revision};
+use weald_collections::{
+    self as collections, ReadError, btree,
+    tree::{Expectation, IndexKey, KeyChange, TreeAnswer, TreeView},
+};
+use weald_core::{Action, CollectionName, CreateMode, Revision};
 
-use super::{RawRange, RawSnapshot, RawTreeWatch, TreeOptions};
-use crate::{Result, Weald, Write, Written};
-
-/// An entry of a tree of bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawEntry {
-    /// The key.
-    pub key: Bytes,
-    /// The value.
-    pub value: Bytes,
-    /// The revision of the tree that last wrote the entry.
-    pub revision: Revision,
-}
+use super::{RawIndexRange, RawRange, RawSnapshot, RawTreeWatch, TreeOptions};
+use crate::{
+    Result, Weald, Write, Written,
+    node::read,
+    write::{Reply, WriteOptions, undecodable},
+};
 
 /// A tree whose keys and values are bytes; keys are ordered as bytes are. Cheap to clone.
 ///
@@ -32,13 +29,15 @@ pub struct RawEntry {
 #[derive(Clone, Debug)]
 pub struct RawTree {
     pub(crate) node: Weald,
-    pub(crate) name: CollectionName,
+    pub(crate) code: collections::RawTree,
+    /// Where the tree's blocks begin; they never move.
+    pub(crate) view: Arc<TreeView>,
 }
 
 impl RawTree {
     /// The tree's name.
     pub fn name(&self) -> &CollectionName {
-        &self.name
+        self.code.name()
     }
 
     /// The value of `key`; `None` when it was proved that there is none.
@@ -53,7 +52,7 @@ impl RawTree {
     ///
     /// # Errors
     /// When the tree cannot be read.
-    pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<RawEntry>> {
+    pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<btree::Entry>> {
         self.latest()?.entry(key).await
     }
 
@@ -61,7 +60,7 @@ impl RawTree {
     ///
     /// # Errors
     /// When the tree cannot be read.
-    pub async fn first(&self) -> Result<Option<RawEntry>> {
+    pub async fn first(&self) -> Result<Option<btree::Entry>> {
         self.latest()?.first().await
     }
 
@@ -69,7 +68,7 @@ impl RawTree {
     ///
     /// # Errors
     /// When the tree cannot be read.
-    pub async fn last(&self) -> Result<Option<RawEntry>> {
+    pub async fn last(&self) -> Result<Option<btree::Entry>> {
         self.latest()?.last().await
     }
 
@@ -90,52 +89,122 @@ impl RawTree {
     }
 
     /// Entries whose keys lie in `bounds`, as the tree is when reading begins.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// let stock = node.raw_tree("stock").create().await?;
+    /// stock.batch([("apple", Some("3")), ("pear", Some("5")), ("plum", Some("8"))]).await?;
+    /// let from_p = stock.range("p"..).reverse().limit(1).entries().await?;
+    /// assert_eq!(from_p[0].key, "plum");
+    /// # Ok(()) }
+    /// ```
     pub fn range<B: AsRef<[u8]>>(&self, bounds: impl RangeBounds<B>) -> RawRange {
-        RawRange::new(self, &bounds)
+        RawRange::new(self, None, &bounds)
+    }
+
+    /// All entries, as the tree is when reading begins.
+    pub fn entries(&self) -> RawRange {
+        self.range::<&[u8]>(..)
+    }
+
+    /// Entries found by the index `index`, whose keys there lie in `bounds`.
+    pub fn by_index<B: AsRef<[u8]>>(
+        &self,
+        index: &str,
+        bounds: impl RangeBounds<B>,
+    ) -> RawIndexRange {
+        RawIndexRange::new(self, index, &bounds)
     }
 
     /// Sets the value of `key`. [`Written::replaced`] tells what it overwrote.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write<Written> {
-        self.batch([(key, Some(value))])
+        self.change(put(key, Expectation::Any, value))
     }
 
-    /// Puts (`Some`) and deletes (`None`) several keys: all or nothing. For the same key the last
-    /// one counts.
+    /// As [`RawTree::put`], with the entry's keys in the tree's indexes: by these and no others it
+    /// is found there from then on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// use weald::{IndexDefinition, IndexKey, TreeOptions};
+    /// let by_city = IndexDefinition { name: "city".into(), is_unique: false };
+    /// let options = TreeOptions { indexes: vec![by_city], ..TreeOptions::default() };
+    /// let people = node.raw_tree("people").options(options).create().await?;
+    /// let city = |name: &'static str| IndexKey { index: "city".into(), key: name.into() };
+    /// people.put_indexed("ada", "1815", [city("London")]).await?;
+    /// people.put_indexed("kurt", "1906", [city("Brno")]).await?;
+    /// let found = people.by_index("city", "Brno"..="Brno").entries().await?;
+    /// assert_eq!(found[0].entry.key, "kurt");
+    /// # Ok(()) }
+    /// ```
+    pub fn put_indexed(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        indexes: impl IntoIterator<Item = IndexKey>,
+    ) -> Write<Written> {
+        let change = put(key, Expectation::Any, value);
+        let add = |change: KeyChange, at: IndexKey| change.indexed(at.index, at.key);
+        self.change(indexes.into_iter().fold(change, add))
+    }
+
+    /// Puts (`Some`) and deletes (`None`) several keys in order: all or nothing.
     pub fn batch<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         changes: impl IntoIterator<Item = (K, Option<V>)>,
     ) -> Write<Written> {
-        let _ = changes.into_iter().map(|_| ()).count();
-        self.node.later()
+        let change = |(key, value): (K, Option<V>)| match value {
+            Some(value) => put(key, Expectation::Any, value),
+            None => delete(key),
+        };
+        self.apply(changes.into_iter().map(change).collect())
+    }
+
+    /// Makes changes, each with what it expects to find and its index keys, in order: all or
+    /// nothing. [`Written::replaced`] tells what the first one replaced.
+    pub fn apply(&self, changes: Vec<KeyChange>) -> Write<Written> {
+        self.write_action(self.code.batch(changes))
     }
 
     /// Adds an entry; `AlreadyExists` when the key has one.
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write<Written> {
-        let _ = (key.as_ref(), value.as_ref());
-        self.node.later()
+        self.change(put(key, Expectation::Absent, value))
     }
 
     /// Replaces the value of a key that has one; `Conflict` when it has none.
     pub fn update(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write<Written> {
-        let _ = (key.as_ref(), value.as_ref());
-        self.node.later()
+        self.change(put(key, Expectation::Present, value))
     }
 
     /// Removes a key. [`Written::replaced`] tells what was there; nothing is fine.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Write<Written> {
-        self.batch([(key, None::<&[u8]>)])
+        self.change(delete(key))
     }
 
     /// Sets the value of `key` if its entry was last written by `expected` (`None`: if there is
-    /// none); otherwise `Conflict`.
+    /// none); otherwise `Conflict` (`AlreadyExists` for `None`).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// use weald::ErrorKind;
+    /// let stock = node.raw_tree("stock").create().await?;
+    /// let written = stock.put("apple", "3").await?;
+    /// stock.compare_and_put("apple", Some(written.revision), "4").await?;
+    /// let late = stock.compare_and_put("apple", Some(written.revision), "5").await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+    /// # Ok(()) }
+    /// ```
     pub fn compare_and_put(
         &self,
         key: impl AsRef<[u8]>,
         expected: Option<Revision>,
         value: impl AsRef<[u8]>,
     ) -> Write<Written> {
-        let _ = (key.as_ref(), value.as_ref(), expected);
-        self.node.later()
+        let expected = expected.map_or(Expectation::Absent, Expectation::Revision);
+        self.change(put(key, expected, value))
     }
 
     /// The tree as it is now, unchanged by later writes for as long as the snapshot lives.
@@ -154,18 +223,42 @@ impl RawTree {
         RawSnapshot::at(self, revision).await
     }
 
-    /// Follows the tree from `from` on: its history, `CaughtUp`, then each change as it happens.
+    /// Follows the tree from revision `from` on: its history, `CaughtUp`, then each change as it
+    /// happens. Revision 1 is the tree's creation.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// use weald::{Revision, WatchEvent};
+    /// let stock = node.raw_tree("stock").create().await?;
+    /// stock.put("apple", "3").await?;
+    /// let mut watch = stock.watch(Revision(2));
+    /// let Some(Ok(WatchEvent::Change(change))) = watch.next().await else { panic!() };
+    /// assert_eq!(change.changes, [("apple".into(), Some("3".into()))]);
+    /// assert!(matches!(watch.next().await, Some(Ok(WatchEvent::CaughtUp))));
+    /// # Ok(()) }
+    /// ```
     pub fn watch(&self, from: Revision) -> RawTreeWatch {
         RawTreeWatch::new(self, from)
     }
 
     pub(crate) fn latest(&self) -> Result<RawSnapshot> {
-        RawSnapshot::latest(self)
+        Ok(RawSnapshot::new(self, self.node.latest()?))
+    }
+
+    pub(super) fn write_action(&self, action: Action) -> Write<Written> {
+        Write::new(&self.node, Ok(vec![action]), |reply| written(&reply))
+    }
+
+    fn change(&self, change: KeyChange) -> Write<Written> {
+        self.apply(vec![change])
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
-        let _ = (node, name);
-        Err(node.unbuilt())
+        let code = collections::RawTree::new(name);
+        let version = node.latest()?;
+        let view = read(&version, |reader| code.open(reader)).await?;
+        Ok(Self { node: node.clone(), code, view: Arc::new(view) })
     }
 
     pub(crate) async fn create(
@@ -174,7 +267,41 @@ impl RawTree {
         mode: CreateMode,
         options: &TreeOptions,
     ) -> Result<Self> {
-        let _ = (name, mode, options.policy());
-        Err(node.unbuilt())
+        let code = collections::RawTree::new(name.clone());
+        let action = code.create(mode, options.policy(), &options.structure()?);
+        if mode == CreateMode::Create || !is_there(node, &code).await? {
+            node.commit_actions(vec![action], WriteOptions::default()).await?;
+        }
+        Self::open(node, name).await
     }
+}
+
+/// Whether there is a tree of this name.
+async fn is_there(node: &Weald, code: &collections::RawTree) -> Result<bool> {
+    let version = node.latest()?;
+    let found = read(&version, |reader| match code.open(reader) {
+        Err(ReadError::NoSuchCollection(_)) => Ok(false),
+        other => other.map(|_| true),
+    });
+    found.await
+}
+
+fn put(key: impl AsRef<[u8]>, expected: Expectation, value: impl AsRef<[u8]>) -> KeyChange {
+    let copy = Bytes::copy_from_slice;
+    KeyChange::put(copy(key.as_ref()), expected, copy(value.as_ref()))
+}
+
+fn delete(key: impl AsRef<[u8]>) -> KeyChange {
+    KeyChange::delete(Bytes::copy_from_slice(key.as_ref()), Expectation::Any)
+}
+
+fn written(reply: &Reply) -> Result<Written> {
+    let answer = TreeAnswer::decode(reply.answer()?).map_err(|error| undecodable(&error))?;
+    Ok(Written {
+        transaction: reply.transaction,
+        revision: answer.revision,
+        position: reply.commit.position,
+        time: reply.commit.time,
+        replaced: answer.replaced.first().copied().flatten(),
+    })
 }

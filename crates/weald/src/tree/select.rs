@@ -2,9 +2,13 @@
 
 use std::marker::PhantomData;
 
+use weald_collections::{
+    btree::NodeCapacity,
+    tree::{self as collections, IndexDefinition},
+};
 use weald_core::{CollectionName, CollectionPolicy, CreateMode, Retention};
 
-use crate::{RawTree, Result, Tree, Weald};
+use crate::{Error, ErrorKind, RawTree, Result, Tree, Weald};
 
 /// Settings of a new tree; an existing tree keeps its own.
 ///
@@ -15,12 +19,12 @@ use crate::{RawTree, Result, Tree, Weald};
 pub struct TreeOptions {
     /// How much history is kept for `at` and `watch`. Default: all of it.
     pub retention: Retention,
-    /// Bytes of a node before it splits. Default 4 KiB: larger nodes scan faster, smaller ones
-    /// conflict less.
-    pub node_bytes: usize,
-    /// Names of the tree's secondary indexes. Each put hands in the index keys of its entry, and
-    /// index and entry change in the same transaction. Default: none.
-    pub indexes: Vec<String>,
+    /// Bytes of a node before it splits, 64 to 32 KiB. Default 4 KiB: larger nodes scan faster,
+    /// smaller ones conflict less.
+    pub node_bytes: u32,
+    /// Secondary indexes. Each put hands in the index keys of its entry, and index and entry
+    /// change in the same transaction. Default: none.
+    pub indexes: Vec<IndexDefinition>,
 }
 
 impl Default for TreeOptions {
@@ -32,6 +36,12 @@ impl Default for TreeOptions {
 impl TreeOptions {
     pub(crate) fn policy(&self) -> CollectionPolicy {
         CollectionPolicy { retention: self.retention }
+    }
+
+    pub(crate) fn structure(&self) -> Result<collections::TreeOptions> {
+        let capacity = NodeCapacity::new(self.node_bytes)
+            .map_err(|error| Error::caused(ErrorKind::Invalid, error.to_string(), error))?;
+        Ok(collections::TreeOptions { capacity, indexes: self.indexes.clone() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Following a tree.
 
 use std::{
+    collections::VecDeque,
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
@@ -8,11 +9,22 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use weald_core::{Revision, Time, TransactionId};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use weald_collections::{
+    ChainEntry, CollectionState, Key,
+    chain::{ReadLimit, read_forward, seek_revision},
+    tree::{Happened, changed_keys},
+};
+use weald_core::{At, BlockId, Revision, Sequence, Time, TransactionId};
 
-use super::RawTree;
+use super::{
+    RawTree,
+    typed::{decode_key, decode_value},
+};
 use crate::{
-    Result,
+    Error, ErrorKind, Result,
+    node::{Version, closed, read},
     stream::{Source, Steps},
 };
 
@@ -34,19 +46,9 @@ pub enum WatchEvent<C> {
 }
 
 /// One revision of a tree of bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawTreeChange {
-    /// The revision.
-    pub revision: Revision,
-    /// The transaction that made it; the same on every collection that it touched.
-    pub transaction: TransactionId,
-    /// Log time.
-    pub time: Time,
-    /// The changed keys with their values at this revision; `None` means deleted.
-    pub changes: Vec<(Bytes, Option<Bytes>)>,
-}
+pub type RawTreeChange = TreeChange<Bytes, Bytes>;
 
-/// One revision of a typed tree.
+/// One revision of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeChange<K, V> {
     /// The revision.
@@ -55,20 +57,147 @@ pub struct TreeChange<K, V> {
     pub transaction: TransactionId,
     /// Log time.
     pub time: Time,
-    /// The changed keys with their values at this revision; `None` means deleted.
+    /// The changed keys in order, with their values at this revision; `None` means deleted.
     pub changes: Vec<(K, Option<V>)>,
 }
 
+type Event = WatchEvent<RawTreeChange>;
+
 struct Changes {
     tree: RawTree,
+    /// The next revision to tell.
+    next: Revision,
+    read: VecDeque<ChainEntry>,
+    has_caught_up: bool,
+    signal: Option<watch::Receiver<()>>,
 }
 
 impl Source for Changes {
-    type Item = WatchEvent<RawTreeChange>;
+    type Item = Event;
 
-    async fn step(self) -> (Self, Option<Result<Self::Item>>) {
-        let error = self.tree.node.unbuilt();
-        (self, Some(Err(error)))
+    async fn step(mut self) -> (Self, Option<Result<Event>>) {
+        let event = self.event().await;
+        (self, Some(event))
+    }
+}
+
+impl Changes {
+    async fn event(&mut self) -> Result<Event> {
+        loop {
+            if let Some(entry) = self.read.pop_front() {
+                return self.tell(entry).await;
+            }
+            self.follow()?;
+            if let Some(gap) = self.fill().await? {
+                return Ok(gap);
+            }
+            if !self.read.is_empty() {
+                continue;
+            }
+            if !std::mem::replace(&mut self.has_caught_up, true) {
+                return Ok(WatchEvent::CaughtUp);
+            }
+            let signal = self.signal.as_mut().expect("it was followed above");
+            signal.changed().await.map_err(|_| closed())?;
+        }
+    }
+
+    /// Follows the tree from before the first look at it, so that no change is missed.
+    fn follow(&mut self) -> Result<()> {
+        let running = self.tree.node.running()?;
+        let collection = BlockId::header(self.tree.name());
+        let signal = self.signal.get_or_insert_with(|| running.watchers.follow(collection));
+        signal.borrow_and_update();
+        Ok(())
+    }
+
+    /// Reads what is there; a gap if revisions were dropped before they could be told.
+    async fn fill(&mut self) -> Result<Option<Event>> {
+        let version = self.tree.node.latest()?;
+        let (name, from) = (self.tree.name(), self.next);
+        let (latest, entries) = read(&version, |reader| {
+            let state = CollectionState::read(reader, name)?;
+            let start = seek_revision(reader, &state.chain, from)?;
+            let entries = read_forward(reader, &state.chain, start, ReadLimit::default())?;
+            Ok((state.revision, entries))
+        })
+        .await?;
+        let next = entries.first().map_or(latest.next(), |entry| entry.revision);
+        let from = from.max(Revision(1));
+        self.read.extend(entries);
+        if next > from && from <= latest {
+            self.next = next;
+            return Ok(Some(WatchEvent::Gap { from, next }));
+        }
+        Ok(None)
+    }
+
+    /// The change that `entry` records, or the gap where its values are no longer kept.
+    async fn tell(&mut self, entry: ChainEntry) -> Result<Event> {
+        match self.change_of(&entry).await {
+            Ok(change) => {
+                self.next = change.revision.next();
+                Ok(WatchEvent::Change(change))
+            }
+            Err(error) if error.kind() == ErrorKind::Gone => {
+                self.read.clear();
+                let next = self.first_kept(entry.sequence).await?;
+                let from = entry.revision;
+                self.next = next;
+                Ok(WatchEvent::Gap { from, next })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn change_of(&self, entry: &ChainEntry) -> Result<RawTreeChange> {
+        let &ChainEntry { revision, transaction, time, index, .. } = entry;
+        let keys = changed_keys(&entry.payload).map_err(|error| {
+            let what = format!("a change of the tree does not decode: revision={revision} {error}");
+            Error::new(ErrorKind::Damaged, what)
+        })?;
+        let mut changes = Vec::with_capacity(keys.len());
+        if !keys.is_empty() {
+            let version = self.tree.node.version(At::Index(index))?;
+            for changed in keys {
+                let value = match changed.happened {
+                    Happened::Deleted => None,
+                    Happened::Put => self.value(&version, &changed.key).await?,
+                };
+                changes.push((changed.key, value));
+            }
+        }
+        Ok(TreeChange { revision, transaction, time, changes })
+    }
+
+    async fn value(&self, version: &Version, key: &[u8]) -> Result<Option<Bytes>> {
+        let found = read(version, |reader| Ok(self.tree.view.get(reader, key)?)).await?;
+        Ok(found.map(|entry| entry.value))
+    }
+
+    /// The first revision behind the entry at `gone` whose version is still kept.
+    async fn first_kept(&self, gone: Sequence) -> Result<Revision> {
+        let latest = self.tree.node.latest()?;
+        let name = self.tree.name();
+        let state = read(&latest, |reader| Ok(CollectionState::read(reader, name)?)).await?;
+        let (mut low, mut high) = (gone.0 + 1, state.chain.next.0);
+        let mut kept = state.revision.next();
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = read(&latest, |reader| {
+                let limit = ReadLimit::entries(1);
+                Ok(read_forward(reader, &state.chain, Sequence(middle), limit)?.into_iter().next())
+            })
+            .await?;
+            match entry {
+                Some(entry) if self.tree.node.version(At::Index(entry.index)).is_ok() => {
+                    kept = entry.revision;
+                    high = middle;
+                }
+                _ => low = middle + 1,
+            }
+        }
+        Ok(kept)
     }
 }
 
@@ -78,19 +207,20 @@ pub struct RawTreeWatch {
 }
 
 impl RawTreeWatch {
-    pub(crate) fn new(tree: &RawTree, from: Revision) -> Self {
-        let _ = from;
-        Self { steps: Steps::new(Changes { tree: tree.clone() }) }
+    pub(super) fn new(tree: &RawTree, from: Revision) -> Self {
+        let (tree, next) = (tree.clone(), from.max(Revision(1)));
+        let (read, has_caught_up, signal) = (VecDeque::new(), false, None);
+        Self { steps: Steps::new(Changes { tree, next, read, has_caught_up, signal }) }
     }
 
     /// The next event; waits for one. `None` only after an error.
-    pub async fn next(&mut self) -> Option<Result<WatchEvent<RawTreeChange>>> {
+    pub async fn next(&mut self) -> Option<Result<Event>> {
         self.steps.next().await
     }
 }
 
 impl Stream for RawTreeWatch {
-    type Item = Result<WatchEvent<RawTreeChange>>;
+    type Item = Result<Event>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.steps.poll(cx)
@@ -110,9 +240,37 @@ pub struct TreeWatch<K, V> {
     types: PhantomData<fn() -> (K, V)>,
 }
 
-impl<K, V> TreeWatch<K, V> {
-    /// The same watch with keys and values as bytes.
-    pub fn into_raw(self) -> RawTreeWatch {
-        self.raw
+impl<K: Key, V: DeserializeOwned> TreeWatch<K, V> {
+    pub(super) fn new(raw: RawTreeWatch) -> Self {
+        Self { raw, types: PhantomData }
     }
+
+    /// The next event; waits for one. `None` only after an error.
+    pub async fn next(&mut self) -> Option<Result<WatchEvent<TreeChange<K, V>>>> {
+        let event = self.raw.next().await?;
+        Some(event.and_then(typed))
+    }
+}
+
+impl<K: Key, V: DeserializeOwned> Stream for TreeWatch<K, V> {
+    type Item = Result<WatchEvent<TreeChange<K, V>>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.raw.steps.poll(cx).map(|event| event.map(|event| event.and_then(typed)))
+    }
+}
+
+fn typed<K: Key, V: DeserializeOwned>(event: Event) -> Result<WatchEvent<TreeChange<K, V>>> {
+    let change = match event {
+        WatchEvent::Change(change) => change,
+        WatchEvent::CaughtUp => return Ok(WatchEvent::CaughtUp),
+        WatchEvent::Gap { from, next } => return Ok(WatchEvent::Gap { from, next }),
+    };
+    let TreeChange { revision, transaction, time, changes } = change;
+    let pair = |(key, value): (Bytes, Option<Bytes>)| {
+        let value = value.map(|value| decode_value(revision, value)).transpose()?;
+        Ok((decode_key(revision, &key)?, value))
+    };
+    let changes = changes.into_iter().map(pair).collect::<Result<_>>()?;
+    Ok(WatchEvent::Change(TreeChange { revision, transaction, time, changes }))
 }

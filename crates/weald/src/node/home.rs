@@ -1,0 +1,194 @@
+//! Where a node keeps its data: the folder with log and engine, or memory.
+
+use std::{path::Path, sync::Arc};
+
+use weald_core::{
+    Clock, Entropy, LogError, LogStore, PartitionId, StateError, StoreId, identity::KeyStore,
+};
+use weald_storage::{
+    engine::{self, Engine, EngineConfig, EngineError, EngineKind},
+    header::{IDENTITY_FILE, StoreFolder, StoreFolderError, StoreHeader},
+    identity::{FileKeyError, FileKeyStore},
+    log::{DiskLog, FolderDisk, LogHome, LogOpenError, LogOptions, LogReport, MemoryLog, Notifier},
+    state::{BlockCache, PartitionStore, StateConfig},
+};
+
+use super::system::Drawn;
+use crate::{Config, Error, ErrorKind, Result};
+
+/// The one partition of an embedded node.
+pub(crate) const PARTITION: PartitionId = PartitionId(0);
+
+/// The stores of an open node.
+pub(crate) struct Home {
+    pub(crate) store: Arc<PartitionStore>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) log: Log,
+    /// Holds the lock; let go last.
+    pub(super) _folder: Option<StoreFolder>,
+}
+
+/// The node's log.
+pub(crate) enum Log {
+    Memory(Arc<MemoryLog>),
+    Disk(Arc<DiskLog>),
+    /// One that fails on demand.
+    #[cfg(test)]
+    Faulty(Arc<super::tests::FaultyLog>),
+}
+
+impl Log {
+    /// The log as the driver uses it.
+    pub(crate) fn store(&self) -> Arc<dyn LogStore> {
+        match self {
+            Self::Memory(log) => Arc::clone(log) as Arc<dyn LogStore>,
+            Self::Disk(log) => Arc::clone(log) as Arc<dyn LogStore>,
+            #[cfg(test)]
+            Self::Faulty(log) => Arc::clone(log) as Arc<dyn LogStore>,
+        }
+    }
+
+    /// Reads all of it and reports what is damaged.
+    pub(crate) fn verify(&self) -> std::result::Result<LogReport, LogError> {
+        match self {
+            Self::Memory(_) => Ok(LogReport::default()),
+            Self::Disk(log) => log.verify(),
+            #[cfg(test)]
+            Self::Faulty(_) => Ok(LogReport::default()),
+        }
+    }
+}
+
+impl Home {
+    /// Opens the folder `path`, making it if it is not there.
+    pub(crate) fn open(
+        path: &Path,
+        config: &Config,
+        clock: &dyn Clock,
+        entropy: &mut (dyn Entropy + Send),
+        notifier: Notifier,
+    ) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(|error| {
+            let what = format!("the directory cannot be made: {error} path={}", path.display());
+            Error::caused(ErrorKind::Unavailable, what, error)
+        })?;
+        let folder = open_folder(path, config, clock, entropy)?;
+        let header = *folder.header();
+        let engine_config =
+            EngineConfig { cache_bytes: config.cache_bytes / 8, ..EngineConfig::default() };
+        let engine = engine::open(header.engine, &folder.engine_path(), &engine_config)
+            .map_err(engine_error)?;
+        let log_home = LogHome {
+            disk: Arc::new(FolderDisk::open(folder.log_path()).map_err(|error| {
+                Error::caused(ErrorKind::Unavailable, format!("the log: {error}"), error)
+            })?),
+            store: header.store,
+            entropy: Box::new(super::system::SystemEntropy),
+            notifier,
+        };
+        let store = open_store(&engine, config)?;
+        let options = LogOptions {
+            segment_bytes: config.log_segment_bytes,
+            must_exist: weald_core::StateStore::checkpointed(&*store) > weald_core::LogIndex::ZERO,
+            ..LogOptions::default()
+        };
+        let log = DiskLog::open(log_home, options).map_err(log_error)?;
+        Ok(Self { store, engine, log: Log::Disk(Arc::new(log)), _folder: Some(folder) })
+    }
+
+    /// Stores that end with the process.
+    pub(crate) fn in_memory(config: &Config, notifier: Notifier) -> Result<Self> {
+        let engine = engine::open(EngineKind::Memory, Path::new(""), &EngineConfig::default())
+            .map_err(engine_error)?;
+        let store = open_store(&engine, config)?;
+        let log = Log::Memory(Arc::new(MemoryLog::new(notifier)));
+        Ok(Self { store, engine, log, _folder: None })
+    }
+}
+
+fn open_folder(
+    path: &Path,
+    config: &Config,
+    clock: &dyn Clock,
+    entropy: &mut (dyn Entropy + Send),
+) -> Result<StoreFolder> {
+    let mut failed = None;
+    let opened = StoreFolder::open(path, || {
+        let identity =
+            FileKeyStore::load_or_create(&path.join(IDENTITY_FILE), None, &mut Drawn(entropy));
+        let node = match identity {
+            Ok(keys) => keys.public().peer_id(),
+            Err(error) => {
+                failed = Some(error);
+                weald_core::PeerId::from_digest(weald_core::Digest::ZERO)
+            }
+        };
+        let mut store = [0; 16];
+        entropy.fill(&mut store);
+        StoreHeader {
+            node,
+            store: StoreId(store),
+            engine: config.engine,
+            partition_count: 1,
+            created_at: clock.now(),
+        }
+    });
+    if let Some(error) = failed {
+        return Err(identity_error(error));
+    }
+    opened.map_err(folder_error)
+}
+
+fn open_store(engine: &Arc<dyn Engine>, config: &Config) -> Result<Arc<PartitionStore>> {
+    let cache = Arc::new(BlockCache::new(config.cache_bytes));
+    let state = StateConfig {
+        dirty_bytes_max: config.dirty_bytes,
+        compression: config.compression,
+        history_entries: config.history_entries,
+        ..StateConfig::default()
+    };
+    PartitionStore::open(PARTITION, Arc::clone(engine), cache, state)
+        .map(Arc::new)
+        .map_err(state_error)
+}
+
+fn identity_error(error: FileKeyError) -> Error {
+    Error::caused(ErrorKind::Unavailable, error.to_string(), error)
+}
+
+fn folder_error(error: StoreFolderError) -> Error {
+    let kind = match &error {
+        StoreFolderError::Damaged { .. } => ErrorKind::Damaged,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::caused(kind, error.to_string(), error)
+}
+
+fn engine_error(error: EngineError) -> Error {
+    let kind = match &error {
+        EngineError::Full { .. } => ErrorKind::DiskFull,
+        EngineError::Corrupt { .. } => ErrorKind::Damaged,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::caused(kind, error.to_string(), error)
+}
+
+fn log_error(error: LogOpenError) -> Error {
+    let kind = match &error {
+        LogOpenError::SegmentSize { .. } => ErrorKind::Invalid,
+        LogOpenError::DiskFull(_) => ErrorKind::DiskFull,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::caused(kind, error.to_string(), error)
+}
+
+/// The facade's error for trouble of the state store.
+pub(crate) fn state_error(error: StateError) -> Error {
+    let kind = match &error {
+        StateError::Behind { .. } => ErrorKind::Invalid,
+        StateError::DiskFull(_) => ErrorKind::DiskFull,
+        StateError::OutOfOrder { .. } => ErrorKind::Unavailable,
+        StateError::Fault(fault) => super::read::fault_kind(fault),
+    };
+    Error::caused(kind, error.to_string(), error)
+}

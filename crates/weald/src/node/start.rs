@@ -1,0 +1,119 @@
+//! Starting a node: open the stores, restore the partition, replay the log, spawn the driver.
+
+use std::{path::Path, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+use weald_cluster::partition::{Partition, PartitionLimits};
+use weald_collections::{CollectionExecutor, CollectionType, DiaryType, Registry, TreeType};
+use weald_core::{Clock, Entropy, Executor, StateStore};
+use weald_storage::log::Notifier;
+
+use super::{
+    Running,
+    home::{Home, PARTITION, state_error},
+};
+use crate::{
+    Config, Error, ErrorKind, Result,
+    driver::{Applier, Driver, EventQueue, LocalProposer, Loop, Parts, Tuning, Watchers, replay},
+};
+
+/// What a builder hands over.
+pub(super) struct Start {
+    pub(super) config: Config,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Box<dyn Entropy + Send>,
+    pub(super) types: Vec<Arc<dyn CollectionType>>,
+}
+
+impl Start {
+    /// Opens and starts; blocks on the disk. `None` for a node in memory.
+    pub(super) fn run(self, path: Option<&Path>) -> Result<Running> {
+        self.run_on(|start, notifier| match path {
+            Some(path) => {
+                let entropy = &mut *start.entropy;
+                Home::open(path, &start.config, &*start.clock, entropy, notifier)
+            }
+            None => Home::in_memory(&start.config, notifier),
+        })
+    }
+
+    /// Starts on the stores that `open` gives.
+    pub(super) fn run_on(
+        mut self,
+        open: impl FnOnce(&mut Self, Notifier) -> Result<Home>,
+    ) -> Result<Running> {
+        self.config.check()?;
+        let executor = Arc::new(CollectionExecutor::new(registry(&self.types)?));
+        let config = &self.config;
+        let queue =
+            Arc::new(EventQueue::new(config.writes_waiting_max, config.writes_waiting_bytes));
+        let notified = Arc::clone(&queue);
+        let home = open(&mut self, Arc::new(move || notified.note_synced()))?;
+        let store: Arc<dyn StateStore> = Arc::clone(&home.store) as Arc<dyn StateStore>;
+        let log = home.log.store();
+        let mut applier = Applier {
+            partition: restore(&*store)?,
+            store,
+            executor: Arc::clone(&executor) as Arc<dyn Executor>,
+        };
+        let recovery = replay(&mut applier, &*log);
+        let read_only = Arc::new(RwLock::new(recovery.damage.clone()));
+        let watchers = Arc::new(Watchers::default());
+        let mut session = [0; 16];
+        self.entropy.fill(&mut session);
+        let clock = Arc::clone(&self.clock);
+        let proposer =
+            LocalProposer::new(PARTITION, Arc::clone(&log), clock, session, recovery.last);
+        let driver = self.spawn(Parts {
+            applier,
+            proposer: Box::new(proposer),
+            log,
+            queue,
+            watchers: Arc::clone(&watchers),
+            clock: Arc::clone(&self.clock),
+            read_only: Arc::clone(&read_only),
+            tuning: self.tuning(),
+        })?;
+        Ok(Running {
+            driver,
+            home,
+            executor,
+            watchers,
+            read_only,
+            config: self.config,
+            clock: self.clock,
+            entropy: Mutex::new(self.entropy),
+        })
+    }
+
+    fn tuning(&self) -> Tuning {
+        Tuning {
+            dirty_bytes_max: self.config.dirty_bytes,
+            log_bytes: self.config.checkpoint_log_bytes,
+            interval: self.config.checkpoint_interval,
+        }
+    }
+
+    fn spawn(&self, parts: Parts) -> Result<Driver> {
+        Driver::spawn(Loop::new(parts)).map_err(|error| {
+            Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
+        })
+    }
+}
+
+fn restore(store: &dyn StateStore) -> Result<Partition> {
+    let rows = store.rows(&[]).map_err(state_error)?;
+    Partition::restore(PARTITION, PartitionLimits::default(), store.applied(), rows)
+        .map_err(|error| Error::caused(ErrorKind::Damaged, error.to_string(), error))
+}
+
+fn registry(types: &[Arc<dyn CollectionType>]) -> Result<Registry> {
+    let mut registry = Registry::new();
+    let own: [Arc<dyn CollectionType>; 2] = [Arc::new(TreeType), Arc::new(DiaryType)];
+    for added in own.iter().chain(types) {
+        registry
+            .register(Arc::clone(added))
+            .map_err(|error| Error::caused(ErrorKind::Invalid, error.to_string(), error))?;
+    }
+    Ok(registry)
+}

@@ -1,0 +1,161 @@
+//! Checking everything that is stored.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use weald_collections::{
+    CollectionState, RawTree, ReadError, TreeType,
+    chain::{ChainDamage, ChainVerifier},
+};
+use weald_core::{BlockId, Halt};
+
+use super::{Running, Version, Weald, home::state_error, listing::header, read::read_blocking};
+use crate::{Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport};
+
+impl Weald {
+    /// Reads everything that is stored and checks it: checksums of log, blocks and engine, hash
+    /// chains, order and counts of trees. `progress` is called now and then. Reads and writes go on
+    /// meanwhile.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// let report = node.verify(|progress| println!("{} parts checked", progress.done)).await?;
+    /// assert!(report.is_clean());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When the check itself cannot go on. What it finds is in the report.
+    pub async fn verify(
+        &self,
+        mut progress: impl FnMut(VerifyProgress) + Send,
+    ) -> Result<VerifyReport> {
+        let ids = self.collection_ids().await?;
+        let version = self.latest()?;
+        let running = self.running()?;
+        let (sender, mut receiver) = mpsc::channel(16);
+        let work = tokio::task::spawn_blocking(move || {
+            let total = u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_add(3);
+            let now = VerifyProgress { done: 0, total };
+            let mut check =
+                Check { running, version, sender, now, report: VerifyReport::default() };
+            check.run(&ids)?;
+            Ok(check.report)
+        });
+        while let Some(step) = receiver.recv().await {
+            progress(step);
+        }
+        work.await.map_err(|error| {
+            Error::caused(ErrorKind::Unavailable, "the runtime ended during the check", error)
+        })?
+    }
+}
+
+/// One check of everything, on a thread that may block.
+struct Check {
+    running: Arc<Running>,
+    version: Version,
+    sender: mpsc::Sender<VerifyProgress>,
+    now: VerifyProgress,
+    report: VerifyReport,
+}
+
+impl Check {
+    fn run(&mut self, ids: &[BlockId]) -> Result<()> {
+        self.check_log()?;
+        self.step();
+        if let Err(error) = self.running.home.engine.verify() {
+            self.damage("engine", &error);
+        }
+        self.step();
+        self.check_blocks()?;
+        self.step();
+        for id in ids {
+            self.check_collection(*id);
+            self.step();
+        }
+        Ok(())
+    }
+
+    fn check_log(&mut self) -> Result<()> {
+        let found = self
+            .running
+            .home
+            .log
+            .verify()
+            .map_err(|error| Error::caused(ErrorKind::Damaged, error.to_string(), error))?;
+        self.report.log_batches = u64::try_from(found.batches).unwrap_or(u64::MAX);
+        for damage in found.damages {
+            self.damage(&format!("log/{} offset={}", damage.file, damage.offset), &damage.what);
+        }
+        Ok(())
+    }
+
+    fn check_blocks(&mut self) -> Result<()> {
+        let running = Arc::clone(&self.running);
+        let found = running.home.store.verify(|page| {
+            self.now.done += page.blocks;
+            self.now.total += page.blocks;
+            self.tell()
+        });
+        let found = found.map_err(state_error)?;
+        self.report.blocks = found.blocks;
+        for damage in found.damages {
+            let block = damage.block.map_or_else(|| "?".to_owned(), |id| id.to_string());
+            self.damage(&format!("block={block} index={}", damage.index), &damage.detail);
+        }
+        Ok(())
+    }
+
+    fn check_collection(&mut self, id: BlockId) {
+        let version = Arc::clone(&self.version);
+        let found = match read_blocking(&version, |reader| header(reader, id)) {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(error) => return self.damage(&format!("collection={id}"), &error),
+        };
+        self.report.collections += 1;
+        let place = format!("collection={}", found.name);
+        let state =
+            read_blocking(&version, |reader| Ok(CollectionState::read(reader, &found.name)?));
+        let state = match state {
+            Ok(state) => state,
+            Err(error) => return self.damage(&place, &error),
+        };
+        let mut chain = ChainVerifier::new(&state.chain);
+        let checked = read_blocking(&version, |reader| match chain.run(reader) {
+            Ok(_) => Ok(None),
+            Err(ChainDamage::Halt(halt @ Halt::Need(_))) => Err(ReadError::Halt(halt)),
+            Err(damage) => Ok(Some(damage)),
+        });
+        match checked {
+            Ok(None) => {}
+            Ok(Some(damage)) => self.damage(&place, &damage),
+            Err(error) => self.damage(&place, &error),
+        }
+        if found.type_name == TreeType::type_name() {
+            let tree = RawTree::new(found.name);
+            let checked =
+                read_blocking(&version, |reader| Ok(tree.open(reader)?.verify(reader)?));
+            if let Err(error) = checked {
+                self.damage(&place, &error);
+            }
+        }
+    }
+
+    fn damage(&mut self, place: &str, detail: &dyn std::fmt::Display) {
+        let (place, detail) = (place.to_owned(), detail.to_string());
+        self.report.damages.push(Damage { place, detail });
+    }
+
+    fn step(&mut self) {
+        self.now.done += 1;
+        self.tell();
+    }
+
+    /// Whether somebody still wants to know.
+    fn tell(&self) -> bool {
+        self.sender.blocking_send(self.now).is_ok()
+    }
+}
