@@ -76,3 +76,6 @@ impl CollectionHeader {
         Ok(stored.as_deref().map(Self::decode).transpose()?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The chain as a queue and a stack against a list, its links, seeks, retention and verifier.
 
+mod format;
 mod links;
 mod model;
 mod retention;

@@ -64,3 +64,21 @@ fn a_malformed_state_is_damage_and_never_a_panic() {
     other[0] = 2;
     assert!(CollectionState::decode(&stored(other.into())).is_err());
 }
+
+/// A changed vector is a changed format: what is on disk could not be read.
+#[test]
+fn golden_state_holds() {
+    let state = sample();
+    let number = |n: u64| n.to_le_bytes().to_vec();
+    let ends = state.chain.ends.unwrap();
+    let expected = [
+        vec![1],
+        [9, 5, 40, 512].map(number).concat(),
+        state.chain.hash.as_bytes().to_vec(),
+        ends.tail.to_bytes().to_vec(),
+        [3, 1, 2, 77, 1_000].map(number).concat(),
+        ends.head.to_bytes().to_vec(),
+    ];
+    assert_eq!(state.encode(), expected.concat());
+    assert_eq!(state.encode().len(), 153);
+}

@@ -130,7 +130,7 @@ impl Run {
         let record = record::encode(&put.indexes, put.value);
         let previous = self.root.entries().put(scope, put.key, &record).map_err(stop)?;
         if previous.is_none() {
-            scope.set_items(scope.items() + 1);
+            scope.add_items(1);
         }
         let old = self.index_keys_of(previous.as_ref())?;
         for (index, index_key) in old.difference(&put.indexes) {
@@ -145,7 +145,7 @@ impl Run {
     fn delete(&self, scope: &mut Scope<'_, '_>, key: &[u8]) -> Result<Option<Entry>, Stop> {
         let previous = self.root.entries().delete(scope, key).map_err(stop)?;
         if previous.is_some() {
-            scope.set_items(scope.items().saturating_sub(1));
+            scope.add_items(-1);
         }
         for (index, index_key) in self.index_keys_of(previous.as_ref())? {
             self.take_from_index(scope, (index, &index_key), key)?;

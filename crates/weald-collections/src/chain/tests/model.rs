@@ -56,7 +56,7 @@ proptest! {
                     prop_assert_eq!(bench.pop(count), taken);
                 }
                 Step::Read(at, count) => {
-                    let offset = (at % (model.len() as u64 + 1)) as usize;
+                    let offset = usize::try_from(at % (model.len() as u64 + 1)).unwrap();
                     let from = first + offset as u64;
                     let expected: Vec<u64> = model.iter().skip(offset).take(count).copied().collect();
                     prop_assert_eq!(bench.forward(from, count), expected);
