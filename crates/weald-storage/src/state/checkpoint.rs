@@ -47,19 +47,21 @@ pub(crate) fn checkpoint(
         return Err(storage_error("checkpoints stopped after a failed write; reopen".to_owned()));
     }
     let covered = LogIndex(shared.covered.load(Ordering::Acquire));
-    let cover = shared.applied().min(synced);
+    // What failed half way may be in the engine: it is written again as a whole.
+    let cover = shared.applied().min(synced).max(cursor.attempted);
     if cover <= covered {
         return Ok(covered);
     }
     let forgotten = sweep::sweep(shared, cursor)?;
+    cursor.attempted = cover;
     let default = LogIndex(cover.0.saturating_sub(shared.config.history_entries));
-    let (floors, changed) = shared.horizon.rise(default, cover);
-    let forgotten = forgotten.max(floors.forgotten);
-    let written = write(shared, Plan { cover, forgotten, floors: &floors, changed: &changed });
+    let (mut floors, changed) = shared.horizon.rise(default, cover);
+    floors.forgotten = floors.forgotten.max(forgotten);
+    let written = write(shared, Plan { cover, floors: &floors, changed: &changed });
     match written {
         Ok((harvests, figures)) => {
-            cursor.written(harvests.iter().map(|harvest| harvest.records.len()).sum());
-            shared.horizon.stored(forgotten);
+            cursor.written = harvests.iter().map(|harvest| harvest.records.len()).sum();
+            shared.horizon.stored(floors);
             release(shared, cover, harvests);
             shared.covered.store(cover.0, Ordering::Release);
             shared.written.lock().add(figures);
@@ -75,7 +77,6 @@ pub(crate) fn checkpoint(
 #[derive(Clone, Copy, Debug)]
 struct Plan<'p> {
     cover: LogIndex,
-    forgotten: LogIndex,
     floors: &'p Floors,
     changed: &'p [BlockId],
 }
@@ -161,7 +162,7 @@ fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch
         let (key, value) = meta::floor_entry(partition, *id, floor);
         batch.put(Keyspace::Meta, key, value);
     }
-    let (covered, forgotten) = (plan.cover, plan.forgotten);
+    let (covered, forgotten) = (plan.cover, plan.floors.forgotten);
     let default_floor = plan.floors.default;
     let (key, value) =
         Checkpoint { covered, default_floor, forgotten, has_blocks }.entry(partition);

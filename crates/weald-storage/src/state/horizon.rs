@@ -66,6 +66,8 @@ pub(crate) struct Horizon {
 #[derive(Debug, Default)]
 struct State {
     floors: Floors,
+    /// The floors as the last successful checkpoint stored them.
+    durable: Floors,
     /// Collections whose floor must be stored by the next checkpoint.
     named: Vec<BlockId>,
     pins: BTreeMap<LogIndex, usize>,
@@ -73,7 +75,8 @@ struct State {
 
 impl Horizon {
     pub(crate) fn new(floors: Floors) -> Self {
-        Self { state: Mutex::new(State { floors, ..State::default() }) }
+        let durable = floors.clone();
+        Self { state: Mutex::new(State { floors, durable, ..State::default() }) }
     }
 
     /// Notes the floors that an entry asks for.
@@ -127,9 +130,10 @@ impl Horizon {
     }
 
     /// The floors given by [`Horizon::rise`] are durable.
-    pub(crate) fn stored(&self, forgotten: LogIndex) {
-        let floors = &mut self.state.lock().floors;
-        floors.forgotten = floors.forgotten.max(forgotten);
+    pub(crate) fn stored(&self, floors: Floors) {
+        let mut state = self.state.lock();
+        state.floors.forgotten = floors.forgotten;
+        state.durable = floors;
     }
 
     /// The floors given by [`Horizon::rise`] could not be stored; the next checkpoint must.
@@ -147,8 +151,8 @@ impl Horizon {
         self.state.lock().floors.forgotten
     }
 
-    /// All floors as they hold.
-    pub(crate) fn floors(&self) -> Floors {
-        self.state.lock().floors.clone()
+    /// The floors that a reopened store would have.
+    pub(crate) fn durable(&self) -> Floors {
+        self.state.lock().durable.clone()
     }
 }

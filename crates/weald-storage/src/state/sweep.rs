@@ -16,24 +16,21 @@ use super::{
 };
 use crate::engine::{Batch, Direction, Durability, Keyspace};
 
-/// Where the sweep goes on.
+/// What one checkpoint leaves for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
+    /// Where the sweep goes on.
     next: Option<BlockId>,
-    written: usize,
-}
-
-impl Cursor {
-    /// A checkpoint has written so many records.
-    pub(crate) fn written(&mut self, records: usize) {
-        self.written = records;
-    }
+    /// Records that the last checkpoint wrote.
+    pub(crate) written: usize,
+    /// The highest index that a checkpoint has tried to cover.
+    pub(crate) attempted: LogIndex,
 }
 
 /// Sweeps a part. Gives the index below which a block without any record may have been there, once
 /// the sweep may remove the deletions that it met.
 pub(crate) fn sweep(shared: &Shared, cursor: &mut Cursor) -> Result<LogIndex, StateError> {
-    let floors = shared.horizon.floors();
+    let floors = shared.horizon.durable();
     let highest =
         floors.collections.values().map(|floor| floor.holds).fold(floors.default, LogIndex::max);
     if highest == LogIndex::ZERO {

@@ -33,6 +33,13 @@ pub(crate) struct View {
     has_loaded: AtomicBool,
 }
 
+/// Why a block is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Load,
+}
+
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("View").field("index", &self.index).finish_non_exhaustive()
@@ -63,7 +70,11 @@ impl View {
     }
 
     /// The block as far as memory knows; outer `None`: it must be loaded.
-    fn resident(&self, id: BlockId) -> Result<Option<Option<Arc<StoredBlock>>>, Fault> {
+    fn resident(
+        &self,
+        id: BlockId,
+        purpose: Purpose,
+    ) -> Result<Option<Option<Arc<StoredBlock>>>, Fault> {
         if self.has_loaded.load(Ordering::Acquire)
             && let Some(loaded) = self.loaded.read().get(&id)
         {
@@ -75,7 +86,12 @@ impl View {
         if !self.shared.has_blocks.load(Ordering::Acquire) {
             return Ok(Some(None));
         }
-        let clean = self.shared.cache.at((self.shared.partition, id), self.index);
+        let key = (self.shared.partition, id);
+        // A load comes after a read that was counted.
+        let clean = match purpose {
+            Purpose::Read => self.shared.cache.at(key, self.index),
+            Purpose::Load => self.shared.cache.peek(key).filter(|clean| clean.index <= self.index),
+        };
         Ok(clean.map(|clean| Some(clean.stored)))
     }
 
@@ -119,7 +135,7 @@ impl View {
 
 impl BlockSource for View {
     fn block(&self, id: BlockId) -> Result<BlockRead, Fault> {
-        Ok(match self.resident(id)? {
+        Ok(match self.resident(id, Purpose::Read)? {
             Some(Some(stored)) => BlockRead::Present(stored),
             Some(None) => BlockRead::Absent,
             None => BlockRead::NotHere,
@@ -135,7 +151,7 @@ impl StateView for View {
     fn load(&self, ids: &[BlockId]) -> Result<(), Fault> {
         let mut missing = Vec::new();
         for &id in ids {
-            match self.resident(id)? {
+            match self.resident(id, Purpose::Load)? {
                 Some(block) => self.keep(id, block),
                 None => missing.push(id),
             }

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what stands around a test fails the test")]
 
+mod cache;
 mod crash;
+mod damage;
+mod disk;
+mod history;
 mod schedules;
+mod versions;
 mod world;
