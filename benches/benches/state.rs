@@ -106,7 +106,9 @@ impl Puts {
         let end = self.chain.block.payload.len();
         if end > CHAIN_BYTES_MAX {
             self.chain = stored(id("chain", self.index), text(self.seed, 150));
-            blocks.push(insert(&self.chain, revision));
+            let effect = insert(&self.chain, revision);
+            self.chain.clone_from(effect.after.as_ref().unwrap());
+            blocks.push(effect);
         } else {
             blocks.push(update(
                 &mut self.chain,
