@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use weald_core::{
     Action, ActionBody, BlockId, CollectionCommit, CollectionPolicy, Context, CreateMode, Halt,
-    Overlay, OverlayError, Rejection, TypeVersion,
+    Overlay, Rejection, TypeVersion,
 };
 
 use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Opened};
@@ -248,6 +248,7 @@ impl Execution {
         let Self { context, opened, ledger, .. } = self;
         let id = BlockId::header(&action.collection);
         let opened = opened.get_mut(&id).expect("a called collection was opened");
+        ledger.has_seen_state.set(false);
         let mut scope = Scope::new(overlay, context, ledger, opened);
         let result = catch_unwind(AssertUnwindSafe(|| operation(&mut scope)));
         if ledger.is_noting && ledger.has_seen_state.take() {
@@ -337,10 +338,4 @@ fn code_of<'r>(
         .find(type_name, version)
         .map(|code| &**code)
         .ok_or_else(|| Rejection::UnknownType { type_name: type_name.clone(), version }.into())
-}
-
-impl From<OverlayError> for Stop {
-    fn from(error: OverlayError) -> Self {
-        Self::Halt(error.into())
-    }
 }
