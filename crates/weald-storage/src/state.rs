@@ -61,6 +61,10 @@ pub struct StateConfig {
     /// collections that name no floor themselves. Default 100,000. More makes the engine larger
     /// by what is written in as many entries.
     pub history_entries: u64,
+    /// Bytes of checkpoints for which old versions are kept, in the same collections: the window
+    /// ends where the first of both limits is reached. Counted from the last opening on. Default
+    /// 256 MiB.
+    pub history_bytes_max: u64,
     /// How records are compressed. Default LZ4.
     pub compression: Compression,
     /// Records that a checkpoint looks through, at least, for history to remove; it looks through
@@ -73,6 +77,7 @@ impl Default for StateConfig {
         Self {
             dirty_bytes_max: 64 * 1024 * 1024,
             history_entries: 100_000,
+            history_bytes_max: 256 * 1024 * 1024,
             compression: Compression::default(),
             sweep_records_min: 256,
         }

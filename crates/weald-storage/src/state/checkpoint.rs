@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use weald_core::{BlockId, LogIndex, StateError};
 
 use super::{
@@ -54,15 +55,18 @@ pub(crate) fn checkpoint(
     }
     let forgotten = sweep::sweep(shared, cursor)?;
     cursor.attempted = cover;
-    let default = LogIndex(cover.0.saturating_sub(shared.config.history_entries));
+    let by_entries = LogIndex(cover.0.saturating_sub(shared.config.history_entries));
+    let default = by_entries.max(cursor.volume.floor(shared.config.history_bytes_max));
     let (mut floors, changed) = shared.horizon.rise(default, cover);
     floors.forgotten = floors.forgotten.max(forgotten);
     let written = write(shared, Plan { cover, floors: &floors, changed: &changed });
     match written {
-        Ok((harvests, figures)) => {
+        Ok(Written { harvests, rows, figures }) => {
             cursor.written = harvests.iter().map(|harvest| harvest.records.len()).sum();
+            cursor.volume.add(cover, figures.bytes);
             shared.horizon.stored(floors);
             release(shared, cover, harvests);
+            shared.rows.release(cover, &rows);
             shared.covered.store(cover.0, Ordering::Release);
             shared.written.lock().add(figures);
             Ok(cover)
@@ -81,18 +85,26 @@ struct Plan<'p> {
     changed: &'p [BlockId],
 }
 
-fn write(shared: &Shared, plan: Plan<'_>) -> Result<(Vec<Harvest>, WrittenFigures), StateError> {
+/// What a checkpoint has made durable.
+#[derive(Debug)]
+struct Written {
+    harvests: Vec<Harvest>,
+    rows: Vec<Bytes>,
+    figures: WrittenFigures,
+}
+
+fn write(shared: &Shared, plan: Plan<'_>) -> Result<Written, StateError> {
     let mut batch = Batch::new();
     let mut figures = WrittenFigures { checkpoints: 1, ..WrittenFigures::default() };
     let harvests = harvest_blocks(shared, plan, &mut batch, &mut figures)?;
     let has_blocks = shared.has_blocks.load(Ordering::Acquire) || !harvests.is_empty();
-    put_meta(shared, plan, has_blocks, &mut batch);
+    let rows = put_meta(shared, plan, has_blocks, &mut batch);
     figures.bytes = u64::try_from(batch.byte_count()).unwrap_or(u64::MAX);
     // Before the write: from then on, what the memtable does not know may be in the engine.
     shared.has_blocks.store(has_blocks, Ordering::Release);
     shared.engine.write(batch, Durability::Unsynced).map_err(|error| shared.failed(&error))?;
     shared.engine.sync().map_err(|error| shared.failed(&error))?;
-    Ok((harvests, figures))
+    Ok(Written { harvests, rows, figures })
 }
 
 fn harvest_blocks(
@@ -149,13 +161,16 @@ fn stored(
     }
 }
 
-fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch) {
+/// Gives the keys of the rows that were put.
+fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch) -> Vec<Bytes> {
     let partition = shared.partition;
+    let mut rows = Vec::new();
     for (row, value) in shared.rows.cut(plan.cover) {
         match meta::row_entry(partition, &row, value.as_ref()) {
             (key, Some(value)) => batch.put(Keyspace::Meta, key, value),
             (key, None) => batch.delete(Keyspace::Meta, key),
         }
+        rows.push(row);
     }
     for id in plan.changed {
         let floor = plan.floors.collections.get(id).copied().unwrap_or_default();
@@ -167,6 +182,7 @@ fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch
     let (key, value) =
         Checkpoint { covered, default_floor, forgotten, has_blocks }.entry(partition);
     batch.put(Keyspace::Meta, key, value);
+    rows
 }
 
 /// Forgets what is durable. The cache gets the newest version of a block before the memtable lets
@@ -186,7 +202,6 @@ fn release(shared: &Shared, cover: LogIndex, harvests: Vec<Harvest>) {
             _ => shared.cache.remove(key),
         });
     }
-    shared.rows.release(cover);
 }
 
 impl Shared {

@@ -11,6 +11,9 @@ const ROW_OVERHEAD_BYTES: usize = 200;
 /// Bytes of a value that a newer one has replaced, besides the value.
 const OLDER_OVERHEAD_BYTES: usize = 80;
 
+/// Rows handled under one lock.
+const CHUNK: usize = 512;
+
 /// Rows in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
@@ -54,31 +57,34 @@ impl Rows {
         self.table.read()
     }
 
-    /// The values as they were at `cover`, of rows that changed.
+    /// The values as they were at `cover`, of rows that changed. Commits go on between chunks;
+    /// what they add is above `cover`.
     pub(crate) fn cut(&self, cover: LogIndex) -> Vec<(Bytes, Option<Bytes>)> {
-        let table = self.table.read();
-        let at_cover = |(key, row): (&Bytes, &Row)| {
-            let newest = (row.index, &row.value);
-            let older = row.older.iter().rev().map(|(index, value)| (*index, value));
-            let (_, value) =
-                std::iter::once(newest).chain(older).find(|(index, _)| *index <= cover)?;
-            Some((key.clone(), value.clone()))
-        };
-        table.rows.iter().filter_map(at_cover).collect()
+        let (mut cut, mut after) = (Vec::new(), None::<Bytes>);
+        loop {
+            let table = self.table.read();
+            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let chunk = table.rows.range::<Bytes, _>((from, Bound::Unbounded)).take(CHUNK);
+            let mut last = None;
+            for (key, row) in chunk {
+                cut.extend(row.at(cover).map(|value| (key.clone(), value.clone())));
+                last = Some(key.clone());
+            }
+            if last.is_none() {
+                return cut;
+            }
+            after = last;
+        }
     }
 
-    /// Forgets what a checkpoint of `cover` has made durable.
-    pub(crate) fn release(&self, cover: LogIndex) {
-        let mut table = self.table.write();
-        let mut bytes = 0;
-        table.rows.retain(|key, row| {
-            row.older.retain(|(index, _)| *index > cover);
-            row.older.shrink_to_fit();
-            let stays = row.index > cover;
-            bytes += if stays { row.bytes(key) } else { 0 };
-            stays
-        });
-        table.bytes = bytes;
+    /// Forgets values of `keys` that a checkpoint of `cover` has made durable.
+    pub(crate) fn release(&self, cover: LogIndex, keys: &[Bytes]) {
+        for chunk in keys.chunks(CHUNK) {
+            let mut table = self.table.write();
+            for key in chunk {
+                table.release(cover, key);
+            }
+        }
     }
 }
 
@@ -90,6 +96,18 @@ impl Table {
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, row)| (key.clone(), row.value.clone()))
             .collect()
+    }
+
+    fn release(&mut self, cover: LogIndex, key: &Bytes) {
+        let Some(row) = self.rows.get_mut(key) else { return };
+        self.bytes -= row.bytes(key);
+        if row.index <= cover {
+            self.rows.remove(key);
+            return;
+        }
+        row.older.retain(|(index, _)| *index > cover);
+        row.older.shrink_to_fit();
+        self.bytes += row.bytes(key);
     }
 
     fn set(&mut self, index: LogIndex, key: Bytes, value: Option<Bytes>) {
@@ -107,6 +125,14 @@ impl Table {
 }
 
 impl Row {
+    /// The value at `index`; `None`: it was set later only.
+    fn at(&self, index: LogIndex) -> Option<&Option<Bytes>> {
+        let newest = (self.index, &self.value);
+        let older = self.older.iter().rev().map(|(at, value)| (*at, value));
+        let mut versions = std::iter::once(newest).chain(older);
+        versions.find(|(at, _)| *at <= index).map(|(_, value)| value)
+    }
+
     fn bytes(&self, key: &Bytes) -> usize {
         let len = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
         let older: usize =

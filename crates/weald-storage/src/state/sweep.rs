@@ -6,6 +6,8 @@
 //! be read, and all that is newer. Floors are those that are durable already; so a removal that
 //! survives a crash is never followed by a floor that does not know of it.
 
+use std::collections::VecDeque;
+
 use weald_core::{BlockId, LogIndex, StateError};
 
 use super::{
@@ -16,6 +18,9 @@ use super::{
 };
 use crate::engine::{Batch, Direction, Durability, Keyspace};
 
+/// Checkpoints whose bytes are remembered one by one.
+const VOLUME_LEN_MAX: usize = 256;
+
 /// What one checkpoint leaves for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
@@ -25,6 +30,45 @@ pub(crate) struct Cursor {
     pub(crate) written: usize,
     /// The highest index that a checkpoint has tried to cover.
     pub(crate) attempted: LogIndex,
+    /// What the last checkpoints have written.
+    pub(crate) volume: Volume,
+}
+
+/// Bytes that checkpoints have written, from which follows how far back a number of bytes reaches.
+/// Counted anew when the store is opened; floors never fall, so no harm is in that.
+#[derive(Debug, Default)]
+pub(crate) struct Volume {
+    /// Covered index and bytes of each, oldest first.
+    checkpoints: VecDeque<(LogIndex, u64)>,
+    /// The index covered before the first of them, and the bytes of all.
+    before: LogIndex,
+    sum: u64,
+}
+
+impl Volume {
+    pub(crate) fn add(&mut self, cover: LogIndex, bytes: u64) {
+        self.sum += bytes;
+        self.checkpoints.push_back((cover, bytes));
+    }
+
+    /// The lowest index such that what was written above it is at most `bytes_max`.
+    pub(crate) fn floor(&mut self, bytes_max: u64) -> LogIndex {
+        while self.sum > bytes_max
+            && let Some((cover, bytes)) = self.checkpoints.pop_front()
+        {
+            (self.before, self.sum) = (cover, self.sum - bytes);
+        }
+        // Many small ones are counted as fewer, so that the list stays short.
+        if self.checkpoints.len() > VOLUME_LEN_MAX {
+            let all: Vec<_> = self.checkpoints.drain(..).collect();
+            let joined = all.chunks(2).map(|pair| {
+                let (last, _) = pair[pair.len() - 1];
+                (last, pair.iter().map(|(_, bytes)| bytes).sum())
+            });
+            self.checkpoints = joined.collect();
+        }
+        self.before
+    }
 }
 
 /// Sweeps a part. Gives the index below which a block without any record may have been there, once

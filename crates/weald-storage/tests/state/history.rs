@@ -161,3 +161,23 @@ fn history_of_a_hot_block_is_read_from_several_records_of_one_checkpoint() {
     assert_eq!(store.verify(|_| true).unwrap().damages, []);
     assert_eq!(store.partition(), PARTITION);
 }
+
+#[test]
+fn d53_the_window_ends_where_its_bytes_end() {
+    let (engine, mut model) = (CrashEngine::new(), Model::default());
+    let config = StateConfig {
+        history_bytes_max: 4000,
+        compression: weald_storage::state::Compression::Off,
+        ..window(1000)
+    };
+    let store = open(&engine, config);
+    for round in 0..100_u8 {
+        commit(&store, &mut model, &[(0, Edit::Put(vec![round; 300]))]);
+        store.checkpoint(store.applied()).unwrap();
+    }
+    assert!(is_pruned(&store.view(At::Index(LogIndex(80)))));
+    for index in 92..=100 {
+        assert_view(&*store.view(At::Index(LogIndex(index))).unwrap(), &model);
+    }
+    assert!(engine.records().len() < 20, "records={}", engine.records().len());
+}
