@@ -4,8 +4,10 @@
 //! same everywhere; what this member lacks is a [`Halt`] and never becomes one. A panic in a
 //! collection type is caught and refused without its message.
 
+use std::collections::BTreeSet;
+
 use weald_core::{
-    Action, Context, Executed, Executor, Halt, Overlay, TypeName, TypeVersion,
+    Action, BlockId, Context, Executed, Executor, Halt, Overlay, TypeName, TypeVersion,
     limits::{BLOCK_BYTES_MAX, ENTRY_BYTES_MAX, TRANSACTION_ACTIONS_MAX},
 };
 
@@ -81,11 +83,44 @@ fn run(
     }
     let mut execution = Execution::new(*context);
     let mut answers = Vec::with_capacity(actions.len());
+    let mut needed = Needed::default();
     for action in actions {
-        answers.push(execution.act(registry, overlay, action)?);
+        let savepoint = overlay.savepoint();
+        match execution.act(registry, overlay, action) {
+            Ok(answer) => answers.push(answer),
+            Err(stop) => {
+                needed.gather(stop)?;
+                overlay.rollback(savepoint);
+            }
+        }
     }
-    let commits = execution.finish(overlay)?;
+    let commits = execution.finish(overlay, &mut needed)?;
+    needed.none()?;
     Ok(Executed::Done { answers, commits })
+}
+
+/// Blocks that are not in memory. Once one is wanted there will be no result; the run goes on only
+/// to learn what else is, so that a transaction over many such blocks is not begun again for each.
+#[derive(Debug, Default)]
+pub(crate) struct Needed(BTreeSet<BlockId>);
+
+impl Needed {
+    /// Takes note of `stop`. What comes after the first need may stem from it and says nothing.
+    pub(crate) fn gather(&mut self, stop: Stop) -> Result<(), Stop> {
+        match stop {
+            Stop::Halt(Halt::Need(ids)) => self.0.extend(ids),
+            stop if self.0.is_empty() => return Err(stop),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn none(self) -> Result<(), Halt> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Err(Halt::Need(self.0.into_iter().collect()))
+    }
 }
 
 #[cfg(test)]

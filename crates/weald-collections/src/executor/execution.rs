@@ -11,7 +11,7 @@ use weald_core::{
     Overlay, Rejection, TypeVersion,
 };
 
-use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Opened};
+use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Needed, Opened};
 use crate::{
     BlockReader, ChainUse, CollectionHeader, CollectionState, CollectionType, Registry, Scope,
     Stop,
@@ -44,7 +44,8 @@ impl Execution {
         self.ledger.is_noting = is_noting;
     }
 
-    /// Runs one action and returns its answer. After an error this is of no use.
+    /// Runs one action and returns its answer. After an error this gives no result any more, but
+    /// further actions may tell which other blocks are needed.
     pub(crate) fn act(
         &mut self,
         registry: &Registry,
@@ -83,14 +84,18 @@ impl Execution {
     pub(crate) fn finish(
         mut self,
         overlay: &mut Overlay<'_>,
+        needed: &mut Needed,
     ) -> Result<BTreeMap<BlockId, CollectionCommit>, Stop> {
         let mut commits = BTreeMap::new();
-        for (id, mut opened) in std::mem::take(&mut self.opened) {
-            if opened.is_changed {
-                commits.insert(id, self.commit(overlay, &mut opened)?);
+        let opened = std::mem::take(&mut self.opened);
+        for (id, mut opened) in opened.into_iter().filter(|(_, opened)| opened.is_changed) {
+            match self.commit(overlay, &mut opened) {
+                Ok(commit) => drop(commits.insert(id, commit)),
+                Err(stop) => needed.gather(stop)?,
             }
+            self.ledger.stop = None;
         }
-        self.check_caps(overlay)?;
+        self.check_caps(overlay).or_else(|stop| needed.gather(stop))?;
         Ok(commits)
     }
 

@@ -1,6 +1,7 @@
 //! The executor with a type that misbehaves on request.
 
 mod caps;
+mod cold;
 mod collections;
 mod faults;
 mod probe;

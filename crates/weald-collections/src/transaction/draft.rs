@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use weald_core::{Action, BlockSource, Context, Overlay, Savepoint, TransactionBody};
 
-use crate::{CollectionExecutor, NotedReads, Stop, executor::Execution};
+use crate::{
+    CollectionExecutor, NotedReads, Stop,
+    executor::{Execution, Needed},
+};
 
 /// Actions run on an overlay that only this draft sees, so that it reads its own writes.
 ///
@@ -130,7 +133,9 @@ impl<'s> Draft<'s> {
     /// # Errors
     /// [`Stop`] when the changes are too large or blocks are missing.
     pub fn finish_computed(mut self) -> Result<TransactionBody, Stop> {
-        self.execution.finish(&mut self.overlay)?;
+        let mut needed = Needed::default();
+        self.execution.finish(&mut self.overlay, &mut needed)?;
+        needed.none()?;
         let (reads, transforms) = (self.overlay.noted_reads(), self.overlay.transforms());
         Ok(TransactionBody { reads, actions: Vec::new(), transforms })
     }
