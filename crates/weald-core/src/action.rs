@@ -55,7 +55,8 @@ pub struct CollectionPolicy {
 }
 
 /// How much of a chain is kept. Every bound that is set holds; none set keeps everything. The
-/// newest entry is always kept.
+/// newest entry is always kept. Applied by each transaction that changes the collection, in bounded
+/// steps, so a collection that nobody writes keeps what it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Retention {
     /// Entries older than this, by log time, go. Default: kept.
