@@ -17,7 +17,8 @@ pub struct LogRecord {
     pub bytes: Bytes,
 }
 
-/// What is written for one partition in one go. Parts take effect in the order of the fields.
+/// What is written for one partition in one go. Of a batch too large for one sync, the cut and the
+/// state become durable first, then the entries in order; a smaller one is durable as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
     /// The partition.
