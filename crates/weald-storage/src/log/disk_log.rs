@@ -125,6 +125,7 @@ impl DiskLog {
         let mut report = verify::verify(core.disk.as_ref(), core.store, head..=last_sealed)?;
         if let Some(writer) = &core.writer {
             let writer = writer.lock();
+            report.forget_below(writer.head());
             let rest = writer.active_number()..=u64::MAX;
             report.join(verify::verify(core.disk.as_ref(), core.store, rest)?);
         }

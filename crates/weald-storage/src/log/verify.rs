@@ -1,7 +1,7 @@
 //! Scrubbing: every byte of every segment is either part of a whole batch, its zero padding, a
 //! header, or the fill pattern. Anything else is reported.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{collections::BTreeSet, io, ops::RangeInclusive};
 
 use weald_core::{LogError, PartitionId, StoreId};
 
@@ -40,6 +40,12 @@ pub struct LogDamage {
 }
 
 impl LogReport {
+    /// Drops what concerns segments below `head`: they are not needed, and may be in use anew.
+    pub(crate) fn forget_below(&mut self, head: u64) {
+        let is_needed = |damage: &LogDamage| segment_number(&damage.file) >= Some(head);
+        self.damages.retain(is_needed);
+    }
+
     pub(crate) fn join(&mut self, other: Self) {
         self.segments += other.segments;
         self.batches += other.batches;
@@ -55,7 +61,7 @@ pub(crate) fn verify(
     store: StoreId,
     range: RangeInclusive<u64>,
 ) -> Result<LogReport, LogError> {
-    let io_error = |error: std::io::Error| LogError::Io(error.to_string());
+    let io_error = |error: io::Error| LogError::Io(error.to_string());
     let names = disk.list().map_err(io_error)?;
     let numbers: BTreeSet<_> = names.iter().filter_map(|name| segment_number(name)).collect();
     let mut scrub = Scrub::default();
@@ -69,6 +75,9 @@ pub(crate) fn verify(
         match SegmentImage::load(disk, store, *number) {
             Ok(Some(image)) => scrub.segment(&image),
             Ok(None) => scrub.add(0, "neither copy of the header can be read"),
+            Err(LogOpenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                scrub.add(0, "the segment is missing");
+            }
             Err(LogOpenError::Io(error)) => return Err(io_error(error)),
             Err(_) => scrub.add(0, "the header names another store or a newer format"),
         }

@@ -243,3 +243,31 @@ fn a_log_of_files_is_there_after_reopening() {
     assert_eq!((recovered.first, recovered.last), (LogIndex(1), LogIndex(400)));
     assert_eq!(recovered.state, Some(Bytes::from_static(b"promise")));
 }
+
+#[test]
+fn a_scrub_beside_writing_and_recycling_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (notifier, _news) = notifier();
+    let disk = Arc::new(FolderDisk::open(folder.path()).unwrap());
+    let entropy: Box<dyn Entropy + Send> = Box::new(SeededEntropy::new(3));
+    let home = LogHome { disk, store: STORE, entropy, notifier };
+    let log = DiskLog::open(home, disk_options()).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for index in 1..=400 {
+                while let Err(error) = log.submit(entries(P0, [index], 4000)) {
+                    assert!(error.is_retryable(), "{error}");
+                    std::thread::yield_now();
+                }
+                while log.release(P0, LogIndex(index)).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        while !is_done.load(std::sync::atomic::Ordering::Acquire) {
+            assert_eq!(log.verify().unwrap().damages, []);
+        }
+    });
+}
