@@ -11,6 +11,29 @@ use weald_storage::engine::{
     Batch, Durability, Engine, EngineError, EngineKind, Keyspace, MemoryEngine, Snapshot,
 };
 
+/// Something that happens once, in the middle of something else.
+#[derive(Default)]
+pub(crate) struct Interruption(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Interruption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Interruption")
+    }
+}
+
+impl Interruption {
+    pub(crate) fn set(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.0.lock() = Some(Box::new(happens));
+    }
+
+    fn happen(&self) {
+        let happens = self.0.lock().take();
+        if let Some(happens) = happens {
+            happens();
+        }
+    }
+}
+
 /// A memory engine that remembers its batches: what an unsynced one wrote can be lost.
 #[derive(Debug, Default)]
 pub(crate) struct CrashEngine {
@@ -23,6 +46,8 @@ pub(crate) struct CrashEngine {
     pub(crate) is_full_at_sync: AtomicBool,
     /// Syncs fail.
     pub(crate) is_broken: AtomicBool,
+    /// Happens when a snapshot has been taken, before it is read.
+    pub(crate) after_snapshot: Interruption,
 }
 
 impl CrashEngine {
@@ -108,7 +133,9 @@ impl Engine for CrashEngine {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
-        self.memory.snapshot()
+        let snapshot = self.memory.snapshot();
+        self.after_snapshot.happen();
+        snapshot
     }
 
     fn disk_bytes(&self) -> Result<u64, EngineError> {

@@ -143,6 +143,30 @@ fn a41_reading_and_changing_a_hot_block_fetches_it_once_and_drift_is_a_wrong_bas
     assert_latest(&store, &model);
 }
 
+#[test]
+fn a41_what_was_read_before_a_checkpoint_never_hides_what_the_checkpoint_wrote() {
+    let (engine, mut model) = (CrashEngine::new(), Model::default());
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let store = Arc::new(open_with(&engine, StateConfig::default(), &cache));
+    commit(&store, &mut model, &[(0, Edit::Put(vec![1; 100])), (1, Edit::Put(vec![1; 100]))]);
+    store.checkpoint(store.applied()).unwrap();
+    cache.clear();
+    let before = model.clone();
+    let later = model.next(&[(0, Edit::Splice(0, 1, vec![2])), (1, Edit::Delete)]);
+    let old = store.view(At::Latest).unwrap();
+    let other = Arc::clone(&store);
+    engine.after_snapshot.set(move || {
+        other.commit(LogIndex(2), later).unwrap();
+        other.checkpoint(LogIndex(2)).unwrap();
+    });
+    // Reads the old versions from its snapshot while the new ones become the newest.
+    old.load(&[id(0), id(1)]).unwrap();
+    assert_eq!(store.checkpointed(), LogIndex(2), "it happened in between");
+    assert_view(&*old, &before);
+    assert_latest(&store, &model);
+    assert_latest(&store, &model);
+}
+
 /// Every block holds the index that wrote it, 64 times; all of one entry are written together.
 fn paired(index: u64, numbers: &[u8]) -> Effects {
     let revision = Revision(index);
