@@ -9,7 +9,7 @@
 //! the directory.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use weald_core::{BlockId, Fault, StoredBlock};
+use weald_core::{BlockId, Fault, StoredBlock, limits::KEY_BYTES_MAX};
 
 use super::damaged;
 
@@ -97,8 +97,8 @@ impl<'a> Inner<'a> {
         let start = if position == 0 { 0 } else { self.end(position - 1) };
         let record = self.payload.get(first + start..first + self.end(position));
         record
-            .filter(|record| record.len() >= CHILD_ID_LEN)
-            .ok_or_else(|| damaged(self.id, format!("a child reaches out: position={position}")))
+            .filter(|record| (CHILD_ID_LEN..=CHILD_ID_LEN + KEY_BYTES_MAX).contains(&record.len()))
+            .ok_or_else(|| damaged(self.id, format!("a child does not parse: position={position}")))
     }
 
     fn end(&self, position: usize) -> usize {

@@ -10,9 +10,9 @@
 use std::{cmp::Ordering, ops::Range};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use weald_core::{BlockId, Fault, Revision, StoredBlock};
+use weald_core::{BlockId, Fault, Revision, StoredBlock, limits::KEY_BYTES_MAX};
 
-use super::{Entry, damaged};
+use super::{ENTRY_VALUE_BYTES_MAX, Entry, damaged};
 
 /// Bytes of an entry besides key and value.
 pub(crate) const ENTRY_OVERHEAD: usize = 2 + 8 + 4;
@@ -66,8 +66,9 @@ impl<'a> Leaf<'a> {
 
     /// The slot of the entry that begins at `start`.
     pub(crate) fn slot(&self, start: usize) -> Result<Slot, Fault> {
-        slot(self.payload, start)
-            .ok_or_else(|| damaged(self.id, format!("a leaf entry reaches out: offset={start}")))
+        slot(self.payload, start).ok_or_else(|| {
+            damaged(self.id, format!("an entry of a leaf does not parse: offset={start}"))
+        })
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Result<Found, Fault> {
@@ -111,11 +112,12 @@ impl<'a> Leaf<'a> {
 
 fn slot(payload: &[u8], start: usize) -> Option<Slot> {
     let (key_len, _) = payload.get(start..)?.split_first_chunk::<2>()?;
-    let key = start + 2..start + 2 + usize::from(u16::from_le_bytes(*key_len));
+    let key_len = usize::from(u16::from_le_bytes(*key_len));
+    let key = start + 2..start + 2 + key_len;
     let (lengths, rest) = payload.get(key.end..)?.split_first_chunk::<12>()?;
     let value_len = lengths.last_chunk::<4>().expect("12 bytes hold 4");
     let value_len = usize::try_from(u32::from_le_bytes(*value_len)).ok()?;
-    if value_len > rest.len() {
+    if key_len > KEY_BYTES_MAX || value_len > ENTRY_VALUE_BYTES_MAX.min(rest.len()) {
         return None;
     }
     let value = key.end + 12..key.end + 12 + value_len;

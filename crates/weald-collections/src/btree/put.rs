@@ -125,7 +125,7 @@ impl BTree {
             let splice = Splice::new(start, end - start, bytes);
             return writer.splice(path.node.block.id, vec![splice]);
         }
-        let content = with_entry(writer, &path, &found, pair)?;
+        let content = with_entry(writer, &path, pair)?;
         let appended = matches!(found, Found::Missing(at) if at == leaf_len);
         let fill = if appended && path.is_rightmost() { Fill::Append } else { Fill::Even };
         spread(writer, self.capacity, path, content, fill)
@@ -136,15 +136,15 @@ impl BTree {
 fn with_entry(
     writer: &(impl BlockWriter + ?Sized),
     path: &Path,
-    found: &Found,
     pair: Pair<'_>,
 ) -> Result<Content, Halt> {
     let mut content = Content::of(&path.node)?;
     if let Content::Leaf(items) = &mut content {
         let bytes = encode_entry(pair.key, writer.revision(), pair.value);
         let item = LeafItem { key: bytes.slice(2..2 + pair.key.len()), bytes };
-        let at = items.partition_point(|item| item.key < pair.key);
-        let end = at + usize::from(matches!(found, Found::At(_)));
+        // As `Leaf::find` has it, in damaged leaves too, whose keys may be in no order.
+        let at = items.iter().position(|item| item.key >= pair.key).unwrap_or(items.len());
+        let end = at + usize::from(items.get(at).is_some_and(|item| item.key == pair.key));
         items.splice(at..end, [item]);
     }
     Ok(content)

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use bytes::Bytes;
 use weald_core::{BlockId, CollectionName, Fault, Halt};
 
 use super::{
@@ -12,9 +13,12 @@ use super::{
 };
 use crate::{
     BlockReader, CollectionState, ReadError,
-    btree::{BTree, Direction, EVERYTHING, Entry, Scan, Survey},
+    btree::{BTree, Direction, Entry, Scan, Survey},
     open::open,
 };
+
+/// Entries that a verification holds at once.
+const VERIFY_PAGE: usize = 256;
 
 /// Where a tree's blocks begin: enough to read it in any version of its blocks, since roots never
 /// move. It can be kept as long as the collection lives.
@@ -152,22 +156,19 @@ impl TreeView {
             return Err(Fault::Damaged { id: BlockId::state(&self.name), detail }.into());
         }
         let mut hits = vec![0u64; self.root.indexes.len()];
-        let mut wanted = Vec::new();
-        for entry in self.root.entries().range(reader, EVERYTHING, Direction::Forward) {
-            let entry = entry?;
-            for (index, index_key) in record::index_keys(self.root.entries, &entry)? {
-                wanted.push((usize::from(index), composed(&index_key, &entry.key)));
+        let mut last: Option<Bytes> = None;
+        loop {
+            let low = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let scan =
+                self.root.entries().range(reader, (low, Bound::Unbounded), Direction::Forward);
+            let page = scan.take(VERIFY_PAGE).collect::<Result<Vec<_>, _>>()?;
+            for entry in &page {
+                self.verify_indexed(reader, entry, &mut hits)?;
             }
-        }
-        for (position, key) in wanted {
-            let found = match self.root.indexes.get(position) {
-                Some(_) => self.root.index(position).get(reader, &key)?,
-                None => None,
-            };
-            if found.is_none() {
-                return Err(self.unindexed());
+            match page.last() {
+                Some(entry) => last = Some(entry.key.clone()),
+                None => break,
             }
-            hits[position] += 1;
         }
         for (position, hits) in hits.into_iter().enumerate() {
             if self.root.index(position).verify(reader)?.entries != hits {
@@ -175,6 +176,25 @@ impl TreeView {
             }
         }
         Ok(survey)
+    }
+
+    /// Checks that the indexes have what the entry says, and counts it.
+    fn verify_indexed<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        entry: &Entry,
+        hits: &mut [u64],
+    ) -> Result<(), Halt> {
+        for (index, index_key) in record::index_keys(self.root.entries, entry)? {
+            let position = usize::from(index);
+            let hits = hits.get_mut(position).ok_or_else(|| self.unindexed())?;
+            let key = composed(&index_key, &entry.key);
+            if self.root.index(position).get(reader, &key)?.is_none() {
+                return Err(self.unindexed());
+            }
+            *hits += 1;
+        }
+        Ok(())
     }
 
     fn unindexed(&self) -> Halt {

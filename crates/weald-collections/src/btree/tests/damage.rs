@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use weald_core::{BlockId, BlockKind, Fault, Halt};
+use weald_core::{BlockId, BlockKind, Fault, Halt, Revision};
 
 use super::support::{Grove, key};
 use crate::{
     SourceReader,
-    btree::{BTreeError, Direction, EVERYTHING, INNER_KIND, LEAF_KIND, check_node},
+    btree::{
+        BTreeError, Direction, EVERYTHING, INNER_KIND, LEAF_KIND, check_node, leaf::encode_entry,
+    },
 };
 
 fn grove() -> Grove {
@@ -55,6 +57,30 @@ fn a_node_of_another_kind_or_a_missing_one_is_a_fault_that_names_it() {
     stored.block.kind = BlockKind::CHAIN;
     other.blocks.0.insert(root, stored.into());
     assert!(matches!(fault(&other), Fault::Damaged { id, .. } if id == root));
+}
+
+#[test]
+fn a_leaf_whose_keys_are_in_no_order_panics_no_put() {
+    let keys = [b"b", b"a", b"a", b"a", b"a"];
+    let entry = |key: &&[u8; 1]| encode_entry(&key[..], Revision(1), &[7; 20]);
+    let leaf = keys.iter().map(entry).collect::<Vec<_>>().concat();
+    let mut grove = Grove::new(64);
+    let root = grove.tree.root();
+    set_payload(&mut grove, root, leaf.into());
+    let mut writer = super::support::Writer::new(&grove.blocks, grove.revision.next());
+    grove.tree.clone().put(&mut writer, b"b", &[7; 60]).unwrap();
+    let verified = grove.tree.verify(&mut SourceReader(&grove.blocks));
+    assert!(matches!(verified, Err(Halt::Fault(Fault::Damaged { .. }))));
+}
+
+#[test]
+fn lengths_beyond_what_is_ever_written_are_damage() {
+    let id = super::support::collection();
+    let long = encode_entry(&[1; 1025], Revision(1), b"");
+    assert!(check_node(id, LEAF_KIND, &long).is_err());
+    let child = |key| crate::btree::inner::Child { key, id };
+    let long = [child(Bytes::new()), child(Bytes::from(vec![1; 1025]))];
+    assert!(check_node(id, INNER_KIND, &crate::btree::inner::encode(&long)).is_err());
 }
 
 #[test]
