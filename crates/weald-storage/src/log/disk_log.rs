@@ -91,7 +91,7 @@ impl DiskLog {
     }
 
     /// How the log ended when it was opened. [`LogEnd::Lost`] concerns every partition, those too
-    /// that nothing is left of; the log is then read-only.
+    /// that nothing is left of (only partition 0 is always reported); the log is then read-only.
     pub fn end(&self) -> LogEnd {
         self.core.end
     }

@@ -23,7 +23,7 @@ use super::{
     depot::{Depot, DepotStart, DepotState},
     disk::Disk,
     image::Segment,
-    partition::LogEnd,
+    partition::{LogEnd, PartitionLog},
     queue::{Plan, Queue},
     recovery::{FIRST_POSITION, Recovery, recover},
     segment::SECTOR,
@@ -67,8 +67,13 @@ impl LogCore {
         let is_empty = found.live.is_empty() && found.obsolete.is_empty();
         let may_create = is_empty && !options.must_exist;
         let end = if may_create { LogEnd::Whole } else { found.end };
-        let recovered: BTreeMap<_, _> =
+        let mut recovered: BTreeMap<_, _> =
             found.partitions.iter().map(|(id, known)| (*id, known.recovered(end))).collect();
+        if end == LogEnd::Lost {
+            // Every node has partition 0; it is amnesiac even when nothing is left that names it.
+            let nothing = PartitionLog::default();
+            recovered.entry(PartitionId(0)).or_insert_with(|| nothing.recovered(end));
+        }
         let depot = Self::depot(&mut home, &mut found, &options);
         if may_create {
             Self::create(&depot, &mut found)?;

@@ -171,11 +171,19 @@ fn a_missing_log_is_a_loss_only_where_one_must_be() {
     let disk = SimDisk::new(1);
     let must_exist = LogOptions { must_exist: true, ..small() };
     let log = try_open(&disk, must_exist.clone()).unwrap();
-    assert_eq!(log.end(), LogEnd::Lost);
+    assert_eq!((log.end(), health(&log, P0)), (LogEnd::Lost, PartitionHealth::Amnesiac));
     assert!(log.submit(entries(P0, [1], 1)).is_err());
     drop(log);
     write(&open(&disk), entries(P0, [1], 1));
     assert_eq!(try_open(&disk, must_exist).unwrap().end(), LogEnd::Whole);
+}
+
+#[test]
+fn c11_the_only_batch_rotted_is_amnesia_though_nothing_names_the_partition() {
+    let disk = SimDisk::new(1);
+    drop(log_of_batches(&disk, 1));
+    disk.rot(&first(&disk), batch_offset(1), 4096);
+    assert_eq!(health(&open(&disk), P0), PartitionHealth::Amnesiac);
 }
 
 #[test]
