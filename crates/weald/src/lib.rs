@@ -57,3 +57,8 @@ pub use weald_core::{
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};
+
+/// The README's Rust is compiled and run like the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

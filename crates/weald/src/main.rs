@@ -1,3 +1,9 @@
-//! The `weald` program.
+//! The `weald` program: an embedded Weald database on the command line.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

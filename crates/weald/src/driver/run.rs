@@ -8,7 +8,9 @@ use std::{
 
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
-use weald_core::{Clock, LogIndex, LogStore, Outcome, StateError, TransactionId, UnknownCause};
+use weald_core::{
+    Clock, LogIndex, LogStore, Outcome, Payload, StateError, TransactionId, UnknownCause,
+};
 
 use super::{
     Answer, Applier, Ask, Event, EventQueue, Proposal, Proposer, Refused, Standing, Waiter,
@@ -192,7 +194,10 @@ impl Loop {
         self.proposer.poll();
         let (mut writes, mut bytes) = (0, 0);
         while let Some(committed) = self.proposer.next_committed() {
-            (writes, bytes) = (writes + 1, bytes + committed.bytes);
+            // A tick is the driver's own: it took no share of the queue's bounds.
+            if committed.entry.payload != Payload::Tick {
+                (writes, bytes) = (writes + 1, bytes + committed.bytes);
+            }
             self.apply_one(committed);
         }
         self.note_failure();

@@ -25,7 +25,7 @@ pub(crate) struct Home {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) log: Log,
     /// Holds the lock; let go last.
-    pub(super) _folder: Option<StoreFolder>,
+    pub(super) folder: Option<StoreFolder>,
 }
 
 /// The node's log.
@@ -93,7 +93,17 @@ impl Home {
             ..LogOptions::default()
         };
         let log = DiskLog::open(log_home, options).map_err(log_error)?;
-        Ok(Self { store, engine, log: Log::Disk(Arc::new(log)), _folder: Some(folder) })
+        Ok(Self { store, engine, log: Log::Disk(Arc::new(log)), folder: Some(folder) })
+    }
+
+    /// What is wrong with the identity's file: it must hold the key that the store was made with.
+    pub(crate) fn identity_damage(&self) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        match FileKeyStore::load(&folder.path().join(IDENTITY_FILE), None) {
+            Ok(keys) if keys.public().peer_id() == folder.header().node => None,
+            Ok(_) => Some("it is not the key that this store was made with".to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// Stores that end with the process.
@@ -102,7 +112,7 @@ impl Home {
             .map_err(engine_error)?;
         let store = open_store(&engine, config)?;
         let log = Log::Memory(Arc::new(MemoryLog::new(notifier)));
-        Ok(Self { store, engine, log, _folder: None })
+        Ok(Self { store, engine, log, folder: None })
     }
 }
 

@@ -8,6 +8,7 @@ use weald_collections::{
     chain::{ChainDamage, ChainVerifier},
 };
 use weald_core::{BlockId, Halt};
+use weald_storage::header::IDENTITY_FILE;
 
 use super::{Running, Version, Weald, home::state_error, listing::header, read::read_blocking};
 use crate::{Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport};
@@ -63,6 +64,9 @@ struct Check {
 
 impl Check {
     fn run(&mut self, ids: &[BlockId]) -> Result<()> {
+        if let Some(damage) = self.running.home.identity_damage() {
+            self.damage(IDENTITY_FILE, &damage);
+        }
         self.check_log()?;
         self.step();
         if let Err(error) = self.running.home.engine.verify() {

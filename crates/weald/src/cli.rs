@@ -1,0 +1,158 @@
+//! The command line: one file a verb, answers on standard output, one line on standard error when
+//! something is wrong, an exit code for each class of failure.
+
+mod collections;
+mod demo;
+mod diary;
+mod export;
+mod failure;
+mod follow;
+mod import;
+mod input;
+mod output;
+mod progress;
+mod session;
+mod status;
+mod text;
+mod tree;
+mod verify;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+
+use failure::Failure;
+use output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   not found, or an expectation does not hold
+  2   the command line or its input is wrong
+  3   the write was refused; nothing of it happened
+  4   the write may or may not have happened
+  5   the data directory is damaged, full, locked by another process, or of a newer format
+  70  a defect of this program";
+
+/// A database of trees and diaries in a directory.
+#[derive(Debug, Parser)]
+#[command(name = "weald", version, after_help = EXIT_CODES, propagate_version = true)]
+struct Cli {
+    /// The directory of the database; made by the first write
+    #[arg(long, global = true, value_name = "DIR", default_value = "./weald-data")]
+    #[arg(env = "WEALD_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Answer in JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Ordered keys and values
+    #[command(subcommand)]
+    Tree(tree::TreeVerb),
+    /// Append-only logs
+    #[command(subcommand)]
+    Diary(diary::DiaryVerb),
+    /// List the collections
+    Collections,
+    /// Read everything that is stored and check it; names each file or block that is damaged
+    Verify,
+    /// Write collections as JSON lines
+    Export(export::Export),
+    /// Read JSON lines that `export` wrote; doing it again changes nothing
+    Import(import::Import),
+    /// Describe the database
+    Status,
+    /// Write, kill the writer, and show that nothing is lost, in a temporary directory
+    Demo(demo::Demo),
+    /// The writer that `demo` kills
+    #[command(hide = true)]
+    DemoWriter(demo::DemoWriter),
+}
+
+/// Parses the command line, runs the verb and gives the exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let json = cli.json;
+    let result = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::internal(format_args!("no threads can be started: {error}")))
+        .and_then(|runtime| runtime.block_on(run(cli)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let mut output = Output::new(cli.json);
+    let directory = &cli.data_dir;
+    match cli.verb {
+        Verb::Tree(verb) => verb.run(directory, &mut output).await?,
+        Verb::Diary(verb) => verb.run(directory, &mut output).await?,
+        Verb::Collections => collections::run(directory, &mut output).await?,
+        Verb::Verify => verify::run(directory, &mut output).await?,
+        Verb::Export(export) => export.run(directory, &mut output).await?,
+        Verb::Import(import) => import.run(directory, &mut output).await?,
+        Verb::Status => status::run(directory, &mut output).await?,
+        Verb::Demo(demo) => demo.run(&mut output).await?,
+        Verb::DemoWriter(writer) => writer.run(directory).await?,
+    }
+    output.flush()
+}
+
+/// Help and version go to standard output; anything else is one line that says what to do.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that went away has seen enough of the help.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Failure::usage("a command is needed; `weald --help` lists them").report(json)
+        }
+        _ => Failure::usage(first_paragraph(&error.to_string())).report(json),
+    }
+}
+
+/// The part of clap's message that says what is wrong, without the usage block.
+fn first_paragraph(message: &str) -> String {
+    let told = message.strip_prefix("error: ").unwrap_or(message);
+    let told = told.split("\n\nUsage:").next().unwrap_or(told);
+    let told = told.split("\n\nFor more").next().unwrap_or(told);
+    format!("{told}; see `{} --help`", Cli::command().get_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_exit_codes_in_the_help_are_those_of_the_classes() {
+        use failure::Class;
+        for class in [
+            Class::NotFound,
+            Class::Usage,
+            Class::Rejected,
+            Class::Unknown,
+            Class::Storage,
+            Class::Internal,
+        ] {
+            let line = format!("\n  {:<3} ", class.code());
+            assert!(EXIT_CODES.contains(&line), "{class:?}");
+        }
+    }
+}

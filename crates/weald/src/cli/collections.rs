@@ -1,0 +1,44 @@
+//! `weald collections`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use weald::{CollectionInfo, Retention, Weald};
+
+use super::{failure::Failure, output::Output, session};
+
+/// Lists the collections.
+pub(crate) async fn run(directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    session::existing(directory, async |node| list(node, output).await).await
+}
+
+async fn list(node: &Weald, output: &mut Output) -> Result<(), Failure> {
+    for info in node.collections().await? {
+        output.answer(|| plain(&info), || json(&info))?;
+    }
+    Ok(())
+}
+
+fn plain(info: &CollectionInfo) -> String {
+    let count = info.entries.map_or_else(String::new, |count| format!("\t{count} entries"));
+    format!("{}\t{}\trevision {}{count}", info.name, info.type_name, info.revision.0)
+}
+
+fn json(info: &CollectionInfo) -> Value {
+    json!({
+        "name": info.name.as_str(),
+        "type": info.type_name.as_str(),
+        "revision": info.revision.0,
+        "entries": info.entries,
+        "retention": retention_json(&info.retention),
+    })
+}
+
+/// How much of a collection is kept; absent bounds are `null`.
+pub(crate) fn retention_json(retention: &Retention) -> Value {
+    json!({
+        "age_max_ms": retention.age_max.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        "entries_max": retention.entries_max,
+        "bytes_max": retention.bytes_max,
+    })
+}

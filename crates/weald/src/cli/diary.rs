@@ -1,0 +1,54 @@
+//! `weald diary`: append-only logs.
+
+mod append;
+mod read;
+mod tail;
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::Map;
+use weald::RawDiaryEntry;
+
+use super::{
+    failure::Failure,
+    output::Output,
+    text::{plain, put_bytes},
+};
+
+/// What to do with a diary.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiaryVerb {
+    /// Append an entry, or one for each line; makes the diary if it is new
+    Append(append::Append),
+    /// Print entries in order
+    Read(read::Read),
+    /// Print entries: those so far, then each new one
+    Tail(tail::Tail),
+}
+
+impl DiaryVerb {
+    /// Runs the verb.
+    pub(crate) async fn run(self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+        match self {
+            Self::Append(append) => append.run(directory, output).await,
+            Self::Read(read) => read.run(directory, output).await,
+            Self::Tail(tail) => tail.run(directory, output).await,
+        }
+    }
+}
+
+fn print_entry(entry: &RawDiaryEntry, output: &mut Output) -> Result<(), Failure> {
+    output.answer(
+        || format!("{}\t{}", entry.sequence.0, plain(&entry.entry)),
+        || {
+            let mut object = Map::new();
+            object.insert("sequence".into(), entry.sequence.0.into());
+            object.insert("revision".into(), entry.revision.0.into());
+            object.insert("transaction".into(), entry.transaction.to_string().into());
+            object.insert("time_ms".into(), entry.time.as_millis().into());
+            put_bytes(&mut object, "entry", &entry.entry);
+            object.into()
+        },
+    )
+}

@@ -1,0 +1,51 @@
+//! `weald diary tail`.
+
+use std::path::Path;
+
+use clap::Args;
+use weald::{Sequence, TailEvent};
+
+use super::print_entry;
+use crate::cli::{
+    failure::Failure,
+    follow::{FollowOptions, Follower, Interrupt},
+    output::Output,
+    session::{self, absent},
+};
+
+/// Prints entries: those so far, then each new one.
+#[derive(Args, Debug)]
+pub(crate) struct Tail {
+    /// The diary
+    diary: String,
+    /// The first sequence
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    from: u64,
+    #[command(flatten)]
+    follow: FollowOptions,
+}
+
+impl Tail {
+    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+        session::existing(directory, async |node| {
+            let diary = node.raw_diary(&self.diary).open().await;
+            let diary = diary.map_err(|error| absent("diary", &self.diary, error))?;
+            let mut tail = diary.tail(Sequence(self.from));
+            let mut follower = Follower::new(self.follow);
+            let mut interrupt = Interrupt::new();
+            while !follower.is_done() {
+                let Some(event) = interrupt.or(tail.next()).await else { break };
+                match event? {
+                    TailEvent::Entry(entry) => {
+                        print_entry(&entry, output)?;
+                        follower.item(output)?;
+                    }
+                    TailEvent::CaughtUp => follower.caught_up(output)?,
+                    TailEvent::Gap { from, next } => follower.gap(from.0, next.0, output)?,
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,184 @@
+//! `weald export`: collections as JSON lines.
+//!
+//! The first line names the format. Then, for each collection, one line describes it and one line
+//! holds each entry; every line names its collection, so the parts can be taken apart with `grep`.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde_json::{Map, Value, json};
+use weald::{CollectionInfo, Sequence, Weald};
+
+use super::{
+    collections::retention_json,
+    failure::{Class, Failure},
+    output::Output,
+    progress, session,
+    text::put_bytes,
+};
+
+/// The version of the lines. A reader refuses a newer one.
+pub(crate) const FORMAT: u64 = 1;
+/// Entries of a diary read at once.
+const PAGE_ENTRIES: usize = 256;
+
+/// Writes collections as JSON lines.
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The collections; all trees and diaries when none is named
+    collections: Vec<String>,
+    /// Write to this file, which must not exist, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Export {
+    /// Runs the verb.
+    pub(crate) async fn run(self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+        session::existing(directory, async |node| match &self.output {
+            Some(path) => self.export_to_file(node, path, output).await,
+            None => self.export(node, &mut |line| output.raw(line)).await.map(drop),
+        })
+        .await
+    }
+
+    async fn export_to_file(
+        &self,
+        node: &Weald,
+        path: &Path,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let shown = path.display();
+        let file = File::create_new(path)
+            .map_err(|error| Failure::usage(format_args!("{shown} cannot be made: {error}")))?;
+        let broken = |error: std::io::Error| {
+            Failure::new(Class::Storage, format_args!("{shown} cannot be written: {error}"))
+        };
+        let mut writer = BufWriter::new(file);
+        let entries = self.export(node, &mut |line| writer.write_all(line).map_err(broken)).await?;
+        let file = writer.into_inner().map_err(|error| broken(error.into_error()))?;
+        file.sync_all().map_err(broken)?;
+        output.answer(
+            || format!("{shown}: {entries} entries"),
+            || json!({ "file": shown.to_string(), "entries": entries }),
+        )
+    }
+
+    /// Hands each line to `sink`; returns how many entries there were.
+    async fn export(&self, node: &Weald, sink: &mut Sink<'_>) -> Result<u64, Failure> {
+        let chosen = self.chosen(node.collections().await?)?;
+        let total = chosen.iter().filter_map(|info| info.entries).sum();
+        let bar = progress::bar("exporting", Some(total));
+        put_line(sink, &json!({ "weald_export": FORMAT }))?;
+        for info in &chosen {
+            put_line(sink, &heading(info))?;
+            match info.type_name.as_str() {
+                "tree" => export_tree(node, info.name.as_str(), sink, &bar).await?,
+                _ => export_diary(node, info.name.as_str(), sink, &bar).await?,
+            }
+        }
+        bar.finish_and_clear();
+        Ok(bar.position())
+    }
+
+    /// The collections to export; a named one that is not there, or of a type without an export, is
+    /// refused before anything is written.
+    fn chosen(&self, all: Vec<CollectionInfo>) -> Result<Vec<CollectionInfo>, Failure> {
+        for name in &self.collections {
+            let info = all.iter().find(|info| info.name.as_str() == name);
+            let info = info.ok_or_else(|| {
+                Failure::not_found(format_args!(
+                    "there is no collection named {name}; `weald collections` lists what is there"
+                ))
+            })?;
+            if !is_exportable(info) {
+                let type_name = &info.type_name;
+                return Err(Failure::usage(format_args!(
+                    "{name} is of the type {type_name}, which has no export; trees and diaries have"
+                )));
+            }
+        }
+        let is_chosen = |info: &CollectionInfo| {
+            let is_named = self.collections.iter().any(|name| name == info.name.as_str());
+            is_exportable(info) && (is_named || self.collections.is_empty())
+        };
+        Ok(all.into_iter().filter(is_chosen).collect())
+    }
+}
+
+type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Failure> + Send + 'a;
+
+fn is_exportable(info: &CollectionInfo) -> bool {
+    matches!(info.type_name.as_str(), "tree" | "diary")
+}
+
+fn heading(info: &CollectionInfo) -> Value {
+    json!({
+        "collection": info.name.as_str(),
+        "type": info.type_name.as_str(),
+        "retention": retention_json(&info.retention),
+    })
+}
+
+async fn export_tree(
+    node: &Weald,
+    name: &str,
+    sink: &mut Sink<'_>,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let tree = node.raw_tree(name).open().await?;
+    let mut pages = tree.range::<&[u8]>(..).pages().await?;
+    while let Some(page) = pages.next().await? {
+        for entry in &page {
+            let mut object = Map::new();
+            object.insert("tree".into(), name.into());
+            put_bytes(&mut object, "key", &entry.key);
+            put_bytes(&mut object, "value", &entry.value);
+            put_line(sink, &object.into())?;
+        }
+        bar.inc(page.len() as u64);
+    }
+    Ok(())
+}
+
+async fn export_diary(
+    node: &Weald,
+    name: &str,
+    sink: &mut Sink<'_>,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let diary = node.raw_diary(name).open().await?;
+    let mut from = first_kept(&diary).await?;
+    loop {
+        let page = diary.read(from, PAGE_ENTRIES).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        from = Sequence(last.sequence.0 + 1);
+        for entry in &page {
+            let mut object = Map::new();
+            object.insert("diary".into(), name.into());
+            object.insert("sequence".into(), entry.sequence.0.into());
+            object.insert("time_ms".into(), entry.time.as_millis().into());
+            put_bytes(&mut object, "entry", &entry.entry);
+            put_line(sink, &object.into())?;
+        }
+        bar.inc(page.len() as u64);
+    }
+}
+
+/// The first entry that is still kept: a tail begins there, or tells how far the gap reaches.
+pub(crate) async fn first_kept(diary: &weald::RawDiary) -> Result<Sequence, Failure> {
+    let mut tail = diary.tail(Sequence(0));
+    match tail.next().await.transpose()? {
+        Some(weald::TailEvent::Gap { next, .. }) => Ok(next),
+        _ => Ok(Sequence(0)),
+    }
+}
+
+fn put_line(sink: &mut Sink<'_>, line: &Value) -> Result<(), Failure> {
+    sink(format!("{line}\n").as_bytes())
+}

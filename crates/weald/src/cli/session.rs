@@ -1,0 +1,95 @@
+//! Opening and closing the database for one command, and what its errors mean here.
+
+use std::{error::Error as _, fmt::Write as _, io, path::Path};
+
+use weald::{Error, ErrorKind, Rejection, Weald};
+
+use super::failure::{Class, Failure};
+
+/// Runs `command` on the database in `directory`, which must be there: a command that only reads
+/// makes nothing.
+pub(crate) async fn existing<T>(
+    directory: &Path,
+    command: impl AsyncFnOnce(&Weald) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let is_empty = std::fs::read_dir(directory).map(|mut files| files.next().is_none());
+    if is_empty.unwrap_or_else(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(Failure::usage(format_args!(
+            "there is no database in {}; write something first, or name another with --data-dir",
+            directory.display()
+        )));
+    }
+    made(directory, command).await
+}
+
+/// Runs `command` on the database in `directory`, which is made if it is not there, and closes it.
+/// What the command itself ran into counts more than what closing ran into.
+pub(crate) async fn made<T>(
+    directory: &Path,
+    command: impl AsyncFnOnce(&Weald) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let node = open(directory).await?;
+    let result = command(&node).await;
+    let closed = node.close().await;
+    let value = result?;
+    closed?;
+    Ok(value)
+}
+
+/// Opens the database in `directory`, making it if it is not there.
+pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
+    Weald::open(directory).await.map_err(|error| {
+        let class = class(&error);
+        let class = if class == Class::Usage { class } else { Class::Storage };
+        let advice = match error.kind() {
+            ErrorKind::Damaged => "restore the named part, or the whole directory, from a copy",
+            _ => error.advice(),
+        };
+        let (place, told) = (directory.display(), told(&error));
+        Failure::new(class, format_args!("{place} cannot be opened: {told}; {advice}"))
+    })
+}
+
+/// An error of the opening or of a read, where the collection is not there.
+pub(crate) fn absent(kind: &str, name: &str, error: Error) -> Failure {
+    if error.kind() != ErrorKind::NotFound {
+        return error.into();
+    }
+    Failure::not_found(format_args!(
+        "there is no {kind} named {name}; `weald collections` lists what is there"
+    ))
+}
+
+fn class(error: &Error) -> Class {
+    match (error.kind(), error.rejection()) {
+        (_, Some(Rejection::Expectation { .. }))
+        | (ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Gone, _) => Class::NotFound,
+        (ErrorKind::Invalid, None) => Class::Usage,
+        (ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Identity | ErrorKind::Busy, _) => {
+            Class::Rejected
+        }
+        (ErrorKind::Unknown, _) => Class::Unknown,
+        (ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Damaged, _) => Class::Storage,
+        _ => Class::Internal,
+    }
+}
+
+/// The error, and what caused it where the text does not say so already.
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let detail = source.to_string();
+        if !text.contains(&detail) {
+            let _ = write!(text, ": {detail}");
+        }
+        cause = source.source();
+    }
+    text
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(class(&error), format_args!("{}; {}", told(&error), error.advice()))
+    }
+}

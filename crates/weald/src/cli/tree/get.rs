@@ -1,0 +1,61 @@
+//! `weald tree get`.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::Map;
+
+use super::KeyOptions;
+use crate::cli::{
+    failure::Failure,
+    output::Output,
+    session::{self, absent},
+    text::{plain, put_bytes},
+};
+
+/// Prints the value of a key.
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// The tree
+    tree: String,
+    /// The key
+    #[arg(allow_hyphen_values = true)]
+    key: String,
+    /// Print exactly the bytes of the value, without a line end
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+    #[command(flatten)]
+    keys: KeyOptions,
+}
+
+impl Get {
+    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+        let form = self.keys.form();
+        let key = form.parse(&self.key)?;
+        session::existing(directory, async |node| {
+            let tree = node.raw_tree(&self.tree).open().await;
+            let tree = tree.map_err(|error| absent("tree", &self.tree, error))?;
+            let Some(entry) = tree.entry(&key).await? else {
+                let shown = form.show(&key);
+                return Err(Failure::not_found(format_args!("{} has no key {shown}", self.tree)));
+            };
+            if self.raw {
+                return output.raw(&entry.value);
+            }
+            output.answer(
+                || match std::str::from_utf8(&entry.value) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => plain(&entry.value),
+                },
+                || {
+                    let mut object = Map::new();
+                    put_bytes(&mut object, "key", &entry.key);
+                    put_bytes(&mut object, "value", &entry.value);
+                    object.insert("revision".into(), entry.revision.0.into());
+                    object.into()
+                },
+            )
+        })
+        .await
+    }
+}

@@ -1,0 +1,11 @@
+//! The `weald` program as people and scripts use it: what it answers, what it refuses and how.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod bad_input;
+mod damage;
+mod demo;
+mod export_import;
+mod following;
+mod program;
+mod trees_and_diaries;
