@@ -166,7 +166,7 @@ fn commits(store: &PartitionStore, puts: &mut Puts, count: u64) -> Duration {
     let mut time = Duration::ZERO;
     let mut left = usize::try_from(count).unwrap();
     while left > 0 {
-        let chunk: Vec<_> = (0..left.min(2000)).map(|_| puts.next()).collect();
+        let chunk: Vec<_> = (0..left.min(100)).map(|_| puts.next()).collect();
         left -= chunk.len();
         let begin = cpu_time();
         for (index, effects) in chunk {
