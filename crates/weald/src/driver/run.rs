@@ -49,6 +49,7 @@ pub(crate) struct Loop {
     checkpoint: Checkpoint,
     checkpointer: Option<Checkpointer>,
     closing: Option<oneshot::Sender<Result<(), StateError>>>,
+    looked_for_late: Instant,
     /// An entry could not be applied; none after it is.
     is_stopped: bool,
     is_ended: bool,
@@ -106,6 +107,7 @@ impl Loop {
             },
             checkpointer: Some(checkpointer),
             closing: None,
+            looked_for_late: Instant::now(),
             is_stopped: false,
             is_ended: false,
         }
@@ -258,10 +260,11 @@ impl Loop {
 
     fn maintain(&mut self) {
         let now = Instant::now();
-        if self.proposer.pending_count() > 0 {
+        if now.duration_since(self.looked_for_late) >= DEADLINE_STEP {
+            self.looked_for_late = now;
             self.proposer.expire(now);
+            self.expire_waiting(now);
         }
-        self.expire_waiting(now);
         self.tick(now);
         self.start_checkpoint(now);
         let is_idle = self.proposer.pending_count() == 0 && self.waiting.is_empty();

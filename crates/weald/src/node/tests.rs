@@ -11,9 +11,14 @@ use std::{
 
 use weald_core::{
     Clock, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionHealth, PartitionId,
-    RecoveredPartition, SyncTicket, Synced, Time,
+    RecoveredPartition, StateStore, SyncTicket, Synced, Time,
 };
-use weald_storage::log::MemoryLog;
+use weald_storage::{
+    engine::Engine,
+    log::{MemoryLog, Notifier},
+    state::{BlockCache, PartitionStore, StateConfig},
+    testing::{Fault, FaultEngine, FaultSchedule},
+};
 
 use super::{
     home::{Home, Log},
@@ -34,9 +39,18 @@ pub(crate) struct FaultyLog {
     /// Tickets beyond this are not synced while the log stalls or has failed.
     synced: AtomicU64,
     health: PartitionHealth,
+    /// The last entry that it held when it was opened.
+    last: LogIndex,
 }
 
 impl FaultyLog {
+    fn new(notifier: Notifier, health: PartitionHealth, last: LogIndex) -> Self {
+        let inner = MemoryLog::new(notifier);
+        inner.release(PartitionId(0), last.next()).unwrap();
+        let (mode, synced) = (AtomicU8::new(WORKS), AtomicU64::new(0));
+        Self { inner, mode, synced, health, last }
+    }
+
     fn set(&self, mode: u8) {
         let Synced::UpTo(SyncTicket(ticket)) = self.inner.poll_synced() else { return };
         self.synced.store(ticket, Ordering::SeqCst);
@@ -74,8 +88,8 @@ impl LogStore for FaultyLog {
         let found = RecoveredPartition {
             health: self.health,
             state: None,
-            first: LogIndex(1),
-            last: LogIndex::ZERO,
+            first: self.last.next(),
+            last: self.last,
             last_epoch: weald_core::Epoch::default(),
         };
         BTreeMap::from([(PartitionId(0), found)])
@@ -91,16 +105,97 @@ fn node(config: Config, clock: Arc<dyn Clock>, health: PartitionHealth) -> (Weal
     let start = Start { config, clock, entropy: Box::new(SystemEntropy), types: Vec::new() };
     let mut made = None;
     let running = start.run_on(|start, notifier| {
-        let log = Arc::new(FaultyLog {
-            inner: MemoryLog::new(Arc::clone(&notifier)),
-            mode: AtomicU8::new(WORKS),
-            synced: AtomicU64::new(0),
-            health,
-        });
+        let log = Arc::new(FaultyLog::new(Arc::clone(&notifier), health, LogIndex::ZERO));
         made = Some(Arc::clone(&log));
         Ok(Home { log: Log::Faulty(log), ..Home::in_memory(&start.config, notifier)? })
     });
     (Weald::started(running.unwrap()), made.unwrap())
+}
+
+/// A node over `engine`, which fails by its schedule, with nothing cached.
+fn node_over(engine: &Arc<FaultEngine>, config: Config) -> Weald {
+    let clock = Arc::new(SystemClock);
+    let start = Start { config, clock, entropy: Box::new(SystemEntropy), types: Vec::new() };
+    let running = start.run_on(|start, notifier| {
+        let engine: Arc<dyn Engine> = Arc::clone(engine) as Arc<dyn Engine>;
+        let cache = Arc::new(BlockCache::new(0));
+        let state =
+            StateConfig { dirty_bytes_max: start.config.dirty_bytes, ..StateConfig::default() };
+        let store = PartitionStore::open(PartitionId(0), Arc::clone(&engine), cache, state);
+        let store = Arc::new(store.unwrap());
+        let log = FaultyLog::new(notifier, PartitionHealth::Intact, store.applied());
+        Ok(Home { store, engine, log: Log::Faulty(Arc::new(log)), _folder: None })
+    });
+    Weald::started(running.unwrap())
+}
+
+#[tokio::test]
+async fn a43_a45_what_cannot_be_read_is_an_error_and_neither_absent_nor_made_anew() {
+    let schedule = FaultSchedule::new();
+    let engine = Arc::new(FaultEngine::new(schedule.clone()));
+    let node = node_over(&engine, Config::default());
+    node.raw_tree("stock").create().await.unwrap().put("apple", "1").await.unwrap();
+    node.raw_diary("events").create().await.unwrap().append("one").await.unwrap();
+    node.close().await.unwrap();
+
+    let node = node_over(&engine, Config::default());
+    schedule.fail_reads(Fault::Io);
+    let opened = node.raw_tree("stock").open().await.unwrap_err();
+    assert_eq!(opened.kind(), ErrorKind::Damaged, "{opened}");
+    let made = node.raw_tree("stock").open_or_create().await.unwrap_err();
+    assert_eq!(made.kind(), ErrorKind::Damaged, "{made}");
+    assert!(node.raw_diary("events").open_or_create().await.is_err());
+    schedule.fail_reads(None);
+    let tree = node.raw_tree("stock").open_or_create().await.unwrap();
+    assert_eq!(tree.get("apple").await.unwrap().unwrap(), "1");
+    node.raw_tree("new").open_or_create().await.unwrap().put("a", "b").await.unwrap();
+}
+
+#[tokio::test]
+async fn a43_a_write_whose_blocks_cannot_be_read_is_unknown_and_reads_say_so() {
+    let schedule = FaultSchedule::new();
+    let engine = Arc::new(FaultEngine::new(schedule.clone()));
+    let node = node_over(&engine, Config::default());
+    node.raw_diary("events").create().await.unwrap().append("one").await.unwrap();
+    node.close().await.unwrap();
+
+    let node = node_over(&engine, Config::default());
+    let diary = node.raw_diary("events").open().await.unwrap();
+    schedule.fail_reads(Fault::Io);
+    let lost = diary.append("two").await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Unknown, "{lost}");
+    assert!(diary.len().await.is_err());
+    assert!(node.status().read_only.is_some());
+    let refused = diary.append("three").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn d58_a_checkpoint_on_a_full_disk_fails_then_heals_and_writes_meet_their_bound() {
+    let schedule = FaultSchedule::new();
+    let engine = Arc::new(FaultEngine::new(schedule.clone()));
+    let config = Config {
+        dirty_bytes: 64 << 10,
+        write_timeout: Duration::from_secs(60),
+        ..Config::default()
+    };
+    let node = node_over(&engine, config);
+    let diary = node.raw_diary("events").create().await.unwrap();
+    schedule.fail_writes(Fault::Full);
+    let full = node.checkpoint().await.unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::DiskFull);
+    let mut refused = None;
+    for _ in 0..200 {
+        if let Err(error) = diary.append(vec![7; 4096]).await {
+            refused = Some(error.kind());
+            break;
+        }
+    }
+    assert_eq!(refused, Some(ErrorKind::DiskFull), "memory is bounded");
+    assert!(diary.len().await.unwrap() > 1, "reads go on");
+    schedule.fail_writes(None);
+    node.checkpoint().await.unwrap();
+    diary.append("after").await.unwrap();
 }
 
 fn healthy() -> (Weald, Arc<FaultyLog>) {

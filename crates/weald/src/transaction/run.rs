@@ -66,6 +66,7 @@ impl Weald {
             if body.actions.is_empty() {
                 return Ok(Transacted { value, commit: None, attempts: attempts.count() });
             }
+            let id = at_home(id, &body);
             let outcome = self.outcome_of(id, body, &WriteOptions::default()).await?;
             match settle(&running, &mut attempts, outcome) {
                 Verdict::Committed(commit) => {
@@ -75,7 +76,7 @@ impl Weald {
                 Verdict::Refused(rejection) => {
                     return Err(rejected(rejection, id).with_attempts(attempts.count()));
                 }
-                Verdict::Unknown(id, cause) => {
+                Verdict::Unknown(_, cause) => {
                     return Err(unknown(cause, id).with_attempts(attempts.count()));
                 }
                 Verdict::Rerun(wait) => tokio::time::sleep(wait).await,
@@ -83,6 +84,13 @@ impl Weald {
             }
         }
     }
+}
+
+/// The id with its home where the first collection is, which the closure has only now named.
+fn at_home(id: TransactionId, body: &TransactionBody) -> TransactionId {
+    let [_, _, _, _, _, _, _, _, unique @ ..] = id.to_bytes();
+    let first = body.actions.first().map(|action| PlacementKey::of(&action.collection));
+    TransactionId::new(first.unwrap_or(id.home()), unique)
 }
 
 fn begin(running: &Running, attempts: &mut Attempts) -> Result<TransactionId> {

@@ -1,6 +1,7 @@
 //! The embedded node as a program uses it, on real files and in memory.
 
 mod diaries;
+mod models;
 mod transactions;
 mod trees;
 mod writes;

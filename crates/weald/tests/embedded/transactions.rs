@@ -224,3 +224,52 @@ async fn a46_creations_at_once_end_with_one_collection_and_a_definite_answer_eac
     let tree = node.raw_tree("other").open().await.unwrap();
     assert_eq!(tree.count().await.unwrap(), 4, "every creator's writes are there");
 }
+
+/// Puts a key into a tree and the same into a diary, until the node goes away; tells how often
+/// that was acknowledged.
+async fn write_both(node: Weald, name: u32) -> u64 {
+    let mut acknowledged = 0;
+    loop {
+        let done = node.transact(move |tx| {
+            tx.tree::<(u32, u64), u64>("tree")?.put(&(name, acknowledged), &acknowledged)?;
+            tx.diary::<(u32, u64)>("diary")?.append(&(name, acknowledged))
+        });
+        match done.await {
+            Ok(_) => acknowledged += 1,
+            Err(_) => return acknowledged,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a51_what_was_cut_off_is_whole_or_absent_and_what_was_acknowledged_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    node.tree::<(u32, u64), u64>("tree").create().await.unwrap();
+    let diary = node.diary::<(u32, u64)>("diary").create().await.unwrap();
+    let writers: Vec<_> = (0..4).map(|name| tokio::spawn(write_both(node.clone(), name))).collect();
+    while diary.len().await.unwrap() < 40 {
+        tokio::task::yield_now().await;
+    }
+    node.close().await.unwrap();
+    let mut acknowledged = 0;
+    for writer in writers {
+        acknowledged += writer.await.unwrap();
+    }
+    let node = open(folder.path()).await;
+    let tree: Tree<(u32, u64), u64> = node.tree("tree").open().await.unwrap();
+    let diary = node.diary::<(u32, u64)>("diary").open().await.unwrap();
+    let mut noted: Vec<_> = diary
+        .read(Sequence(0), usize::MAX)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|stored| stored.entry)
+        .collect();
+    noted.sort_unstable();
+    let kept: Vec<_> =
+        tree.range(..).entries().await.unwrap().into_iter().map(|entry| entry.key).collect();
+    assert_eq!(kept, noted, "both or neither");
+    assert!(u64::try_from(kept.len()).unwrap() >= acknowledged);
+    tree.put(&(9, 9), &9).await.unwrap();
+}

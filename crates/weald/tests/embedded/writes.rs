@@ -52,7 +52,7 @@ async fn an_accepted_write_becomes_visible_and_its_outcome_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn every_concurrent_write_is_answered_once_and_kept_over_a_drop() {
+async fn a50_every_concurrent_write_is_answered_once_and_kept_over_a_drop() {
     let folder = tempfile::tempdir().unwrap();
     let node = open(folder.path()).await;
     let diary = node.diary::<u32>("numbers").create().await.unwrap();
@@ -123,4 +123,23 @@ async fn bad_input_is_refused_without_being_logged() {
     assert_eq!(refused.kind(), ErrorKind::Invalid);
     let empty = diary.append_many(Vec::<&str>::new()).await.unwrap_err();
     assert_eq!(empty.kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a54_a_reopened_handle_goes_on_at_the_next_revision() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for round in 0..4_u8 {
+        let node = open(folder.path()).await;
+        let tree = node.raw_tree("stock").open_or_create().await.unwrap();
+        for _ in 0..3 {
+            let revision = tree.put([round], "x").await.unwrap().revision.0;
+            assert!(last == 0 || revision == last + 1, "{revision} follows {last}");
+            last = revision;
+        }
+        if round % 2 == 0 {
+            node.close().await.unwrap();
+            assert_eq!(tree.revision().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+    }
 }
