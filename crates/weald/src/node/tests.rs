@@ -124,7 +124,7 @@ fn node_over(engine: &Arc<FaultEngine>, config: Config) -> Weald {
         let store = PartitionStore::open(PartitionId(0), Arc::clone(&engine), cache, state);
         let store = Arc::new(store.unwrap());
         let log = FaultyLog::new(notifier, PartitionHealth::Intact, store.applied());
-        Ok(Home { store, engine, log: Log::Faulty(Arc::new(log)), _folder: None })
+        Ok(Home { store, engine, log: Log::Faulty(Arc::new(log)), folder: None })
     });
     Weald::started(running.unwrap())
 }
