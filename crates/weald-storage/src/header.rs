@@ -34,6 +34,9 @@ pub const HEADER_FILE: &str = "weald.store";
 pub const LOCK_FILE: &str = "LOCK";
 /// The file for the node's identity, which may be there before the store is.
 pub const IDENTITY_FILE: &str = "identity.key";
+/// The file that is there from before the header is written until engine and log have been made.
+/// Without it a log that is missing is lost, not new.
+pub const FORMATTING_FILE: &str = "FORMATTING";
 
 const MAGIC: [u8; 8] = *b"weald db";
 const PREFIX_LEN: usize = 16;
@@ -157,6 +160,8 @@ impl StoreFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 refuse_foreign_files(path)?;
                 let header = fresh();
+                atomic_file::write(&path.join(FORMATTING_FILE), &[], Access::Default)
+                    .map_err(failed("marking it as unfinished"))?;
                 let bytes = encode(&header);
                 atomic_file::write(&file, &bytes, Access::Default)
                     .map_err(failed("writing its header"))?;
@@ -181,6 +186,32 @@ impl StoreFolder {
     /// Whether this call made it.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Whether engine and log may still have to be made: nothing was ever acknowledged here.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn is_formatting(&self) -> Result<bool, StoreFolderError> {
+        let mark = self.path.join(FORMATTING_FILE).try_exists();
+        mark.map_err(self.failed("looking whether it is finished"))
+    }
+
+    /// Notes, durably, that engine and log have been made. Once is enough.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn finish_formatting(&self) -> Result<(), StoreFolderError> {
+        match fs::remove_file(self.path.join(FORMATTING_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed.map_err(self.failed("marking it as finished"))?,
+        }
+        atomic_file::sync_folder(&self.path).map_err(self.failed("syncing it"))
+    }
+
+    fn failed(&self, during: &'static str) -> impl FnOnce(io::Error) -> StoreFolderError {
+        let path = self.path.clone();
+        move |source| StoreFolderError::Io { during, path, source }
     }
 
     /// The folder for the engine's files.
@@ -217,7 +248,7 @@ fn refuse_foreign_files(path: &Path) -> Result<(), StoreFolderError> {
     for entry in fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         let base = file.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(&file);
-        if ![LOCK_FILE, IDENTITY_FILE, HEADER_FILE].contains(&base) {
+        if ![LOCK_FILE, IDENTITY_FILE, HEADER_FILE, FORMATTING_FILE].contains(&base) {
             return Err(StoreFolderError::NotAStore { path: path.to_owned(), file });
         }
     }

@@ -89,10 +89,11 @@ impl Home {
         let store = open_store(&engine, config)?;
         let options = LogOptions {
             segment_bytes: config.log_segment_bytes,
-            must_exist: weald_core::StateStore::checkpointed(&*store) > weald_core::LogIndex::ZERO,
+            must_exist: !folder.is_formatting().map_err(folder_error)?,
             ..LogOptions::default()
         };
         let log = DiskLog::open(log_home, options).map_err(log_error)?;
+        folder.finish_formatting().map_err(folder_error)?;
         Ok(Self { store, engine, log: Log::Disk(Arc::new(log)), folder: Some(folder) })
     }
 

@@ -1,6 +1,9 @@
 //! The embedded node as a program uses it, on real files and in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod diaries;
+mod lost_log;
 mod models;
 mod transactions;
 mod trees;
