@@ -1,6 +1,9 @@
 //! Handles beside simple models: random operations with reopening in between, on real files.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+};
 
 use weald::{Diary, ErrorKind, ExpectedVersion, Sequence, Tree, Weald};
 
@@ -83,11 +86,11 @@ async fn write_tree(
     tree.batch(changes.iter().map(|(key, value)| (key, value.as_ref()))).await.unwrap();
     let key = random.below(2_000);
     let inserted = tree.insert(&key, &"new".to_owned()).await;
-    if model.contains_key(&key) {
-        assert_eq!(inserted.unwrap_err().kind(), ErrorKind::AlreadyExists);
-    } else {
+    if let Entry::Vacant(vacant) = model.entry(key) {
         inserted.unwrap();
-        model.insert(key, "new".to_owned());
+        vacant.insert("new".to_owned());
+    } else {
+        assert_eq!(inserted.unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
 }
 
