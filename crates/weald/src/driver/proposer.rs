@@ -63,7 +63,6 @@ pub(crate) struct LocalProposer {
     pending: VecDeque<Pending>,
     synced: SyncTicket,
     failure: Option<LogError>,
-    /// The disk was full; until then proposals are tried one at a time.
     last_epoch: Epoch,
 }
 
@@ -211,7 +210,8 @@ impl Proposer for LocalProposer {
             let count = made.len();
             let Err((error, made)) = self.submit(made) else { continue };
             self.unmake(made, waiting);
-            if matches!(error, LogError::Busy { .. }) && !self.pending.is_empty() {
+            // The log says when it has room again; who waits too long is refused then.
+            if matches!(error, LogError::Busy { .. }) {
                 break;
             }
             // A batch is refused as a whole: of several entries the first alone is tried again, so

@@ -31,6 +31,7 @@ const WORKS: u8 = 0;
 const FULL: u8 = 1;
 const FAILS: u8 = 2;
 const STALLS: u8 = 3;
+const BUSY: u8 = 4;
 
 /// A log in memory that fails on demand.
 pub(crate) struct FaultyLog {
@@ -62,6 +63,9 @@ impl LogStore for FaultyLog {
     fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
         if self.mode.load(Ordering::SeqCst) == FULL {
             return Err(LogError::DiskFull("no space for a segment".to_owned()));
+        }
+        if self.mode.load(Ordering::SeqCst) == BUSY {
+            return Err(LogError::Busy { queued_bytes: 0, max: 0 });
         }
         self.inner.submit(batch)
     }
@@ -256,6 +260,25 @@ async fn an_accepted_write_is_answered_before_it_is_durable() {
     log.set(WORKS);
     let status = node.resolve(accepted.transaction).await.unwrap();
     assert!(matches!(status, TransactionStatus::Committed(_)), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_write_waits_while_the_log_has_no_room_and_is_refused_at_its_deadline() {
+    let (node, log) = healthy();
+    let tree = node.raw_tree("stock").create().await.unwrap();
+    log.set(BUSY);
+    let refused = tree.put("a", "1").timeout(Duration::from_millis(30)).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.is_retryable()), (ErrorKind::Busy, true));
+    let waiting = tokio::spawn({
+        let tree = tree.clone();
+        async move { tree.put("b", "1").await }
+    });
+    while node.status().writes_waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    log.set(WORKS);
+    waiting.await.unwrap().unwrap();
+    assert_eq!(tree.count().await.unwrap(), 1, "the refused write never happened");
 }
 
 #[tokio::test]
