@@ -40,9 +40,9 @@ pub const ENTRY_INDEX_KEYS_MAX: usize = 32;
 pub const INDEX_NAME_BYTES_MAX: usize = 64;
 
 /// The code of [`Rejection::Custom`] for an insert of a key that is there.
-pub const KEY_EXISTS: u32 = 1;
+pub const KEY_EXISTS: u32 = Rejection::CODE_RESERVED + 1;
 /// The code of [`Rejection::Custom`] for an entry whose key in a unique index is another entry's.
-pub const INDEX_KEY_TAKEN: u32 = 2;
+pub const INDEX_KEY_TAKEN: u32 = Rejection::CODE_RESERVED + 2;
 
 /// The collection type `tree`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -157,9 +157,9 @@ pub enum Rejection {
         detail: String,
     },
     /// A refusal of a collection type's own.
-    #[error("refused by the collection type: code={code} {detail}")]
+    #[error("refused by the collection: {detail} code={code}")]
     Custom {
-        /// The type's code.
+        /// The type's code, below [`Rejection::CODE_RESERVED`] unless the type is Weald's own.
         code: u32,
         /// The type's text.
         detail: String,
@@ -167,6 +167,9 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The first code of [`Rejection::Custom`] that belongs to Weald's own collection types.
+    pub const CODE_RESERVED: u32 = 1 << 31;
+
     /// Whether the same intent, under a fresh id, may succeed later.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::Busy { .. } | Self::Expired { .. })

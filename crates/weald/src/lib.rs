@@ -16,6 +16,7 @@
 //! ```
 
 mod config;
+mod custom;
 mod diary;
 mod driver;
 mod error;
@@ -27,6 +28,7 @@ mod write;
 
 pub use bytes::Bytes;
 pub use config::Config;
+pub use custom::Acted;
 pub use diary::{
     Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,
     RawDiarySelector, RawDiaryTail, TailEvent,
@@ -46,14 +48,15 @@ pub use tree::{
     TreeSelector, TreeWatch, WatchEvent, index_key,
 };
 pub use weald_collections::{
-    CollectionType, EncodeKey, ExpectedVersion, Key,
+    CollectionType, EncodeKey, ExpectedVersion, Key, ReadError, SourceReader,
     btree::Entry as RawEntry,
     transaction::DraftSavepoint as Savepoint,
     tree::{Expectation, IndexDefinition, IndexKey, KeyChange},
 };
 pub use weald_core::{
-    Clock, CollectionName, Commit, Entropy, LogIndex, PartitionId, Position, Rejection, Retention,
-    Revision, Sequence, Time, TransactionId, TypeName, TypeVersion,
+    Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Entropy,
+    LogIndex, PartitionId, Position, Rejection, Retention, Revision, Sequence, Time, TransactionId,
+    TypeName, TypeVersion,
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};

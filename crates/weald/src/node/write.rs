@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tokio::sync::oneshot;
-use weald_collections::tree::KEY_EXISTS;
+use weald_collections::tree::{INDEX_KEY_TAKEN, KEY_EXISTS};
 use weald_core::{
     Action, LogError, Outcome, PlacementKey, Rejection, TransactionBody, TransactionId,
     UnknownCause,
@@ -194,7 +194,7 @@ pub(crate) fn rejected(rejection: Rejection, id: TransactionId) -> Error {
     let kind = match &rejection {
         Rejection::NoSuchCollection { .. } => ErrorKind::NotFound,
         Rejection::AlreadyExists { .. } => ErrorKind::AlreadyExists,
-        Rejection::Custom { code, .. } if *code == KEY_EXISTS => ErrorKind::AlreadyExists,
+        Rejection::Custom { code: KEY_EXISTS | INDEX_KEY_TAKEN, .. } => ErrorKind::AlreadyExists,
         Rejection::Conflict { .. } | Rejection::Expectation { .. } => ErrorKind::Conflict,
         Rejection::IdReused
         | Rejection::Expired { .. }

@@ -48,12 +48,18 @@ impl<'s> Transaction<'s> {
     }
 
     /// Adds an action without depending on what it meets.
-    pub(super) fn stage(&mut self, action: &Action) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the collection's type refuses now.
+    pub fn stage(&mut self, action: &Action) -> Result<()> {
         self.act(|draft| Ok(draft.stage(action.clone())?))
     }
 
-    /// Adds an action and depends on its answer.
-    pub(super) fn answer(&mut self, action: &Action) -> Result<Bytes> {
+    /// Adds an action and depends on its answer, in the encoding of the collection's type.
+    ///
+    /// # Errors
+    /// What the collection's type refuses now.
+    pub fn run(&mut self, action: &Action) -> Result<Bytes> {
         self.act(|draft| Ok(draft.run(action.clone())?))
     }
 }
@@ -92,7 +98,7 @@ impl TransactionRawDiary<'_, '_> {
     ) -> Result<Sequence> {
         let copy = |entry: B| Bytes::copy_from_slice(entry.as_ref());
         let action = self.code.append(expected, entries.into_iter().map(copy).collect());
-        let answer = self.transaction.answer(&action)?;
+        let answer = self.transaction.run(&action)?;
         DiaryAnswer::decode(&answer).map(|answer| answer.first).map_err(|e| undecodable(&e))
     }
 
