@@ -35,7 +35,7 @@ struct Member {
     compression: Compression,
 }
 
-const MEMBERS: [Member; 4] = [
+const MEMBERS: &[Member] = &[
     Member {
         engine: EngineKind::Memory,
         cache_bytes: 64 << 20,
@@ -63,6 +63,14 @@ const MEMBERS: [Member; 4] = [
         checkpoint_every: 17,
         restart_every: 0,
         compression: Compression::Off,
+    },
+    #[cfg(feature = "rocksdb")]
+    Member {
+        engine: EngineKind::RocksDb,
+        cache_bytes: 4096,
+        checkpoint_every: 3,
+        restart_every: 11,
+        compression: Compression::Lz4,
     },
 ];
 

@@ -10,7 +10,10 @@ use crate::command::{self, Finished};
 use crate::sources::Workspace;
 use crate::tools::{Tool, cache_folder};
 
-/// Runs the storage tests with the RocksDB engine; `None` when libclang is missing, which is said.
+/// The tests that differ with the engine: all of storage, and that every engine holds the same state.
+const TESTS: &str = "package(weald-storage) | binary(determinism)";
+
+/// Runs the tests that differ with the engine on RocksDB; `None` when libclang is missing, which is said.
 pub(crate) fn run(workspace: &Workspace) -> Result<Option<Finished>> {
     let Some(library) = libclang() else {
         println!(
@@ -21,7 +24,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Option<Finished>> {
     println!("RocksDB suite: libclang at {}", library.display());
     let mut suite = Tool::Nextest.command()?;
     suite
-        .args(["run", "--profile", "ci", "--package", "weald-storage", "--features", "rocksdb"])
+        .args(["run", "--profile", "ci", "--package", "weald-storage", "--package", "weald-tests"])
+        .args(["--features", "weald-storage/rocksdb,weald-tests/rocksdb", "--filterset", TESTS])
         .current_dir(workspace.root())
         // The engine's C++ takes ten minutes on two cores: built once per machine, not once per checkout.
         .env("CARGO_TARGET_DIR", cache_folder()?.join("rocksdb-target"));
