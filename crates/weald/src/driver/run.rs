@@ -224,9 +224,10 @@ impl Loop {
                 }
             }
             Err(fault) => {
-                waiter.give_up(UnknownCause::Stopped);
+                // Whoever is told finds the node already refusing.
                 self.is_stopped = true;
                 self.become_read_only(format!("an entry cannot be applied: {fault}"));
+                waiter.give_up(UnknownCause::Stopped);
             }
         }
     }
