@@ -20,7 +20,7 @@ pub trait Entropy {
 }
 
 /// Reproducible bytes: SHA-256 over a seed and a counter. One seed gives one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SeededEntropy {
     seed: u64,
     counter: u64,

@@ -1,0 +1,496 @@
+//! One member of a partition's replicated log, as a state machine without I/O.
+//!
+//! A coordinator takes proposals, gives them places in the log, sends them to all members at once
+//! and calls them committed when a majority has them on disk. When it falls silent another member
+//! campaigns under a higher epoch; only one whose log is as complete as a majority's can win, so
+//! what was acknowledged is in the winner's log, and the winner's log is the log. The rules are
+//! numbered in `docs/protocol.md`; the method is that of viewstamped replication (Oki and Liskov
+//! 1988) and Raft (Ongaro and Ousterhout 2014), with epochs that name their campaigner and entries
+//! that are chained by hash.
+//!
+//! # The driver's loop
+//!
+//! ```text
+//! loop {
+//!     wait for a peer's message, a finished sync, a proposal, or State::poll_timeout();
+//!     state.handle(now, input)            // or propose, read, transfer, reconfigure
+//!     while let Some(output) = state.poll_output() { carry it out, in order }
+//! }
+//! ```
+//!
+//! Calls that say nothing new are harmless. Promises and acknowledgements come out only after
+//! [`Input::Persisted`] has covered what they speak of; a coordinator's entries come out before
+//! they are synced here. Everything up to the last [`Output::Committed`] may be applied, from
+//! [`State::entry`] or, where that has none, from the log on the disk.
+
+mod append;
+mod attestation;
+mod buffer;
+mod campaign;
+mod config;
+mod configurations;
+mod coordinator;
+mod entry;
+mod following;
+mod input;
+mod log;
+mod membership;
+mod message;
+mod output;
+mod progress;
+mod read;
+mod rebirth;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use weald_core::{Digest, Entropy, Epoch, LogIndex, PartitionId, SeededEntropy, Time};
+
+use self::{
+    campaign::Campaign, configurations::Configurations, coordinator::Coordinator,
+    following::Following, log::Log,
+};
+use crate::{
+    LogTime,
+    configuration::{Configuration, Member},
+};
+
+pub use attestation::{
+    Attestation, Attested, Certificate, CertifiedConfiguration, Contradiction, Evidence,
+};
+pub use config::{BufferLimits, Config};
+pub use coordinator::ProposeError;
+pub use entry::{ENTRY_HEAD_LEN, EntryError, EntryKind, LogEntry, Point};
+pub use input::{Input, Now, PersistTicket, ReadId, Standing};
+pub use membership::{Change, ChangeError};
+pub use message::{
+    AckRefusal, Effect, Envelope, Heartbeat, LogEnd, Message, ReplicateAck, ReplicateWrite, Run,
+};
+pub use output::{Output, Persist, RefusedReason, Report, Role, SnapshotMeta, Stop};
+pub use stored::{Health, Restart, Stored, StoredConfigurations};
+pub use transfer::TransferError;
+
+/// One member of a partition's log. See the module's page for the contract.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct State {
+    config: Config,
+    partition: PartitionId,
+    generation: u32,
+    me: Member,
+    run: Run,
+    standing: Standing,
+    now: Now,
+    entropy: SeededEntropy,
+    /// Nobody of a lower epoch is followed; durable before anything is said in it.
+    promised: Epoch,
+    /// The highest epoch number heard of; campaigns go above it.
+    highest_number: u64,
+    log: Log,
+    log_time: LogTime,
+    /// Where the log began when it was founded or last restarted by a snapshot.
+    base: Point,
+    watermark: LogIndex,
+    /// The last applied entries with their effect hashes, the newest last.
+    applied: LogIndex,
+    effects: VecDeque<Effect>,
+    configurations: Configurations,
+    role: RoleState,
+    following: Following,
+    health: Health,
+    stop: Option<Stop>,
+    /// The last run heard of each member, and what is known of it.
+    peers: BTreeMap<Member, Peer>,
+    /// Up to here a snapshot of this member covers the log; the log holds what comes after.
+    snapshot: Option<Point>,
+    attesting: attestation::Attesting,
+    rebirth: rebirth::Rebirth,
+    outputs: VecDeque<Output>,
+}
+
+/// What is known of another member.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Peer {
+    run: Run,
+    standing: Option<Standing>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum RoleState {
+    Follower,
+    PreCandidate(Campaign),
+    Candidate(Campaign),
+    Coordinator(Box<Coordinator>),
+}
+
+/// Effect hashes that are remembered, to be compared with other members'.
+const EFFECTS_MAX: usize = 64;
+
+impl State {
+    /// A member that begins a run with what recovery found.
+    ///
+    /// # Panics
+    /// When the entries do not form a chain after `restart.before`: a driver verifies what it
+    /// reads.
+    pub fn new(
+        config: Config,
+        partition: PartitionId,
+        restart: Restart,
+        clock: (Now, u64),
+    ) -> Self {
+        let (now, seed) = clock;
+        let Restart { stored, entries, before, .. } = restart;
+        let mut last = before;
+        for entry in &entries {
+            assert!(entry.continues(&last), "recovered entries form a chain");
+            last = *entry.point();
+        }
+        let time = entries.last().map_or(Time::ZERO, LogEntry::time);
+        let mut configurations = Configurations::new(stored.configurations);
+        let watermark = stored.watermark.max(restart.applied).min(last.index);
+        configurations.scan(&entries);
+        configurations.commit(watermark);
+        let mut state = Self {
+            partition,
+            generation: stored.generation,
+            me: restart.member,
+            run: Run { incarnation: restart.incarnation, nonce: 0 },
+            standing: Standing { started: restart.started, is_healthy: true },
+            now,
+            entropy: SeededEntropy::new(seed),
+            promised: stored.promised,
+            highest_number: stored.promised.number,
+            log: Log::new(before, entries, stored.promised),
+            log_time: LogTime::new(time, now),
+            base: stored.base,
+            watermark,
+            applied: restart.applied,
+            effects: VecDeque::new(),
+            configurations,
+            role: RoleState::Follower,
+            following: Following::new(watermark),
+            health: restart.health,
+            stop: None,
+            peers: BTreeMap::new(),
+            snapshot: None,
+            attesting: attestation::Attesting::default(),
+            rebirth: rebirth::Rebirth::default(),
+            outputs: VecDeque::new(),
+            config,
+        };
+        state.run.nonce = state.draw(u64::MAX);
+        state.begin();
+        state
+    }
+
+    /// Takes in what happened. Afterwards [`State::poll_output`] and [`State::poll_timeout`] may
+    /// have changed.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.advance_clock(now);
+        match input {
+            Input::Message(envelope) => self.handle_envelope(envelope),
+            Input::Timeout => {}
+            Input::Persisted(ticket) => self.handle_persisted(ticket),
+            Input::PersistFailed => self.become_stopped(Stop::SyncFailed),
+            Input::Applied { index, effect } => self.handle_applied(Effect { index, hash: effect }),
+            Input::Entries { to, entries } => self.handle_entries(to, entries),
+            Input::SnapshotReady(point) => self.snapshot = Some(point),
+            Input::Installed(meta) => self.handle_installed(meta),
+            Input::InstallFailed => self.following.is_installing = false,
+            Input::Repaired => self.handle_repaired(),
+            Input::Standing(member, standing) => {
+                self.peers.entry(member).or_default().standing = Some(standing);
+            }
+            Input::Signed { index, key, signature } => self.handle_signed(index, key, signature),
+            Input::Health { is_healthy } => self.handle_health(is_healthy),
+        }
+        self.settle();
+    }
+
+    /// The next thing to do, in order; `None` when there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due, by the steady clock.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.stop.is_some() && self.rebirth.due().is_none() {
+            return None;
+        }
+        let due = match &self.role {
+            RoleState::Follower => self.following.campaign_due(),
+            RoleState::PreCandidate(campaign) | RoleState::Candidate(campaign) => {
+                Some(campaign.due())
+            }
+            RoleState::Coordinator(coordinator) => Some(coordinator.due()),
+        };
+        let buffered = self.following.buffer.due(&self.config.buffer);
+        [due, buffered, self.rebirth.due()].into_iter().flatten().min()
+    }
+
+    /// This member.
+    pub fn me(&self) -> Member {
+        self.me
+    }
+
+    /// What this member is.
+    pub fn role(&self) -> Role {
+        match &self.role {
+            RoleState::Follower => Role::Follower,
+            RoleState::PreCandidate(_) => Role::PreCandidate,
+            RoleState::Candidate(_) => Role::Candidate,
+            RoleState::Coordinator(_) => Role::Coordinator,
+        }
+    }
+
+    /// The highest epoch promised.
+    pub fn epoch(&self) -> Epoch {
+        self.promised
+    }
+
+    /// Who coordinates, as far as this member knows.
+    pub fn coordinator(&self) -> Option<Member> {
+        match &self.role {
+            RoleState::Coordinator(_) => Some(self.me),
+            _ => self.following.coordinator,
+        }
+    }
+
+    /// Everything up to here is committed.
+    pub fn watermark(&self) -> LogIndex {
+        self.watermark
+    }
+
+    /// The last entry of this member's log.
+    pub fn last(&self) -> Point {
+        *self.log.last()
+    }
+
+    /// All up to here is durable at this member.
+    pub fn synced(&self) -> LogIndex {
+        self.log.synced()
+    }
+
+    /// The entry at `index`, if it is in memory.
+    pub fn entry(&self, index: LogIndex) -> Option<&LogEntry> {
+        self.log.entry(index)
+    }
+
+    /// The configuration that counts: the last one in the log, committed or not.
+    pub fn configuration(&self) -> &Configuration {
+        self.configurations.current()
+    }
+
+    /// The log time of the last entry.
+    pub fn log_time(&self) -> Time {
+        self.log_time.last()
+    }
+
+    /// Why this member takes no part, if it does not.
+    pub fn stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// What recovery found, and repair has mended since.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Bytes of entries in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.log.bytes()
+    }
+
+    /// Entries that came too early and wait.
+    pub fn buffered_count(&self) -> usize {
+        self.following.buffer.len()
+    }
+
+    /// By the steady clock, the moment at which this member's applied state was certainly the
+    /// latest, for reads of bounded staleness (rule C7); `None` when it cannot tell.
+    pub fn fresh_as_of(&self) -> Option<Time> {
+        match &self.role {
+            RoleState::Coordinator(coordinator) => {
+                let is_current = self.applied >= self.watermark && coordinator.has_own_commit;
+                is_current.then(|| self.quorum_heard(coordinator))
+            }
+            _ => self.following.fresh_as_of(self.applied),
+        }
+    }
+
+    fn advance_clock(&mut self, now: Now) {
+        let steady = self.now.steady.max(now.steady);
+        self.now = Now { steady, wall: now.wall };
+    }
+
+    /// What follows from whatever was just taken in: due timers, then what is to be sent and kept.
+    fn settle(&mut self) {
+        self.run_timers();
+        match &self.role {
+            RoleState::Coordinator(_) => self.send_to_members(),
+            _ => self.answer_coordinator(),
+        }
+        self.persist();
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.now.steady;
+        if self.following.buffer.expire(now, &self.config.buffer) {
+            self.following.owe_refusal(AckRefusal::Evicted);
+        }
+        if self.rebirth.due().is_some_and(|due| due <= now) {
+            self.ask_for_life();
+        }
+        if self.stop.is_some() {
+            return;
+        }
+        match &self.role {
+            RoleState::Follower => {
+                if self.following.campaign_due().is_some_and(|due| due <= now) {
+                    self.handle_silence();
+                }
+            }
+            RoleState::PreCandidate(campaign) | RoleState::Candidate(campaign) => {
+                if campaign.due() <= now {
+                    self.become_follower(None);
+                    self.handle_silence();
+                }
+            }
+            RoleState::Coordinator(coordinator) => {
+                if coordinator.due() <= now {
+                    self.handle_heartbeat_due();
+                }
+            }
+        }
+    }
+
+    fn persist(&mut self) {
+        let stored = || Stored {
+            member: self.me,
+            generation: self.generation,
+            promised: self.promised,
+            watermark: self.watermark,
+            base: self.base,
+            configurations: self.configurations.stored(),
+        };
+        if let Some(persist) = self.log.persist(stored) {
+            self.outputs.push_back(Output::Persist(Box::new(persist)));
+        }
+    }
+
+    fn handle_persisted(&mut self, ticket: PersistTicket) {
+        if self.stop.is_some() {
+            return;
+        }
+        self.log.handle_persisted(ticket);
+        match &self.role {
+            RoleState::Candidate(_) => self.campaign_persisted(),
+            RoleState::Coordinator(_) => self.advance_commit(),
+            _ => self.promise_persisted(),
+        }
+        self.trim();
+    }
+
+    fn handle_applied(&mut self, effect: Effect) {
+        if effect.index <= self.applied && !self.effects.is_empty() {
+            return;
+        }
+        self.applied = self.applied.max(effect.index);
+        self.effects.push_back(effect);
+        if self.effects.len() > EFFECTS_MAX {
+            self.effects.pop_front();
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        let upto = self.applied.min(self.watermark);
+        self.log.trim(upto, self.config.tail_bytes_max);
+    }
+
+    fn effect_at(&self, index: LogIndex) -> Option<Effect> {
+        self.effects.iter().rev().find(|effect| effect.index == index).copied()
+    }
+
+    /// Moves the watermark, never back; what becomes committed is announced once.
+    fn advance_watermark(&mut self, watermark: LogIndex) {
+        if watermark <= self.watermark {
+            return;
+        }
+        self.watermark = watermark;
+        self.outputs.push_back(Output::Committed { watermark });
+        for configuration in self.configurations.commit(watermark) {
+            self.log.want_state();
+            self.outputs.push_back(Output::Configured { configuration, is_committed: true });
+        }
+    }
+
+    /// Adds an entry to the log; a configuration in it counts from now on.
+    fn append(&mut self, entry: LogEntry) {
+        self.log_time.follow(entry.time(), self.now);
+        if self.configurations.add(&entry) {
+            let configuration = self.configurations.current().clone();
+            self.outputs.push_back(Output::Configured { configuration, is_committed: false });
+        }
+        self.log.push(entry);
+    }
+
+    /// Cuts the log; a configuration that goes with it counts no more.
+    fn cut(&mut self, from: LogIndex) {
+        assert!(from > self.watermark, "what is committed is never cut");
+        self.log.cut(from);
+        if self.configurations.cut(from) {
+            let configuration = self.configurations.current().clone();
+            self.outputs.push_back(Output::Configured { configuration, is_committed: false });
+        }
+        self.outputs.push_back(Output::Cut { from });
+    }
+
+    fn become_stopped(&mut self, stop: Stop) {
+        if self.stop.is_some() {
+            return;
+        }
+        self.become_follower(None);
+        self.outputs.push_back(Output::Stopped(stop.clone()));
+        self.stop = Some(stop);
+    }
+
+    fn is_voter(&self) -> bool {
+        self.configurations.current().is_voter(&self.me)
+    }
+
+    fn send(&mut self, to: Member, message: Message) {
+        let envelope = Envelope {
+            partition: self.partition,
+            generation: self.generation,
+            from: self.me,
+            run: self.run,
+            to,
+            configuration: self.configurations.current().id,
+            message,
+        };
+        self.outputs.push_back(Output::Send(Box::new(envelope)));
+    }
+
+    fn report_refused(&mut self, from: Member, reason: RefusedReason) {
+        self.outputs.push_back(Output::Report(Report::Refused { from, reason }));
+    }
+
+    fn announce_role(&mut self) {
+        let (role, coordinator) = (self.role(), self.coordinator());
+        self.outputs.push_back(Output::Became { role, epoch: self.promised, coordinator });
+    }
+
+    /// Draws a number below `bound`.
+    fn draw(&mut self, bound: u64) -> u64 {
+        let drawn = u64::from_le_bytes(self.entropy.draw());
+        if bound == 0 { 0 } else { drawn % bound }
+    }
+
+    /// A digest of everything that decides what this member does next; for explorations.
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of("weald replica", &[format!("{self:?}").as_bytes()])
+    }
+}

@@ -1,0 +1,356 @@
+//! What reaches a member: who may say it, in which epoch, and what it does to the log
+//! (rules C1, C3, C11).
+
+use weald_core::{Epoch, LogIndex};
+
+use super::{
+    AckRefusal, Contradiction, Envelope, Evidence, Health, Heartbeat, LogEntry, Message, Point,
+    RefusedReason, ReplicateAck, ReplicateWrite, RoleState, Run, State, Stop, following::Following,
+};
+use crate::{configuration::Member, mutation::Mutation};
+
+impl State {
+    /// Checks who speaks and in which epoch, once and first, and hands the message on.
+    pub(super) fn handle_envelope(&mut self, envelope: Envelope) {
+        let from = envelope.from;
+        if let Err(reason) = self.admit(&envelope) {
+            self.report_refused(from, reason);
+            return;
+        }
+        let message = envelope.message;
+        if let Some(epoch) = message.epoch() {
+            if epoch.campaigner != Some(from.peer) {
+                return self.report_refused(from, RefusedReason::ForeignEpoch);
+            }
+            let is_behind = epoch < self.promised;
+            if is_behind && !self.config.breaks(Mutation::ServeLowerEpochs) {
+                self.report_refused(from, RefusedReason::LowerEpoch);
+                let promised = self.promised;
+                return self.send(from, Message::Refuse { promised });
+            }
+            if !matches!(message, Message::Prepare { .. }) && !self.follow(from, epoch) {
+                return;
+            }
+        }
+        self.handle_message(from, message);
+    }
+
+    fn handle_message(&mut self, from: Member, message: Message) {
+        match message {
+            Message::PreVote { number, last } => self.handle_pre_vote(from, number, last),
+            Message::PreVoteReply { number, is_granted, promised } => {
+                self.handle_pre_vote_reply(from, (number, is_granted), promised);
+            }
+            Message::Prepare { epoch, last, releasing } => {
+                self.handle_prepare(from, epoch, (last, releasing));
+            }
+            Message::Promise { epoch } => self.handle_promise(from, epoch),
+            Message::Refuse { promised } => self.handle_refuse(promised),
+            Message::ReplicateWrite(write) => self.handle_write(from, write),
+            Message::ReplicateAck(ack) => self.handle_ack(from, ack),
+            Message::ConfirmTransaction { watermark, .. } => self.confirm(watermark),
+            Message::Heartbeat(heartbeat) => self.handle_heartbeat(&heartbeat),
+            Message::TransferCoordinator { epoch } => self.handle_transfer_to_me(epoch),
+            Message::ReadIndex { ids } => self.handle_read_index(from, ids),
+            Message::ReadIndexReply { ids, index } => self.handle_read_index_reply(ids, index),
+            Message::NeedConfiguration { have } => self.handle_need_configuration(from, have),
+            Message::Configurations { chain } => self.handle_configurations(from, chain),
+            Message::SnapshotOffer { point, .. } => self.handle_snapshot_offer(from, point),
+            Message::Attest { index, .. } => self.handle_attest(index),
+            Message::Attested(attestation) => self.handle_attested(attestation),
+            Message::Amnesiac { nonce } => self.handle_amnesiac(from, nonce),
+            Message::Welcome { member, nonce } => self.handle_welcome(member, nonce),
+            Message::Outlived { refused } => self.handle_outlived(refused),
+        }
+    }
+
+    /// Whether the message is for this member and from one of its log, in a run that is not over.
+    fn admit(&mut self, envelope: &Envelope) -> Result<(), RefusedReason> {
+        let (from, message) = (envelope.from, &envelope.message);
+        let is_here =
+            envelope.partition == self.partition && envelope.generation == self.generation;
+        if !is_here || envelope.to.peer != self.me.peer || from.peer == self.me.peer {
+            return Err(RefusedReason::NotForMe);
+        }
+        let is_welcome = matches!(message, Message::Welcome { .. });
+        if self.health == Health::Amnesiac && !is_welcome {
+            self.rebirth.note(from);
+            return Err(RefusedReason::NotForMe);
+        }
+        if envelope.to != self.me && !is_welcome && !matches!(message, Message::Outlived { .. }) {
+            return Err(RefusedReason::NotForMe);
+        }
+        // A chain proves itself, and who asks for a new life is not known by it yet.
+        let is_open = matches!(message, Message::Configurations { .. } | Message::Amnesiac { .. });
+        if !is_open && !self.configurations.knows(&from) {
+            if envelope.configuration > self.configurations.known_id() {
+                let have = self.configurations.known_id();
+                self.send(from, Message::NeedConfiguration { have });
+            }
+            return Err(RefusedReason::NotMember);
+        }
+        self.admit_run(from, envelope.run)
+    }
+
+    fn admit_run(&mut self, from: Member, run: Run) -> Result<(), RefusedReason> {
+        let heard = &mut self.peers.entry(from).or_default().run;
+        if run != *heard && run.incarnation <= heard.incarnation {
+            self.send(from, Message::Outlived { refused: run });
+            return Err(RefusedReason::EarlierRun);
+        }
+        *heard = run;
+        Ok(())
+    }
+
+    /// Follows a coordinator of an epoch that is not below what was promised. Its epoch becomes
+    /// the promised one before anything is answered (rule C1). Whether its messages are taken.
+    fn follow(&mut self, from: Member, epoch: Epoch) -> bool {
+        if matches!(self.role, RoleState::Coordinator(_)) && epoch == self.promised {
+            return false;
+        }
+        if epoch > self.promised {
+            self.promised = epoch;
+            self.log.want_state();
+        }
+        let is_new = self.following.coordinator != Some(from) || self.following.epoch != epoch;
+        if is_new || !matches!(self.role, RoleState::Follower) {
+            self.become_follower(Some(from));
+        }
+        self.following.heard = Some(self.now.steady);
+        self.schedule_campaign();
+        true
+    }
+
+    fn handle_write(&mut self, from: Member, write: ReplicateWrite) {
+        if self.health != Health::Whole {
+            return;
+        }
+        self.following.round = self.following.round.max(write.round);
+        if !is_chain(&write) {
+            return self.report_refused(from, RefusedReason::BrokenChain);
+        }
+        let last = self.log.last_index();
+        if write.before.index > last {
+            self.buffer(write.entries);
+            self.confirm(write.watermark);
+            return self.following.owe_refusal(AckRefusal::Gap);
+        }
+        match self.compare(&write) {
+            Ok(fresh) => self.take(from, &write, fresh),
+            Err(Mismatch::Uncommitted) => {
+                self.following.owe_refusal(AckRefusal::Gap);
+                self.following.is_tail_foreign = true;
+            }
+            Err(Mismatch::Committed(points)) => self.stop_for(from, points.0, points.1),
+        }
+    }
+
+    /// How many of the entries are at or below what this member has let go of, all committed.
+    fn compare(&self, write: &ReplicateWrite) -> Result<usize, Mismatch> {
+        let before = self.log.before();
+        let skipped = before.index.0.saturating_sub(write.before.index.0);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX).min(write.entries.len());
+        let meets = match skipped {
+            0 => write.before,
+            some => *write.entries[some - 1].point(),
+        };
+        match self.log.point(meets.index) {
+            // It ends below what is in memory: committed here, so it agrees.
+            None => Ok(write.entries.len()),
+            Some(held) if *held == meets => Ok(skipped),
+            Some(held) if meets.index <= self.watermark => {
+                Err(Mismatch::Committed(Box::new((*held, meets))))
+            }
+            Some(_) => Err(Mismatch::Uncommitted),
+        }
+    }
+
+    /// Takes the entries after the first `skipped`, whose beginning agrees with the log.
+    fn take(&mut self, from: Member, write: &ReplicateWrite, skipped: usize) {
+        let agreed = match skipped {
+            0 => write.before.index,
+            some => write.entries[some - 1].index(),
+        };
+        self.following.agree(agreed);
+        let last_before = self.log.last_index();
+        for entry in &write.entries[skipped..] {
+            if !self.take_entry(from, entry, write) {
+                break;
+            }
+        }
+        self.take_buffered(from, write);
+        if self.log.last_index() == last_before {
+            // Nothing new, so no sync will answer.
+            self.following.is_answer_owed = true;
+        }
+        self.confirm(write.watermark);
+    }
+
+    /// Whether the entry is in the log afterwards.
+    fn take_entry(&mut self, from: Member, entry: &LogEntry, write: &ReplicateWrite) -> bool {
+        let index = entry.index();
+        if let Some(held) = self.log.point(index).copied() {
+            if held == *entry.point() {
+                self.following.agree(index);
+                return true;
+            }
+            let may_cut = held.epoch < write.epoch || self.config.breaks(Mutation::CutEqualEpochs);
+            if index <= self.watermark || !may_cut {
+                self.stop_for(from, held, *entry.point());
+                return false;
+            }
+            self.cut(index);
+        }
+        let is_committed = index <= write.watermark;
+        if !is_committed && !self.log_time.allows(entry.time(), self.now, self.config.clock_bound) {
+            self.following.owe_refusal(AckRefusal::Clock);
+            return false;
+        }
+        self.append(entry.clone());
+        self.following.agree(index);
+        true
+    }
+
+    fn take_buffered(&mut self, from: Member, write: &ReplicateWrite) {
+        while self.following.agreed == self.log.last_index() {
+            let last = *self.log.last();
+            let Some(entry) = self.following.buffer.next_after(&last) else { return };
+            if !self.take_entry(from, &entry, write) {
+                return;
+            }
+        }
+    }
+
+    fn buffer(&mut self, entries: Vec<LogEntry>) {
+        let (now, limits) = (self.now.steady, self.config.buffer);
+        for entry in entries {
+            self.following.buffer.insert(entry, now, &limits);
+        }
+    }
+
+    /// Takes the coordinator's word for what is committed, as far as the logs agree.
+    fn confirm(&mut self, watermark: LogIndex) {
+        let upto = match self.config.breaks(Mutation::CommitWithoutAgreement) {
+            true => watermark.min(self.log.last_index()),
+            false => watermark.min(self.following.agreed),
+        };
+        self.advance_watermark(upto);
+        self.trim();
+    }
+
+    fn handle_heartbeat(&mut self, heartbeat: &Heartbeat) {
+        self.following.round = self.following.round.max(heartbeat.round);
+        self.following.is_answer_owed = true;
+        self.following.effect_wanted = heartbeat.effect.map(|effect| effect.index);
+        let contact = std::time::Duration::from_millis(heartbeat.contact_millis);
+        let contact = self.now.steady.before(contact);
+        self.following.note_contact(heartbeat.watermark, contact);
+        self.confirm(heartbeat.watermark);
+        let own = heartbeat.settled.and_then(|settled| self.effect_at(settled.index));
+        if Following::differs(own, heartbeat.settled)
+            && let Some(own) = own
+        {
+            self.become_stopped(Stop::Diverged(own));
+        }
+    }
+
+    /// Answers what was heard from the coordinator, as far as it is durable.
+    pub(super) fn answer_coordinator(&mut self) {
+        let Some(coordinator) = self.following.coordinator else { return };
+        let is_durable = self.log.durable_promise() >= self.promised
+            || self.config.breaks(Mutation::AnswerBeforePromiseIsDurable);
+        if !is_durable || self.stop.is_some() || self.health != Health::Whole {
+            return;
+        }
+        let durable = match self.config.breaks(Mutation::AcknowledgeUnsynced) {
+            true => self.log.last_index(),
+            false => self.log.synced(),
+        };
+        let matched = self.following.agreed.min(durable);
+        if !self.following.is_answer_owed && matched <= self.following.matched_sent {
+            return;
+        }
+        let last = self.log.last_index();
+        let known = if self.following.is_tail_foreign { self.following.agreed } else { last };
+        let effect = self.following.effect_wanted.take().and_then(|index| self.effect_at(index));
+        let ack = ReplicateAck {
+            epoch: self.promised,
+            matched,
+            wants: known.next(),
+            round: self.following.round,
+            refusal: self.following.refusal.take(),
+            effect,
+        };
+        self.following.is_answer_owed = false;
+        self.following.is_tail_foreign = false;
+        self.following.matched_sent = matched.max(self.following.matched_sent);
+        self.send(coordinator, Message::ReplicateAck(ack));
+    }
+
+    /// A coordinator contradicts what is committed, or itself: this member stops (rule C3).
+    fn stop_for(&mut self, coordinator: Member, held: Point, sent: Point) {
+        let evidence = Evidence::Entries(Box::new(Contradiction { coordinator, held, sent }));
+        self.become_stopped(Stop::Equivocation(evidence));
+    }
+
+    pub(super) fn handle_repaired(&mut self) {
+        if matches!(self.health, Health::Damaged { .. }) {
+            self.health = Health::Whole;
+            self.schedule_campaign();
+        }
+    }
+
+    fn handle_outlived(&mut self, refused: Run) {
+        if refused == self.run && self.health != Health::Amnesiac {
+            self.become_amnesiac();
+        }
+    }
+
+    fn handle_snapshot_offer(&mut self, from: Member, point: Point) {
+        if point.index > self.log.last_index() && !self.following.is_installing {
+            self.following.is_installing = true;
+            self.outputs.push_back(super::Output::Install { from, point });
+        }
+        self.following.is_answer_owed = true;
+    }
+
+    /// A snapshot stands for the log up to its point: the log begins anew after it (rule C15).
+    pub(super) fn handle_installed(&mut self, meta: super::SnapshotMeta) {
+        self.following.is_installing = false;
+        if meta.point.index <= self.watermark {
+            return;
+        }
+        if self.log.point(meta.point.index) != Some(&meta.point) {
+            self.log.restart(meta.point);
+            self.base = meta.point;
+            self.configurations.install(meta.configuration, meta.configurations);
+            self.log_time.follow(meta.time, self.now);
+        }
+        self.applied = meta.point.index;
+        self.effects.clear();
+        self.effects.push_back(super::Effect { index: meta.point.index, hash: meta.effect });
+        self.following.agree(meta.point.index);
+        self.following.is_answer_owed = true;
+        self.advance_watermark(meta.point.index);
+        if matches!(self.stop, Some(Stop::Diverged(_))) {
+            self.stop = None;
+        }
+    }
+}
+
+/// Why entries do not agree with the log.
+enum Mismatch {
+    /// They begin on another history than the uncommitted end of the log.
+    Uncommitted,
+    /// They contradict what is committed.
+    Committed(Box<(Point, Point)>),
+}
+
+fn is_chain(write: &ReplicateWrite) -> bool {
+    let mut last = &write.before;
+    write.entries.iter().all(|entry| {
+        let continues = entry.continues(last);
+        last = entry.point();
+        continues
+    })
+}

@@ -1,0 +1,182 @@
+//! The configurations that a member knows: the committed one, those in its log above, and the
+//! certified chain by which it came to them (rule C8).
+
+use std::collections::VecDeque;
+
+use weald_core::LogIndex;
+
+use super::{CertifiedConfiguration, LogEntry, stored::StoredConfigurations};
+use crate::configuration::{Configuration, ConfigurationId, Member, Placed};
+
+/// **Invariant:** places rise from `root` over `committed` and `uncommitted`, and the ids of those
+/// in the log are consecutive.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Configurations {
+    /// Where the chain begins: what this member was founded or joined with.
+    root: Placed,
+    committed: Placed,
+    /// In the log, not known to be committed.
+    uncommitted: VecDeque<LogEntry>,
+    /// The certified ones after the root, oldest first.
+    chain: Vec<CertifiedConfiguration>,
+    /// Committed, without a certificate, oldest first.
+    uncertified: VecDeque<LogEntry>,
+    current: Configuration,
+}
+
+impl Configurations {
+    pub(super) fn new(stored: StoredConfigurations) -> Self {
+        let StoredConfigurations { root, committed, chain, uncertified } = stored;
+        let current = committed.configuration.clone();
+        let (uncommitted, uncertified) = (VecDeque::new(), uncertified.into());
+        Self { root, committed, uncommitted, chain, uncertified, current }
+    }
+
+    /// What is kept on the disk.
+    pub(super) fn stored(&self) -> StoredConfigurations {
+        StoredConfigurations {
+            root: self.root.clone(),
+            committed: self.committed.clone(),
+            chain: self.chain.clone(),
+            uncertified: self.uncertified.iter().cloned().collect(),
+        }
+    }
+
+    /// Takes in the configurations of recovered entries.
+    pub(super) fn scan(&mut self, entries: &[LogEntry]) {
+        let committed = self.committed.index;
+        for entry in entries.iter().filter(|entry| entry.index() > committed) {
+            self.add(entry);
+        }
+    }
+
+    /// The one that counts.
+    pub(super) fn current(&self) -> &Configuration {
+        &self.current
+    }
+
+    /// The last committed one.
+    pub(super) fn committed(&self) -> &Placed {
+        &self.committed
+    }
+
+    /// Whether one waits to be committed.
+    pub(super) fn has_uncommitted(&self) -> bool {
+        !self.uncommitted.is_empty()
+    }
+
+    /// The certified ones.
+    pub(super) fn chain(&self) -> &[CertifiedConfiguration] {
+        &self.chain
+    }
+
+    /// The last id whose configuration is known to be committed.
+    pub(super) fn known_id(&self) -> ConfigurationId {
+        self.committed.configuration.id.max(self.certified_id())
+    }
+
+    /// Whether `member` belongs to a configuration that this member knows to count.
+    pub(super) fn knows(&self, member: &Member) -> bool {
+        let certified = self.chain.last().and_then(CertifiedConfiguration::configuration);
+        self.current.contains(member)
+            || self.committed.configuration.contains(member)
+            || certified.is_some_and(|c| c.id > self.current.id && c.contains(member))
+    }
+
+    /// Adds the configuration of an entry, if it carries one. Whether it does.
+    pub(super) fn add(&mut self, entry: &LogEntry) -> bool {
+        let Some(configuration) = entry.carried() else { return false };
+        self.uncommitted.push_back(entry.clone());
+        self.current = configuration;
+        true
+    }
+
+    /// Notes that the log was cut. Whether another configuration counts now.
+    pub(super) fn cut(&mut self, from: LogIndex) -> bool {
+        let before = self.uncommitted.len();
+        self.uncommitted.retain(|entry| entry.index() < from);
+        let carried = self.uncommitted.back().and_then(LogEntry::carried);
+        self.current = carried.unwrap_or_else(|| self.committed.configuration.clone());
+        self.uncommitted.len() < before
+    }
+
+    /// Notes that everything up to `watermark` is committed; returns what became committed.
+    pub(super) fn commit(&mut self, watermark: LogIndex) -> Vec<Configuration> {
+        let mut became = Vec::new();
+        while self.uncommitted.front().is_some_and(|entry| entry.index() <= watermark) {
+            let entry = self.uncommitted.pop_front().expect("it was looked at");
+            let configuration = entry.carried().expect("only such entries are kept here");
+            self.committed = Placed { index: entry.index(), configuration: configuration.clone() };
+            if configuration.id > self.certified_id() {
+                self.uncertified.push_back(entry);
+            }
+            became.push(configuration);
+        }
+        became
+    }
+
+    /// The oldest committed one without a certificate: its entry, and the configuration before.
+    pub(super) fn uncertified(&self) -> Option<(&LogEntry, Placed)> {
+        Some((self.uncertified.front()?, self.last_certified()))
+    }
+
+    /// Whether every committed configuration has its certificate. The root needs none.
+    pub(super) fn is_certified(&self) -> bool {
+        self.uncertified.is_empty()
+    }
+
+    /// Adds a certified configuration to the chain, if it continues it.
+    pub(super) fn certify(&mut self, certified: CertifiedConfiguration) -> bool {
+        if !certified.follows(&self.last_certified()) {
+            return false;
+        }
+        let index = certified.entry.index();
+        self.uncertified.retain(|entry| entry.index() > index);
+        self.chain.push(certified);
+        true
+    }
+
+    /// The certified configurations after `have`.
+    pub(super) fn chain_after(&self, have: ConfigurationId) -> Vec<CertifiedConfiguration> {
+        let is_after = |c: &&CertifiedConfiguration| c.id().is_some_and(|id| id > have);
+        self.chain.iter().filter(is_after).cloned().collect()
+    }
+
+    /// Takes in a peer's chain. Whether all of it holds.
+    pub(super) fn learn(&mut self, chain: Vec<CertifiedConfiguration>) -> bool {
+        chain.into_iter().all(|certified| {
+            let is_known = certified.id().is_some_and(|id| id <= self.certified_id());
+            is_known || self.certify(certified)
+        })
+    }
+
+    /// Begins again with what a snapshot says.
+    pub(super) fn install(&mut self, committed: Placed, chain: Vec<CertifiedConfiguration>) {
+        self.uncommitted.clear();
+        self.uncertified.clear();
+        self.current = committed.configuration.clone();
+        self.committed = committed;
+        self.learn(chain);
+    }
+
+    /// Begins again with an empty log, from the last configuration that is certified.
+    pub(super) fn forget_log(&mut self) {
+        self.uncommitted.clear();
+        self.uncertified.clear();
+        self.committed = self.root.clone();
+        self.current = self.last_certified().configuration;
+    }
+
+    fn certified_id(&self) -> ConfigurationId {
+        let last = self.chain.last().and_then(CertifiedConfiguration::id);
+        last.unwrap_or(self.root.configuration.id)
+    }
+
+    fn last_certified(&self) -> Placed {
+        let last = self.chain.last().and_then(|certified| {
+            let configuration = certified.configuration()?;
+            Some(Placed { index: certified.entry.index(), configuration })
+        });
+        last.unwrap_or_else(|| self.root.clone())
+    }
+}

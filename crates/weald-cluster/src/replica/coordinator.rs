@@ -1,0 +1,481 @@
+//! Coordination: proposals get places, entries go to all members at once, a majority's
+//! acknowledgement commits (rules C4, C5, C6, C9).
+
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+
+use bytes::Bytes;
+use weald_core::{Epoch, LogIndex, Time, limits::ENTRY_BYTES_MAX};
+
+use super::{
+    AckRefusal, ENTRY_HEAD_LEN, Effect, EntryKind, Heartbeat, LogEntry, Message, Output, Point,
+    ReplicateAck, ReplicateWrite, Report, RoleState, State, Stop,
+    progress::{Flow, Progress},
+    read::Reads,
+    transfer::Transfer,
+};
+use crate::{
+    configuration::{Configuration, Member},
+    mutation::Mutation,
+};
+
+/// What a member knows while it coordinates. Gone with the coordination (rule C1).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Coordinator {
+    /// The first entry of the own epoch.
+    first: LogIndex,
+    /// Whether an entry of the own epoch is committed.
+    pub(super) has_own_commit: bool,
+    since: Time,
+    pub(super) progress: BTreeMap<Member, Progress>,
+    pub(super) round: u64,
+    heartbeat_due: Time,
+    pub(super) reads: Reads,
+    pub(super) transfer: Option<Transfer>,
+    /// Bytes of entries that are not committed.
+    uncommitted_bytes: usize,
+    /// What members answered about the effect hash at an index, and what a majority agrees on.
+    effects: BTreeMap<Member, Effect>,
+    settled: Option<Effect>,
+}
+
+/// Why proposals were not taken. Nothing of them is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Another member coordinates, as far as this one knows.
+    #[error("this member does not coordinate the partition: coordinator={coordinator:?}")]
+    NotCoordinator {
+        /// Who does, if it is known.
+        coordinator: Option<Member>,
+    },
+    /// Too much waits to be committed; retry when some of it is.
+    #[error("the partition is busy; retry: uncommitted_bytes={bytes} max={max}")]
+    Busy {
+        /// Bytes that wait.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The coordination is being handed over; retry at the next coordinator.
+    #[error("the coordination is being handed over; retry: to={to}")]
+    HandingOver {
+        /// To whom.
+        to: Member,
+    },
+    /// A proposal is larger than an entry may be.
+    #[error("a proposal is too large: bytes={bytes} max={max}")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
+}
+
+impl ProposeError {
+    /// Whether the same proposal may be taken later, here or at another member.
+    pub const fn is_retryable(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. })
+    }
+}
+
+impl Coordinator {
+    pub(super) fn new(now: Time, first: LogIndex) -> Self {
+        Self {
+            first,
+            has_own_commit: false,
+            since: now,
+            progress: BTreeMap::new(),
+            round: 0,
+            heartbeat_due: now,
+            reads: Reads::default(),
+            transfer: None,
+            uncommitted_bytes: 0,
+            effects: BTreeMap::new(),
+            settled: None,
+        }
+    }
+
+    /// The first entry of the own epoch.
+    pub(super) fn first(&self) -> LogIndex {
+        self.first
+    }
+
+    /// When it next has to act.
+    pub(super) fn due(&self) -> Time {
+        let transfer = self.transfer.as_ref().map_or(Time::MAX, Transfer::due);
+        self.heartbeat_due.min(transfer)
+    }
+
+    /// Whether the coordination was handed over to `member`.
+    pub(super) fn is_released_to(&self, member: Member) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| transfer.is_released_to(member))
+    }
+}
+
+impl State {
+    /// Gives proposals their places, in order, and sends them. Returns the first one's place; the
+    /// others follow without a gap. They are committed once the watermark covers them, unless
+    /// [`Output::Cut`] says otherwise before.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; then none of them is in the log.
+    pub fn propose(
+        &mut self,
+        now: super::Now,
+        commands: &[Bytes],
+    ) -> Result<LogIndex, ProposeError> {
+        self.advance_clock(now);
+        self.check_proposals(commands)?;
+        let time = self.log_time.stamp(self.now);
+        let first = self.log.last_index().next();
+        for command in commands {
+            let content = (EntryKind::Command, &command[..]);
+            let entry = LogEntry::new(self.log.last(), self.promised, time, content);
+            self.append_own(entry);
+        }
+        self.settle();
+        Ok(first)
+    }
+
+    fn check_proposals(&self, commands: &[Bytes]) -> Result<(), ProposeError> {
+        let RoleState::Coordinator(coordinator) = &self.role else {
+            return Err(ProposeError::NotCoordinator { coordinator: self.following.coordinator });
+        };
+        if let Some(transfer) = &coordinator.transfer {
+            return Err(ProposeError::HandingOver { to: transfer.to() });
+        }
+        let max = ENTRY_BYTES_MAX - ENTRY_HEAD_LEN;
+        if let Some(large) = commands.iter().find(|command| command.len() > max) {
+            return Err(ProposeError::TooLarge { bytes: large.len(), max });
+        }
+        let (bytes, max) = (coordinator.uncommitted_bytes, self.config.uncommitted_bytes_max);
+        if bytes >= max { Err(ProposeError::Busy { bytes, max }) } else { Ok(()) }
+    }
+
+    /// Appends an entry of this coordinator's own.
+    pub(super) fn append_own(&mut self, entry: LogEntry) {
+        let bytes = entry.len();
+        if let RoleState::Coordinator(coordinator) = &mut self.role {
+            coordinator.uncommitted_bytes += bytes;
+        }
+        self.append(entry);
+    }
+
+    /// Begins a confirmation round: a sign of life to everybody, whose answers show that this
+    /// member still coordinated when the round began (rule C7).
+    pub(super) fn begin_round(&mut self) {
+        let now = self.now.steady;
+        let contact = match &self.role {
+            RoleState::Coordinator(coordinator) => now.since(self.quorum_heard(coordinator)),
+            _ => return,
+        };
+        let effect = self.effects.back().copied();
+        let (last, watermark, epoch) = (self.log.last_index(), self.watermark, self.promised);
+        self.track_members();
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
+        coordinator.round += 1;
+        coordinator.heartbeat_due = next_beat(now, self.config.heartbeat);
+        let heartbeat = Heartbeat {
+            epoch,
+            last,
+            watermark,
+            round: coordinator.round,
+            contact_millis: u64::try_from(contact.as_millis()).unwrap_or(u64::MAX),
+            effect,
+            settled: coordinator.settled,
+        };
+        if coordinator.has_own_commit || self.config.breaks(Mutation::ReadBeforeOwnEntry) {
+            coordinator.reads.begin_round(coordinator.round, watermark);
+        }
+        let round = coordinator.round;
+        let mut members = Vec::new();
+        for (member, progress) in &mut coordinator.progress {
+            progress.begin_round(round);
+            progress.watermark_sent = progress.watermark_sent.max(watermark);
+            members.push(*member);
+        }
+        for member in members {
+            self.send(member, Message::Heartbeat(heartbeat.clone()));
+        }
+        self.release_reads();
+    }
+
+    /// Keeps one progress for each member that is fed.
+    fn track_members(&mut self) {
+        let next = self.log.last_index().next();
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
+        let members: Vec<_> = self.configurations.current().members().collect();
+        coordinator.progress.retain(|member, _| members.contains(member));
+        for member in members.into_iter().filter(|member| *member != self.me) {
+            let known = coordinator.progress.entry(member);
+            known.or_insert_with(|| Progress::new(next.min(coordinator.first)));
+        }
+    }
+
+    /// When a quorum was last heard, this member being heard now.
+    pub(super) fn quorum_heard(&self, coordinator: &Coordinator) -> Time {
+        let now = self.now.steady;
+        self.quorum_value(|member| {
+            if *member == self.me {
+                return now;
+            }
+            let heard = coordinator.progress.get(member).and_then(|progress| progress.heard);
+            heard.unwrap_or(coordinator.since)
+        })
+    }
+
+    /// A heartbeat is due. Who has heard no quorum for an election timeout steps down (rule C9).
+    pub(super) fn handle_heartbeat_due(&mut self) {
+        let RoleState::Coordinator(coordinator) = &self.role else { return };
+        let silence = self.now.steady.since(self.quorum_heard(coordinator));
+        let is_unheard = silence >= self.config.election_timeout;
+        if is_unheard && !self.config.breaks(Mutation::CoordinateUnheard) {
+            return self.become_follower(None);
+        }
+        self.run_transfer();
+        if self.is_refused_for_clock() {
+            self.hand_over();
+        }
+        if matches!(&self.role, RoleState::Coordinator(c) if c.heartbeat_due <= self.now.steady) {
+            self.begin_round();
+            self.drive_membership();
+        }
+    }
+
+    /// Sends every member what it lacks, and the watermark to who lacks nothing else.
+    pub(super) fn send_to_members(&mut self) {
+        self.track_members();
+        let RoleState::Coordinator(coordinator) = &self.role else { return };
+        let members: Vec<_> = coordinator.progress.keys().copied().collect();
+        for member in members {
+            self.send_entries(member);
+            self.send_watermark(member);
+        }
+    }
+
+    fn send_entries(&mut self, to: Member) {
+        loop {
+            let (window, last) = (self.config.window_bytes_max, self.log.last_index());
+            let Some(progress) = self.progress_mut(to) else { return };
+            let next = progress.next.min(last.next());
+            progress.next = next;
+            if !progress.may_send(window) || (next > last && progress.flow == Flow::Stream) {
+                return;
+            }
+            let before = LogIndex(next.0 - 1);
+            let Some(before) = self.log.point(before).copied() else {
+                return self.fetch(to, next);
+            };
+            let entries = match next > last {
+                true => Vec::new(),
+                false => self.log.run(next, self.config.append_bytes_max),
+            };
+            self.send_write(to, before, entries);
+        }
+    }
+
+    fn send_write(&mut self, to: Member, before: Point, entries: Vec<LogEntry>) {
+        let (epoch, watermark) = (self.promised, self.watermark);
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
+        let round = coordinator.round;
+        let Some(progress) = coordinator.progress.get_mut(&to) else { return };
+        let bytes = entries.iter().map(LogEntry::len).sum();
+        progress.sent(entries.last().map_or(before.index, LogEntry::index), bytes);
+        progress.watermark_sent = watermark;
+        let write = ReplicateWrite { epoch, before, entries, watermark, round };
+        self.send(to, Message::ReplicateWrite(write));
+    }
+
+    /// What the member lacks is no longer in memory. The entry before it is read too: its hash is
+    /// what the member compares.
+    fn fetch(&mut self, to: Member, next: LogIndex) {
+        let max_bytes = self.config.append_bytes_max;
+        let from = LogIndex(next.0 - u64::from(self.point_before(next).is_none()));
+        if let Some(progress) = self.progress_mut(to) {
+            progress.flow = Flow::Fetch;
+            self.outputs.push_back(Output::Fetch { to, from, max_bytes });
+        }
+    }
+
+    /// The point before an entry that is not in memory, where it is known without reading.
+    fn point_before(&self, next: LogIndex) -> Option<Point> {
+        let known = [Point::default(), self.base].into_iter().chain(self.snapshot);
+        known.into_iter().find(|point| point.index.next() == next)
+    }
+
+    /// Entries came from the disk for a member that lags. Without them it needs a snapshot.
+    pub(super) fn handle_entries(&mut self, to: Member, mut entries: Vec<LogEntry>) {
+        let Some(progress) = self.progress_mut(to) else { return };
+        if progress.flow != Flow::Fetch {
+            return;
+        }
+        let next = progress.next;
+        progress.send_from(next);
+        let mut before = self.point_before(next);
+        if before.is_none() && entries.first().is_some_and(|e| e.index().next() == next) {
+            before = Some(*entries.remove(0).point());
+        }
+        match before.filter(|before| entries.first().is_some_and(|e| e.continues(before))) {
+            Some(before) => self.send_write(to, before, entries),
+            None => self.offer_snapshot(to),
+        }
+    }
+
+    fn offer_snapshot(&mut self, to: Member) {
+        let (epoch, Some(point)) = (self.promised, self.snapshot) else { return };
+        if let Some(progress) = self.progress_mut(to) {
+            progress.flow = Flow::Snapshot;
+            self.send(to, Message::SnapshotOffer { epoch, point });
+        }
+    }
+
+    fn send_watermark(&mut self, to: Member) {
+        let (epoch, watermark) = (self.promised, self.watermark);
+        let Some(progress) = self.progress_mut(to) else { return };
+        if progress.watermark_sent < watermark && progress.flow == Flow::Stream {
+            progress.watermark_sent = watermark;
+            self.send(to, Message::ConfirmTransaction { epoch, watermark });
+        }
+    }
+
+    pub(super) fn progress_mut(&mut self, member: Member) -> Option<&mut Progress> {
+        match &mut self.role {
+            RoleState::Coordinator(coordinator) => coordinator.progress.get_mut(&member),
+            _ => None,
+        }
+    }
+
+    pub(super) fn handle_ack(&mut self, from: Member, ack: ReplicateAck) {
+        let (now, last) = (self.now.steady, self.log.last_index());
+        if ack.epoch != self.promised {
+            return;
+        }
+        let Some(progress) = self.progress_mut(from) else { return };
+        progress.heard = Some(now);
+        progress.refuses_clock = ack.refusal == Some(AckRefusal::Clock);
+        let wants = ack.wants.min(last.next());
+        let has_moved = progress.acknowledged(ack.matched.min(last), wants, ack.round);
+        let is_refused = matches!(ack.refusal, Some(AckRefusal::Gap | AckRefusal::Evicted));
+        if is_refused && progress.flow == Flow::Stream {
+            progress.send_from(wants);
+        }
+        if progress.flow == Flow::Snapshot {
+            self.offer_snapshot(from);
+        }
+        if has_moved {
+            self.advance_commit();
+        }
+        self.compare_effects(from, ack.effect);
+        self.release_reads();
+        self.run_transfer();
+    }
+
+    /// Moves the watermark to what a quorum has on disk, if that is of the own epoch (rule C4).
+    pub(super) fn advance_commit(&mut self) {
+        let RoleState::Coordinator(coordinator) = &self.role else { return };
+        let own = match self.config.breaks(Mutation::CountSelfUnsynced) {
+            true => self.log.last_index(),
+            false => self.log.synced(),
+        };
+        let reached = |member: &Member| {
+            let matched = |member| coordinator.progress.get(member).map(|p| p.matched);
+            if *member == self.me { own } else { matched(member).unwrap_or_default() }
+        };
+        let mut quorum = self.quorum_value(reached);
+        if self.config.breaks(Mutation::CommitByMinority) {
+            let all = self.configurations.current().all_voters();
+            quorum = all.map(|member| reached(&member)).max().unwrap_or(quorum);
+        }
+        let is_own =
+            quorum >= coordinator.first || self.config.breaks(Mutation::CommitEarlierEpochs);
+        if quorum <= self.watermark || !is_own {
+            return;
+        }
+        let committed = LogIndex(self.watermark.0 + 1)..quorum.next();
+        let bytes = self.bytes_of(committed);
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
+        coordinator.uncommitted_bytes = coordinator.uncommitted_bytes.saturating_sub(bytes);
+        coordinator.has_own_commit |= quorum >= coordinator.first;
+        self.advance_watermark(quorum);
+        self.trim();
+        self.drive_membership();
+        self.release_reads();
+    }
+
+    fn bytes_of(&self, range: Range<LogIndex>) -> usize {
+        let entries = (range.start.0..range.end.0).filter_map(|n| self.log.entry(LogIndex(n)));
+        entries.map(LogEntry::len).sum()
+    }
+
+    /// Compares effect hashes at one index; who differs from a majority has diverged.
+    fn compare_effects(&mut self, from: Member, effect: Option<Effect>) {
+        let Some(effect) = effect else { return };
+        let own = self.effect_at(effect.index);
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
+        coordinator.effects.insert(from, effect);
+        coordinator.effects.retain(|_, other| other.index == effect.index);
+        let answers = coordinator.effects.clone();
+        let of = |member: &Member| match *member == self.me {
+            true => own,
+            false => answers.get(member).copied(),
+        };
+        let candidates = answers.values().copied().chain(own);
+        let mut agreed =
+            candidates.filter(|candidate| self.is_quorum(|m| of(m) == Some(*candidate)));
+        let Some(settled) = agreed.next() else { return };
+        drop(agreed);
+        if let RoleState::Coordinator(coordinator) = &mut self.role {
+            coordinator.settled = Some(settled);
+        }
+        for (member, _) in answers.iter().filter(|(_, other)| **other != settled) {
+            let report = Report::Diverged { member: *member, settled };
+            self.outputs.push_back(Output::Report(report));
+        }
+        if let Some(own) = own.filter(|own| *own != settled) {
+            self.become_stopped(Stop::Diverged(own));
+        }
+    }
+
+    /// Whether those for whom `agrees` holds are a quorum of the configuration that counts.
+    pub(super) fn is_quorum(&self, agrees: impl Fn(&Member) -> bool) -> bool {
+        self.counting().is_quorum(agrees)
+    }
+
+    pub(super) fn quorum_value<T: Ord>(&self, reached: impl Fn(&Member) -> T) -> T {
+        self.counting().quorum_value(reached)
+    }
+
+    /// The configuration whose majorities decide: the last one in the log (rule C8).
+    fn counting(&self) -> Cow<'_, Configuration> {
+        if self.config.breaks(Mutation::ConfigureAtCommit) {
+            return Cow::Borrowed(&self.configurations.committed().configuration);
+        }
+        let current = self.configurations.current();
+        if self.config.breaks(Mutation::IgnoreOutgoingVoters) {
+            let outgoing = std::collections::BTreeSet::new();
+            return Cow::Owned(Configuration { outgoing, ..current.clone() });
+        }
+        Cow::Borrowed(current)
+    }
+
+    /// The epoch in which this member coordinates, if it does.
+    pub fn coordinating(&self) -> Option<Epoch> {
+        matches!(self.role, RoleState::Coordinator(_)).then_some(self.promised)
+    }
+
+    /// What each member is known to have on disk, while this one coordinates; for reports.
+    pub fn matched(&self) -> BTreeMap<Member, LogIndex> {
+        match &self.role {
+            RoleState::Coordinator(coordinator) => {
+                coordinator.progress.iter().map(|(member, p)| (*member, p.matched)).collect()
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+}
+
+/// The next multiple of the interval, so that all partitions of a node beat together.
+fn next_beat(now: Time, interval: std::time::Duration) -> Time {
+    let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+    Time::from_millis((now.as_millis() / interval + 1) * interval)
+}

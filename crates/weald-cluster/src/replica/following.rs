@@ -1,0 +1,123 @@
+//! What a member that does not coordinate knows of whoever does.
+
+use std::time::Duration;
+
+use weald_core::{Epoch, LogIndex, Time};
+
+use super::{AckRefusal, Effect, buffer::Buffer};
+use crate::configuration::Member;
+
+/// A member's view of its coordinator.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Following {
+    /// Who coordinates, if anyone is known to.
+    pub(super) coordinator: Option<Member>,
+    /// When it was last heard.
+    pub(super) heard: Option<Time>,
+    /// The last coordinator that was heard, and its epoch: whom a transfer releases.
+    pub(super) epoch: Epoch,
+    /// Up to here the log is known to agree with the coordinator's.
+    pub(super) agreed: LogIndex,
+    /// The last confirmation round heard in the epoch.
+    pub(super) round: u64,
+    /// Entries that came too early.
+    pub(super) buffer: Buffer,
+    /// An answer is owed: something was heard since the last one.
+    pub(super) is_answer_owed: bool,
+    /// What the last answer said was matched.
+    pub(super) matched_sent: LogIndex,
+    /// Why entries were not taken since the last answer.
+    pub(super) refusal: Option<AckRefusal>,
+    /// The end of the log is of another history than the coordinator's.
+    pub(super) is_tail_foreign: bool,
+    /// The entry whose effect the coordinator wants to compare.
+    pub(super) effect_wanted: Option<LogIndex>,
+    /// Whom to promise, once the promise is durable.
+    pub(super) promise_owed: Option<(Member, Epoch)>,
+    /// A snapshot is being fetched.
+    pub(super) is_installing: bool,
+    /// When to campaign; `None` for who never does.
+    campaign_due: Option<Time>,
+    /// What a heartbeat said of the coordinator's contact with a quorum: everything up to this
+    /// index was the latest at this time.
+    contact: Option<(LogIndex, Time)>,
+}
+
+impl Following {
+    pub(super) fn new(watermark: LogIndex) -> Self {
+        Self {
+            coordinator: None,
+            heard: None,
+            epoch: Epoch::default(),
+            agreed: watermark,
+            round: 0,
+            buffer: Buffer::default(),
+            is_answer_owed: false,
+            matched_sent: LogIndex::ZERO,
+            refusal: None,
+            is_tail_foreign: false,
+            effect_wanted: None,
+            promise_owed: None,
+            is_installing: false,
+            campaign_due: None,
+            contact: None,
+        }
+    }
+
+    /// Begins to follow a coordinator, or nobody, in a new epoch. What is committed agrees with any
+    /// coordinator's log.
+    pub(super) fn follow(&mut self, coordinator: Option<Member>, epoch: Epoch, agreed: LogIndex) {
+        self.coordinator = coordinator;
+        if coordinator.is_some() {
+            self.epoch = epoch;
+        }
+        self.agreed = agreed;
+        self.round = 0;
+        self.buffer.clear();
+        self.is_answer_owed = false;
+        self.matched_sent = LogIndex::ZERO;
+        self.refusal = None;
+        self.is_tail_foreign = false;
+        self.effect_wanted = None;
+        self.is_installing = false;
+        self.contact = None;
+    }
+
+    /// Notes that the log agrees with the coordinator's up to `index`.
+    pub(super) fn agree(&mut self, index: LogIndex) {
+        self.agreed = self.agreed.max(index);
+    }
+
+    /// Whether the coordinator has been silent for `timeout`, or none was ever heard.
+    pub(super) fn is_silent(&self, now: Time, timeout: Duration) -> bool {
+        self.coordinator.is_none() || self.heard.is_none_or(|heard| now.since(heard) >= timeout)
+    }
+
+    pub(super) fn campaign_due(&self) -> Option<Time> {
+        self.campaign_due
+    }
+
+    pub(super) fn set_campaign_due(&mut self, due: Option<Time>) {
+        self.campaign_due = due;
+    }
+
+    /// Owes the coordinator an answer that entries were not taken.
+    pub(super) fn owe_refusal(&mut self, refusal: AckRefusal) {
+        self.is_answer_owed = true;
+        self.refusal = Some(refusal);
+    }
+
+    /// Notes what a heartbeat said: at `contact` everything committed was at or below `watermark`.
+    pub(super) fn note_contact(&mut self, watermark: LogIndex, contact: Time) {
+        self.contact = Some((watermark, contact));
+    }
+
+    pub(super) fn fresh_as_of(&self, applied: LogIndex) -> Option<Time> {
+        self.contact.filter(|(watermark, _)| *watermark <= applied).map(|(_, time)| time)
+    }
+
+    /// Whether this member's effect at the majority's index is another one.
+    pub(super) fn differs(own: Option<Effect>, settled: Option<Effect>) -> bool {
+        matches!((own, settled), (Some(own), Some(settled)) if own != settled)
+    }
+}

@@ -1,0 +1,168 @@
+//! What a coordinator knows of one member, and how much it may send to it.
+
+use std::collections::VecDeque;
+
+use weald_core::{LogIndex, Time};
+
+/// How entries are sent to a member.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Flow {
+    /// Its log is not known yet: one message at a time.
+    Probe {
+        /// Whether one is under way.
+        is_sent: bool,
+    },
+    /// Entries are sent as they come, up to the window.
+    Stream,
+    /// Entries are being read from the disk for it.
+    Fetch,
+    /// What it needs is no longer in the log: it was offered a snapshot.
+    Snapshot,
+}
+
+/// One member as its coordinator sees it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Progress {
+    /// Up to here its log is synced and agrees.
+    pub(super) matched: LogIndex,
+    /// The next entry to send.
+    pub(super) next: LogIndex,
+    pub(super) flow: Flow,
+    /// When it was last heard in this epoch.
+    pub(super) heard: Option<Time>,
+    /// The last confirmation round that it has answered.
+    pub(super) round: u64,
+    /// The watermark that it was last told.
+    pub(super) watermark_sent: LogIndex,
+    /// It refuses entries for their time.
+    pub(super) refuses_clock: bool,
+    /// A round and the entry that was next when the round was begun: who answers the round and
+    /// wants an earlier one has lost something.
+    check: Option<(u64, LogIndex)>,
+    in_flight: VecDeque<(LogIndex, usize)>,
+    in_flight_bytes: usize,
+}
+
+impl Progress {
+    pub(super) fn new(next: LogIndex) -> Self {
+        Self {
+            matched: LogIndex::ZERO,
+            next,
+            flow: Flow::Probe { is_sent: false },
+            heard: None,
+            round: 0,
+            watermark_sent: LogIndex::ZERO,
+            refuses_clock: false,
+            check: None,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+        }
+    }
+
+    /// Whether another message with entries may leave now.
+    pub(super) fn may_send(&self, window_bytes: usize) -> bool {
+        match self.flow {
+            Flow::Probe { is_sent } => !is_sent,
+            Flow::Stream => self.in_flight_bytes < window_bytes,
+            Flow::Fetch | Flow::Snapshot => false,
+        }
+    }
+
+    /// Notes that entries up to `last` have left.
+    pub(super) fn sent(&mut self, last: LogIndex, bytes: usize) {
+        match &mut self.flow {
+            Flow::Probe { is_sent } => *is_sent = true,
+            _ => {
+                self.next = last.next();
+                self.in_flight.push_back((last, bytes));
+                self.in_flight_bytes += bytes;
+            }
+        }
+    }
+
+    /// Notes that a round begins; what was sent before it should have arrived when it is answered.
+    pub(super) fn begin_round(&mut self, round: u64) {
+        self.check.get_or_insert((round, self.next));
+        if let Flow::Probe { is_sent } = &mut self.flow {
+            *is_sent = false;
+        }
+    }
+
+    /// Takes the member's word for where its log ends. Whether `matched` has moved.
+    pub(super) fn acknowledged(&mut self, matched: LogIndex, wants: LogIndex, round: u64) -> bool {
+        self.round = self.round.max(round);
+        let has_moved = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        while self.in_flight.front().is_some_and(|(last, _)| *last <= self.matched) {
+            let (_, bytes) = self.in_flight.pop_front().expect("it was looked at");
+            self.in_flight_bytes -= bytes;
+        }
+        let begins_again = match self.flow {
+            Flow::Probe { .. } => true,
+            Flow::Snapshot => has_moved,
+            Flow::Stream => self.has_lost(wants, round),
+            Flow::Fetch => false,
+        };
+        if begins_again {
+            self.send_from(wants);
+        }
+        has_moved
+    }
+
+    /// Begins again at `wants`, or after what is known to match.
+    pub(super) fn send_from(&mut self, wants: LogIndex) {
+        self.next = wants.max(self.matched.next());
+        self.flow = Flow::Stream;
+        self.check = None;
+        self.in_flight.clear();
+        self.in_flight_bytes = 0;
+    }
+
+    fn has_lost(&mut self, wants: LogIndex, round: u64) -> bool {
+        let answered = self.check.take_if(|(asked, _)| *asked <= round);
+        answered.is_some_and(|(_, next)| wants < next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streaming() -> Progress {
+        let mut progress = Progress::new(LogIndex(5));
+        assert!(!progress.acknowledged(LogIndex(0), LogIndex(5), 0));
+        progress
+    }
+
+    #[test]
+    fn a_probe_waits_for_its_answer_or_the_next_round() {
+        let mut progress = Progress::new(LogIndex(5));
+        assert!(progress.may_send(100));
+        progress.sent(LogIndex(5), 10);
+        assert!(!progress.may_send(100));
+        progress.begin_round(1);
+        assert!(progress.may_send(100), "the probe or its answer may be lost");
+    }
+
+    #[test]
+    fn the_window_is_counted_in_bytes_and_freed_by_what_matches() {
+        let mut progress = streaming();
+        progress.sent(LogIndex(5), 60);
+        progress.sent(LogIndex(6), 60);
+        assert!(!progress.may_send(100) && progress.in_flight_bytes == 120);
+        assert!(progress.acknowledged(LogIndex(5), LogIndex(7), 0));
+        assert!(progress.may_send(100));
+        assert!(!progress.acknowledged(LogIndex(5), LogIndex(7), 0), "a repeated answer");
+    }
+
+    #[test]
+    fn w82_what_was_lost_is_noticed_by_the_round_after_it() {
+        let mut progress = streaming();
+        progress.sent(LogIndex(5), 60);
+        progress.acknowledged(LogIndex(4), LogIndex(5), 0);
+        assert_eq!(progress.next, LogIndex(6), "an answer from before the entry was sent");
+        progress.begin_round(1);
+        progress.acknowledged(LogIndex(4), LogIndex(5), 1);
+        assert_eq!((progress.next, progress.in_flight_bytes), (LogIndex(5), 0));
+    }
+}

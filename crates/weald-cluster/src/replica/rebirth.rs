@@ -1,0 +1,112 @@
+//! A member that has lost what it promised: it takes no part, asks for a new life, and comes back
+//! as a learner (rule C11).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weald_core::{Epoch, LogIndex, Time};
+
+use super::{Health, Message, Output, Point, RoleState, State, Stop, following::Following};
+use crate::configuration::Member;
+
+/// Members that are asked beside those of the configuration that is known, at most.
+const ASKED_MAX: usize = 16;
+
+/// What an amnesiac member, and a coordinator that is asked by one, remember.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Rebirth {
+    nonce: u64,
+    /// When to ask (again); `None` for who has lost nothing.
+    due: Option<Time>,
+    /// Who was heard in this run.
+    heard: BTreeSet<Member>,
+    /// The lives that this coordinator has given, by the question's nonce.
+    given: BTreeMap<Member, u64>,
+}
+
+impl Rebirth {
+    pub(super) fn due(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Notes a member that might answer.
+    pub(super) fn note(&mut self, member: Member) {
+        if self.heard.len() < ASKED_MAX {
+            self.heard.insert(member);
+        }
+    }
+}
+
+impl State {
+    /// What this member promised is lost: it promises nothing, campaigns never and counts in no
+    /// quorum until it has a new life.
+    pub(super) fn become_amnesiac(&mut self) {
+        self.health = Health::Amnesiac;
+        self.become_stopped(Stop::Amnesiac);
+        self.following.set_campaign_due(None);
+        self.rebirth.nonce = self.draw(u64::MAX);
+        self.rebirth.due = Some(self.now.steady);
+    }
+
+    pub(super) fn ask_for_life(&mut self) {
+        let mut asked = self.rebirth.heard.clone();
+        asked.extend(self.configurations.current().members());
+        asked.retain(|member| member.peer != self.me.peer);
+        let nonce = self.rebirth.nonce;
+        for member in asked {
+            self.send(member, Message::Amnesiac { nonce });
+        }
+        self.rebirth.due = Some(self.now.steady.after(self.config.election_timeout));
+    }
+
+    /// A peer has lost what it promised. It becomes a learner under its next life; once that is
+    /// committed, the peer is told.
+    pub(super) fn handle_amnesiac(&mut self, from: Member, nonce: u64) {
+        if !matches!(self.role, RoleState::Coordinator(_)) {
+            return;
+        }
+        let current = self.configurations.current();
+        let lives = current.members().filter(|member| member.peer == from.peer);
+        let Some(latest) = lives.max_by_key(|member| member.life) else { return };
+        let is_given = self.rebirth.given.get(&latest) == Some(&nonce);
+        if is_given {
+            if !self.configurations.has_uncommitted() {
+                // The member is known by its new life from now on, in whatever run it is.
+                self.peers.remove(&latest);
+                self.send(from, Message::Welcome { member: latest, nonce });
+            }
+            return;
+        }
+        let next = Member { peer: from.peer, store: from.store, life: latest.life + 1 };
+        let mut learners = current.learners.clone();
+        learners.retain(|learner| learner.peer != from.peer);
+        learners.insert(next);
+        let configuration = current.with_learners(learners);
+        if self.may_reconfigure() && configuration.check().is_ok() {
+            self.rebirth.given.retain(|member, _| member.peer != from.peer);
+            self.rebirth.given.insert(next, nonce);
+            self.append_configuration(&configuration);
+        }
+    }
+
+    /// The new life: this member begins with nothing, as a learner.
+    pub(super) fn handle_welcome(&mut self, member: Member, nonce: u64) {
+        let is_answer = self.health == Health::Amnesiac && nonce == self.rebirth.nonce;
+        if !is_answer || member.peer != self.me.peer || member.store != self.me.store {
+            return;
+        }
+        self.me = member;
+        self.health = Health::Whole;
+        self.stop = None;
+        self.promised = Epoch::default();
+        self.base = Point::default();
+        self.log.restart(Point::default());
+        self.log.forget_promises();
+        self.configurations.forget_log();
+        self.watermark = LogIndex::ZERO;
+        self.applied = LogIndex::ZERO;
+        self.effects.clear();
+        self.following = Following::new(LogIndex::ZERO);
+        self.rebirth.due = None;
+        self.outputs.push_back(Output::Reborn { member });
+    }
+}

@@ -1,0 +1,112 @@
+//! What a member keeps beside its entries, replaced as a whole (rule C1).
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weald_core::{
+    Epoch, LogIndex,
+    codec::{self, CodecError},
+};
+
+use super::{CertifiedConfiguration, LogEntry, Point};
+use crate::{
+    configuration::{Member, Placed},
+    kinds,
+};
+
+/// A member's promises and identity.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// Who this member is.
+    pub member: Member,
+    /// The generation of the partition.
+    pub generation: u32,
+    /// Nobody of a lower epoch is followed.
+    pub promised: Epoch,
+    /// Everything up to here was known to be committed.
+    pub watermark: LogIndex,
+    /// Where the log begins: the point right before its first entry. Of use when no entry is left.
+    pub base: Point,
+    /// The configurations.
+    pub configurations: StoredConfigurations,
+}
+
+/// The configurations that a member knows to be committed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct StoredConfigurations {
+    /// What this member was founded or joined with.
+    pub root: Placed,
+    /// The last committed one.
+    pub committed: Placed,
+    /// The certified ones after the root, oldest first.
+    pub chain: Vec<CertifiedConfiguration>,
+    /// The entries of committed ones that have no certificate yet.
+    pub uncertified: Vec<LogEntry>,
+}
+
+/// What recovery found of a member, beside its entries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Health {
+    /// All that was synced is there.
+    Whole,
+    /// Entries before this one are damaged; promises hold (rule C11).
+    Damaged {
+        /// The last index known to have been synced.
+        known_end: LogIndex,
+    },
+    /// What was synced or promised is missing.
+    Amnesiac,
+}
+
+/// What a run begins with.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Restart {
+    /// Who this member is; the life of an amnesiac does not matter.
+    pub member: Member,
+    /// The run: above every earlier one of this store.
+    pub incarnation: u64,
+    /// When the run began, by this member's clock.
+    pub started: weald_core::Time,
+    /// What recovery found.
+    pub health: Health,
+    /// What was kept; for a new member, [`Stored::founding`].
+    pub stored: Stored,
+    /// The last applied entry: what is in the state machine's durable state.
+    pub applied: LogIndex,
+    /// The point right before the first of `entries`, at or below `applied`.
+    pub before: Point,
+    /// Everything in the log after that point.
+    pub entries: Vec<LogEntry>,
+}
+
+impl Stored {
+    /// What a member keeps before its first entry: one that founds, or one that joins and was told
+    /// this configuration.
+    pub fn founding(member: Member, configuration: crate::configuration::Configuration) -> Self {
+        Self {
+            member,
+            generation: 0,
+            promised: Epoch::default(),
+            watermark: LogIndex::ZERO,
+            base: Point::default(),
+            configurations: StoredConfigurations {
+                root: Placed { index: LogIndex::ZERO, configuration: configuration.clone() },
+                committed: Placed { index: LogIndex::ZERO, configuration },
+                chain: Vec::new(),
+                uncertified: Vec::new(),
+            },
+        }
+    }
+
+    /// The bytes that the log keeps.
+    pub fn encode(&self) -> Bytes {
+        codec::encode(kinds::STORED, self)
+    }
+
+    /// Reads them back.
+    ///
+    /// # Errors
+    /// When they are damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(kinds::STORED, bytes)
+    }
+}
