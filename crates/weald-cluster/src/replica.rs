@@ -298,6 +298,14 @@ impl State {
         self.health
     }
 
+    /// What a snapshot of the state machine at `point` stands for, if the configuration that holds
+    /// there is still known. `time` and `effect` are the state machine's at the point.
+    pub fn snapshot_meta(&self, point: Point, time: Time, effect: Digest) -> Option<SnapshotMeta> {
+        let configuration = self.configurations.at(point.index)?;
+        let configurations = self.configurations.chain().to_vec();
+        Some(SnapshotMeta { point, time, configurations, configuration, effect })
+    }
+
     /// Bytes of entries in memory.
     pub fn memory_bytes(&self) -> usize {
         self.log.bytes()
@@ -441,6 +449,8 @@ impl State {
     fn cut(&mut self, from: LogIndex) {
         assert!(from > self.watermark, "what is committed is never cut");
         self.log.cut(from);
+        // An entry far ahead in time that goes takes its time with it.
+        self.log_time = LogTime::new(self.log.last_time(), self.now);
         if self.configurations.cut(from) {
             let configuration = self.configurations.current().clone();
             self.outputs.push_back(Output::Configured { configuration, is_committed: false });

@@ -73,6 +73,9 @@ impl State {
             return Err(RefusedReason::NotForMe);
         }
         let is_welcome = matches!(message, Message::Welcome { .. });
+        if matches!(self.stop, Some(Stop::SyncFailed | Stop::Equivocation(_))) {
+            return Err(RefusedReason::Stopped);
+        }
         if self.health == Health::Amnesiac && !is_welcome {
             self.rebirth.note(from);
             return Err(RefusedReason::NotForMe);
@@ -81,8 +84,10 @@ impl State {
             return Err(RefusedReason::NotForMe);
         }
         // A chain proves itself, and who asks for a new life is not known by it yet.
-        let is_open = matches!(message, Message::Configurations { .. } | Message::Amnesiac { .. });
-        if !is_open && !self.configurations.knows(&from) {
+        if matches!(message, Message::Configurations { .. } | Message::Amnesiac { .. }) {
+            return Ok(());
+        }
+        if !self.configurations.knows(&from) {
             if envelope.configuration > self.configurations.known_id() {
                 let have = self.configurations.known_id();
                 self.send(from, Message::NeedConfiguration { have });
@@ -317,11 +322,12 @@ impl State {
     /// A snapshot stands for the log up to its point: the log begins anew after it (rule C15).
     pub(super) fn handle_installed(&mut self, meta: super::SnapshotMeta) {
         self.following.is_installing = false;
-        if meta.point.index <= self.watermark {
+        let has_diverged = matches!(self.stop, Some(Stop::Diverged(_)));
+        if meta.point.index <= self.watermark && !has_diverged {
             return;
         }
-        if self.log.point(meta.point.index) != Some(&meta.point) {
-            self.log.restart(meta.point);
+        if meta.point.index > self.watermark && self.log.point(meta.point.index) != Some(&meta.point) {
+            self.log.restart(meta.point, meta.time);
             self.base = meta.point;
             self.configurations.install(meta.configuration, meta.configurations);
             self.log_time.follow(meta.time, self.now);
@@ -332,8 +338,9 @@ impl State {
         self.following.agree(meta.point.index);
         self.following.is_answer_owed = true;
         self.advance_watermark(meta.point.index);
-        if matches!(self.stop, Some(Stop::Diverged(_))) {
+        if has_diverged {
             self.stop = None;
+            self.schedule_campaign();
         }
     }
 }

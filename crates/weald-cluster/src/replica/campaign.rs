@@ -63,7 +63,7 @@ impl State {
         self.following.set_campaign_due(Some(self.now.steady.after(wait)));
     }
 
-    fn may_campaign(&self) -> bool {
+    pub(super) fn may_campaign(&self) -> bool {
         self.is_voter() && self.health == Health::Whole && self.stop.is_none()
     }
 

@@ -80,6 +80,7 @@ impl Configurations {
         let certified = self.chain.last().and_then(CertifiedConfiguration::configuration);
         self.current.contains(member)
             || self.committed.configuration.contains(member)
+            || self.root.configuration.contains(member)
             || certified.is_some_and(|c| c.id > self.current.id && c.contains(member))
     }
 
@@ -157,6 +158,17 @@ impl Configurations {
         self.current = committed.configuration.clone();
         self.committed = committed;
         self.learn(chain);
+    }
+
+    /// The one that holds at `index`, which is committed, if it is still known.
+    pub(super) fn at(&self, index: LogIndex) -> Option<Placed> {
+        let placed = |entry: &LogEntry| {
+            Some(Placed { index: entry.index(), configuration: entry.carried()? })
+        };
+        let certified = self.chain.iter().filter_map(|certified| placed(&certified.entry));
+        let others = self.uncertified.iter().filter_map(placed);
+        let all = certified.chain(others).chain([self.root.clone(), self.committed.clone()]);
+        all.filter(|placed| placed.index <= index).max_by_key(|placed| placed.configuration.id)
     }
 
     /// Begins again with an empty log, from the last configuration that is certified.

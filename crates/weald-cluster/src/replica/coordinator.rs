@@ -322,9 +322,11 @@ impl State {
     }
 
     fn offer_snapshot(&mut self, to: Member) {
-        let (epoch, Some(point)) = (self.promised, self.snapshot) else { return };
-        if let Some(progress) = self.progress_mut(to) {
-            progress.flow = Flow::Snapshot;
+        let (epoch, snapshot) = (self.promised, self.snapshot);
+        let Some(progress) = self.progress_mut(to) else { return };
+        progress.flow = Flow::Snapshot;
+        // Without one yet, the offer comes with a later answer of the member.
+        if let Some(point) = snapshot {
             self.send(to, Message::SnapshotOffer { epoch, point });
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use weald_core::{Epoch, LogIndex};
+use weald_core::{Epoch, LogIndex, Time};
 
 use super::{LogEnd, LogEntry, Persist, PersistTicket, Point, Stored};
 
@@ -14,6 +14,8 @@ use super::{LogEnd, LogEntry, Persist, PersistTicket, Point, Stored};
 pub(super) struct Log {
     /// The point right before the first entry in memory.
     before: Point,
+    /// The log time of the entry there.
+    before_time: Time,
     entries: VecDeque<LogEntry>,
     bytes: usize,
     /// All up to here is durable.
@@ -50,6 +52,7 @@ impl Log {
         let synced = entries.last().map_or(before.index, LogEntry::index);
         Self {
             before,
+            before_time: Time::ZERO,
             entries: entries.into(),
             bytes,
             synced,
@@ -63,6 +66,11 @@ impl Log {
     /// The point of the last entry.
     pub(super) fn last(&self) -> &Point {
         self.entries.back().map_or(&self.before, LogEntry::point)
+    }
+
+    /// The log time of the last entry.
+    pub(super) fn last_time(&self) -> Time {
+        self.entries.back().map_or(self.before_time, LogEntry::time)
     }
 
     /// The index of the last entry.
@@ -161,10 +169,10 @@ impl Log {
     }
 
     /// Empties the log; it goes on after `point`, which a snapshot covers.
-    pub(super) fn restart(&mut self, point: Point) {
+    pub(super) fn restart(&mut self, point: Point, time: Time) {
         self.entries.clear();
         self.bytes = 0;
-        self.before = point;
+        (self.before, self.before_time) = (point, time);
         self.next = Next { restart_at: Some(point), is_state_wanted: true, ..Next::default() };
         self.synced = LogIndex::ZERO;
         for write in &mut self.under_way {
@@ -223,7 +231,7 @@ impl Log {
                 return;
             };
             self.bytes -= first.len();
-            self.before = *first.point();
+            (self.before, self.before_time) = (*first.point(), first.time());
             self.entries.pop_front();
         }
     }
@@ -231,8 +239,6 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use weald_core::Time;
-
     use super::*;
     use crate::replica::EntryKind;
 

@@ -184,6 +184,8 @@ pub enum RefusedReason {
     EarlierRun,
     /// An earlier epoch.
     LowerEpoch,
+    /// This member has stopped.
+    Stopped,
     /// The sender speaks as coordinator of an epoch that is not its own.
     ForeignEpoch,
     /// Entries that do not form a chain.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weald_core::{Epoch, LogIndex, Time};
 
 use super::{Health, Message, Output, Point, RoleState, State, Stop, following::Following};
-use crate::configuration::Member;
+use crate::{LogTime, configuration::Member};
 
 /// Members that are asked beside those of the configuration that is known, at most.
 const ASKED_MAX: usize = 16;
@@ -99,7 +99,8 @@ impl State {
         self.stop = None;
         self.promised = Epoch::default();
         self.base = Point::default();
-        self.log.restart(Point::default());
+        self.log.restart(Point::default(), Time::ZERO);
+        self.log_time = LogTime::new(Time::ZERO, self.now);
         self.log.forget_promises();
         self.configurations.forget_log();
         self.watermark = LogIndex::ZERO;

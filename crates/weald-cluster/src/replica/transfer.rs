@@ -102,7 +102,7 @@ impl State {
 
     /// The coordinator of `epoch` has released it to this member.
     pub(super) fn handle_transfer_to_me(&mut self, epoch: Epoch) {
-        if self.following.campaign_due().is_some() {
+        if self.may_campaign() {
             self.become_candidate(Some(epoch));
         }
     }
