@@ -1,3 +1,6 @@
-//! Replication as pure state machines: [`partition`] applies a log, later `replica` agrees on it.
+//! Replication as pure state machines: [`partition`] applies a log, [`placement`] says which nodes
+//! should hold it, [`routing`] finds who does.
 
 pub mod partition;
+pub mod placement;
+pub mod routing;
