@@ -119,8 +119,8 @@ impl Members {
 /// - copies are spread over as many domains as there are;
 /// - a node that joins, leaves, is drained or changes its weight moves at most one member of a
 ///   partition, and moves nothing between two other nodes unless the number of voters changes;
-/// - with equal weights and domains, shares are equal up to chance: over `p` partitions with mean
-///   share `m`, a node's is within `5 * sqrt(m)` of it but for one network in a million.
+/// - with equal weights and domains, shares are equal up to chance: with a mean share of `m`
+///   partitions, a node's is within `5 * sqrt(m)` of it, which is at least five standard deviations.
 ///
 /// A draining node is taken only to have three voters where fewer nodes are up.
 pub fn place(

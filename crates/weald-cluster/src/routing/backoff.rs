@@ -10,13 +10,13 @@ use weald_core::Digest;
 pub struct Backoff {
     /// The first pause at most, default 25 ms.
     pub first: Duration,
-    /// Every pause at most, default 2 s.
+    /// Every pause at most, default 500 ms: what a request may lose after a takeover.
     pub max: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { first: Duration::from_millis(25), max: Duration::from_secs(2) }
+        Self { first: Duration::from_millis(25), max: Duration::from_millis(500) }
     }
 }
 

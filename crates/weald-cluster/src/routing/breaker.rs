@@ -14,7 +14,8 @@ pub struct BreakerConfig {
     /// Failures in a row that open a breaker, default 5; at least 1. Of any kind: no answer, no
     /// connection, no quorum, an unknown outcome.
     pub failures_max: u32,
-    /// How long it stays open, default 500 ms, doubled each time a probe fails, at most 30 s.
+    /// How long it stays open, default 200 ms, doubled each time a probe fails, at most 10 s. Doubling
+    /// makes the last pause about as long as the trouble was.
     pub open: Backoff,
     /// How long a probe may take before another may try, default 2 s.
     pub probe_timeout: Duration,
@@ -22,7 +23,7 @@ pub struct BreakerConfig {
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        let open = Backoff { first: Duration::from_millis(500), max: Duration::from_secs(30) };
+        let open = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(10) };
         Self { failures_max: 5, open, probe_timeout: Duration::from_secs(2) }
     }
 }
@@ -102,6 +103,15 @@ impl Breakers {
         (breaker.state != BreakerState::Closed).then_some(BreakerState::Closed)
     }
 
+    /// The peer has become a coordinator: its failures as a follower say nothing about that, so it
+    /// may be probed at once.
+    pub(super) fn excuse(&mut self, now: Time, key: &Key) {
+        let state = self.table.get_mut(key).map(|breaker| &mut breaker.state);
+        if let Some(BreakerState::Open { until }) = state {
+            *until = now.min(*until);
+        }
+    }
+
     /// The peer failed. Returns the new state if that opens the breaker, or opens it again.
     pub(super) fn fail(&mut self, now: Time, key: Key) -> Option<BreakerState> {
         if self.table.len() >= BREAKERS_MAX && !self.table.contains_key(&key) {
@@ -144,16 +154,20 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(breakers.fail(at(0), key(1)), None);
         }
-        assert_eq!(breakers.fail(at(0), key(1)), Some(BreakerState::Open { until: at(500) }));
-        assert_eq!(breakers.blocked_until(at(499), &key(1)), Some(at(500)));
-        assert_eq!(breakers.fail(at(499), key(1)), None, "a late failure changes nothing");
-        assert_eq!(breakers.blocked_until(at(500), &key(1)), None);
-        let half_open = BreakerState::HalfOpen { until: at(2500) };
-        assert_eq!(breakers.admit(at(500), key(1)), Some(half_open));
-        assert_eq!(breakers.blocked_until(at(501), &key(1)), Some(at(2500)), "one probe");
-        let open = BreakerState::Open { until: at(1600) };
-        assert_eq!(breakers.fail(at(600), key(1)), Some(open), "twice as long");
-        breakers.admit(at(1600), key(1));
+        assert_eq!(breakers.fail(at(0), key(1)), Some(BreakerState::Open { until: at(200) }));
+        assert_eq!(breakers.blocked_until(at(199), &key(1)), Some(at(200)));
+        assert_eq!(breakers.fail(at(199), key(1)), None, "a late failure changes nothing");
+        assert_eq!(breakers.blocked_until(at(200), &key(1)), None);
+        let half_open = BreakerState::HalfOpen { until: at(2200) };
+        assert_eq!(breakers.admit(at(200), key(1)), Some(half_open));
+        assert_eq!(breakers.blocked_until(at(201), &key(1)), Some(at(2200)), "one probe");
+        let open = BreakerState::Open { until: at(700) };
+        assert_eq!(breakers.fail(at(300), key(1)), Some(open), "twice as long");
+        breakers.excuse(at(400), &key(1));
+        assert_eq!(breakers.blocked_until(at(400), &key(1)), None, "a new coordinator");
+        breakers.admit(at(400), key(1));
+        breakers.excuse(at(401), &key(1));
+        assert!(breakers.blocked_until(at(401), &key(1)).is_some(), "still one probe");
         assert_eq!(breakers.succeed(&key(1)), Some(BreakerState::Closed));
         assert_eq!(breakers.state(&key(1)), BreakerState::Closed);
         assert_eq!(breakers.tripped().count(), 0);

@@ -28,7 +28,8 @@ pub use event::{Counters, Input, Output, Submit};
 ///
 /// The driver's loop: hand each event to [`Router::handle`] with the time of a clock that never
 /// goes back, carry out [`Router::poll_output`] until it is empty, and call again with
-/// [`Input::Timeout`] at [`Router::poll_timeout`]. Spurious calls are harmless. The driver drains
+/// [`Input::Timeout`] at [`Router::poll_timeout`]. What is sent to the node itself goes round the
+/// network. Spurious calls are harmless. The driver drains
 /// outputs after each input, so they are bounded by what one input can cause.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Router {
@@ -187,38 +188,44 @@ impl Router {
 
     fn handle_reply(&mut self, now: Time, peer: PeerId, reply: Reply) {
         let Reply { ticket, attempt, answer } = reply;
-        let pending = self.pending.get_mut(&ticket);
-        let Some(pending) = pending.filter(|pending| pending.is_unanswered(attempt, &peer)) else {
+        let pending = self.pending.get(&ticket);
+        if !pending.is_some_and(|pending| pending.is_unanswered(attempt, &peer)) {
             self.counters.ignored += 1;
             return;
-        };
-        if let Answer::Done { partition, epoch, bytes } = answer {
-            self.map.hint(partition, epoch);
+        }
+        self.learn(now, &answer);
+        if let Answer::Done { bytes, .. } = answer {
             self.succeed(ticket, peer);
             self.finish(ticket, Ok(bytes));
             return;
         }
+        let Some(pending) = self.pending.get_mut(&ticket) else { return };
         match answer {
             Answer::Unknown => pending.take(attempt),
             _ => pending.refuse(attempt),
         }
         let is_current = pending.is_current(attempt);
-        self.learn(&answer);
         if is_current {
             self.follow(now, ticket, peer, answer);
         }
     }
 
     /// Takes from an answer what it says about the map.
-    fn learn(&mut self, answer: &Answer) {
+    fn learn(&mut self, now: Time, answer: &Answer) {
+        let (partition, epoch) = match answer {
+            Answer::Redirect { partition, epoch } | Answer::Done { partition, epoch, .. } => {
+                (*partition, *epoch)
+            }
+            Answer::NotMine(part) => (part.partition, part.epoch),
+            _ => return,
+        };
+        let is_newer = self.map.epoch(partition) < epoch;
         match answer {
-            Answer::Redirect { partition, epoch } => {
-                self.map.hint(*partition, *epoch);
-            }
-            Answer::NotMine(part) => {
-                self.map.learn(part);
-            }
-            _ => {}
+            Answer::NotMine(part) => self.map.learn(part),
+            _ => self.map.hint(partition, epoch),
+        };
+        if let Some(coordinator) = epoch.campaigner.filter(|_| is_newer) {
+            self.breakers.excuse(now, &(coordinator, partition));
         }
     }
 

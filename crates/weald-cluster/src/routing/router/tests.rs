@@ -273,6 +273,33 @@ fn a_busy_node_is_asked_again_when_it_says_but_not_in_a_year() {
     assert_eq!(network.router.breakers().count(), 0, "busy is no failure");
 }
 
+#[test]
+fn a_new_coordinator_is_asked_although_its_breaker_is_open() {
+    let mut network = Network::new(2, Config::default());
+    let elected = millis_at(3_000);
+    network.each_at(move |now, me, request| {
+        if now < elected {
+            Script::NotSent
+        } else if me == peer(2) {
+            Script::Answer(done(""))
+        } else {
+            let (partition, epoch) = (request.partition, epoch(5, 2));
+            Script::Answer(Answer::Redirect { partition, epoch })
+        }
+    });
+    network.submit(Submit { deadline: millis_at(20_000), ..write(1) });
+    network.run_until(elected);
+    let is_open = |state| matches!(state, BreakerState::Open { .. });
+    assert!([1, 2].iter().all(|i| is_open(network.router.breaker(peer(*i), PartitionId(0)))));
+    network.run_until(millis_at(20_000));
+    let after: Vec<_> = network.sent.iter().filter(|sent| sent.0 >= elected).collect();
+    assert_eq!(network.result(1), Ok(Bytes::new()));
+    if after[0].1 == peer(1) {
+        assert_eq!(after[1].0, after[0].0.after(2 * network::DELAY), "at once");
+    }
+    assert_eq!(after.last().unwrap().1, peer(2));
+}
+
 /// The coordinator dies; the others name it until one of them has taken over. The request does not
 /// spend its hops on the dead.
 #[test]
