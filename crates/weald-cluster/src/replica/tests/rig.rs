@@ -18,7 +18,7 @@ pub(super) struct Rig {
     pub(super) nodes: BTreeMap<char, Node>,
     wire: VecDeque<Envelope>,
     /// Messages that a test has taken off the wire.
-    pub(super) drops: Box<dyn Fn(&Rig, &Envelope) -> bool>,
+    pub(super) drops: Drops,
     /// Who neither hears nor is heard.
     pub(super) cut_off: BTreeSet<char>,
     pub(super) millis: u64,
@@ -26,6 +26,9 @@ pub(super) struct Rig {
     /// How far each node's clock of the day is ahead.
     pub(super) ahead: BTreeMap<char, u64>,
 }
+
+/// Whether a message is lost.
+type Drops = Box<dyn Fn(&Rig, &Envelope) -> bool>;
 
 pub(super) struct Node {
     pub(super) state: State,
