@@ -15,3 +15,5 @@ pub(crate) const STORED: Kind = kind(17);
 pub(crate) const MESSAGE: Kind = kind(18);
 /// What an attestation signs.
 pub(crate) const ATTESTED: Kind = kind(19);
+/// What a node says to a peer at one beat.
+pub(crate) const FRAME: Kind = kind(20);

@@ -8,6 +8,7 @@ mod log_time;
 pub mod mutation;
 pub mod partition;
 pub mod placement;
+pub mod pulse;
 pub mod replica;
 pub mod routing;
 
