@@ -1,6 +1,7 @@
 //! The deterministic simulator: virtual network, disks and clocks, the oracle, one file per invariant.
 //!
-//! The simulator itself holds no code yet: it runs the cores of `weald-cluster` once they replicate.
-//! [`history`] judges what clients saw, in simulations and in real meshes alike.
+//! [`history`] judges what clients saw, in simulations and in real meshes alike; [`model`] explores a few
+//! members exhaustively.
 
 pub mod history;
+pub mod model;

@@ -35,6 +35,7 @@ impl State {
         if self.health == Health::Amnesiac {
             self.health = Health::Whole;
         }
+        self.following.jitter = self.draw_jitter();
         self.schedule_campaign();
         if self.may_campaign() && self.configurations.current().is_quorum(|m| *m == self.me) {
             self.following.set_campaign_due(Some(self.now.steady));
@@ -48,6 +49,7 @@ impl State {
             self.fail_reads(coordinator.reads);
         }
         self.following.follow(coordinator, self.promised, self.watermark);
+        self.following.jitter = self.draw_jitter();
         self.schedule_campaign();
         self.announce_role();
     }
@@ -57,10 +59,16 @@ impl State {
         if !self.may_campaign() {
             return self.following.set_campaign_due(None);
         }
-        let jitter = u64::try_from(self.config.election_jitter.as_millis()).unwrap_or(u64::MAX);
-        let jitter = Duration::from_millis(self.draw(jitter));
-        let wait = self.config.election_timeout + jitter + self.config.rank_step * self.rank();
+        let wait = self.config.election_timeout + self.following.jitter;
+        let wait = wait + self.config.rank_step * self.rank();
         self.following.set_campaign_due(Some(self.now.steady.after(wait)));
+    }
+
+    /// Chance keeps members of one rank apart; it is drawn once for each wait, not for each sign of
+    /// life that prolongs it.
+    fn draw_jitter(&mut self) -> Duration {
+        let most = u64::try_from(self.config.election_jitter.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.draw(most))
     }
 
     pub(super) fn may_campaign(&self) -> bool {
@@ -84,6 +92,7 @@ impl State {
 
     /// Nobody was heard for long enough: asks whether a campaign would be promised.
     pub(super) fn handle_silence(&mut self) {
+        self.following.jitter = self.draw_jitter();
         self.schedule_campaign();
         if !self.may_campaign() {
             return;
@@ -103,8 +112,7 @@ impl State {
     }
 
     fn campaign(&mut self, number: u64, releasing: Option<Epoch>) -> Campaign {
-        let jitter = u64::try_from(self.config.election_jitter.as_millis()).unwrap_or(u64::MAX);
-        let wait = self.config.election_timeout + Duration::from_millis(self.draw(jitter));
+        let wait = self.config.election_timeout + self.draw_jitter();
         let due = self.now.steady.after(wait);
         Campaign { number, agreed: [self.me].into(), releasing, due }
     }

@@ -14,7 +14,7 @@ use super::{
     transfer::Transfer,
 };
 use crate::{
-    configuration::{Configuration, Member},
+    configuration::{Configuration, ConfigurationId, Member},
     mutation::Mutation,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Coordinator {
     /// Whether an entry of the own epoch is committed.
     pub(super) has_own_commit: bool,
     since: Time,
+    /// The configuration whose members `progress` holds.
+    tracked: Option<ConfigurationId>,
     pub(super) progress: BTreeMap<Member, Progress>,
     pub(super) round: u64,
     heartbeat_due: Time,
@@ -84,6 +86,7 @@ impl Coordinator {
             first,
             has_own_commit: false,
             since: now,
+            tracked: None,
             progress: BTreeMap::new(),
             round: 0,
             heartbeat_due: now,
@@ -204,7 +207,12 @@ impl State {
     fn track_members(&mut self) {
         let next = self.log.last_index().next();
         let RoleState::Coordinator(coordinator) = &mut self.role else { return };
-        let members: Vec<_> = self.configurations.current().members().collect();
+        let current = self.configurations.current();
+        if coordinator.tracked == Some(current.id) {
+            return;
+        }
+        coordinator.tracked = Some(current.id);
+        let members: Vec<_> = current.members().collect();
         coordinator.progress.retain(|member, _| members.contains(member));
         for member in members.into_iter().filter(|member| *member != self.me) {
             let known = coordinator.progress.entry(member);

@@ -36,6 +36,8 @@ pub(super) struct Following {
     pub(super) promise_owed: Option<(Member, Epoch)>,
     /// A snapshot is being fetched.
     pub(super) is_installing: bool,
+    /// What chance adds to the wait before a campaign.
+    pub(super) jitter: Duration,
     /// When to campaign; `None` for who never does.
     campaign_due: Option<Time>,
     /// What a heartbeat said of the coordinator's contact with a quorum: everything up to this
@@ -59,6 +61,7 @@ impl Following {
             effect_wanted: None,
             promise_owed: None,
             is_installing: false,
+            jitter: Duration::ZERO,
             campaign_due: None,
             contact: None,
         }

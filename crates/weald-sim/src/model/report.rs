@@ -1,0 +1,108 @@
+//! Running an exploration, and what came out of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
+
+use super::{Bounds, Explorer};
+
+/// What an exploration found.
+#[derive(Debug)]
+pub struct Explored {
+    /// States that differ.
+    pub unique_count: usize,
+    /// States met, again or for the first time.
+    pub met_count: usize,
+    /// The most steps from the beginning.
+    pub depth: usize,
+    /// How long it took.
+    pub duration: Duration,
+    /// Whether every state within the bounds was met.
+    pub is_complete: bool,
+    /// What does not hold, with the steps that lead there; what was never met, without any.
+    pub failures: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// Explores everything within `bounds`, on `threads` threads, for at most `limit`.
+pub fn check(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
+    let begin = Instant::now();
+    let checker = Explorer::new(bounds)
+        .checker()
+        .threads(threads)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .timeout(limit)
+        .spawn_dfs();
+    explored(&checker.join(), begin, limit)
+}
+
+/// Looks for something that does not hold, nearest first; ends with the first that is found.
+pub fn search(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
+    let begin = Instant::now();
+    let checker = Explorer::new(bounds)
+        .checker()
+        .threads(threads)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .timeout(limit)
+        .spawn_bfs();
+    explored(&checker.join(), begin, limit)
+}
+
+fn explored(checker: &impl Checker<Explorer>, begin: Instant, limit: Duration) -> Explored {
+    let duration = begin.elapsed();
+    let discoveries = checker.discoveries();
+    let mut failures = BTreeMap::new();
+    for property in checker.model().properties() {
+        let discovery = discoveries.get(property.name);
+        let is_failure = match property.expectation {
+            Expectation::Sometimes => discovery.is_none(),
+            _ => discovery.is_some(),
+        };
+        if is_failure {
+            let path = discovery.map(|path| steps(path));
+            failures.insert(property.name, path.unwrap_or_default());
+        }
+    }
+    Explored {
+        unique_count: checker.unique_state_count(),
+        met_count: checker.state_count(),
+        depth: checker.max_depth(),
+        duration,
+        is_complete: duration < limit,
+        failures,
+    }
+}
+
+type Path = stateright::Path<super::World, super::Action>;
+
+/// What happens on the way, each step with the world after it.
+fn steps(path: &Path) -> Vec<String> {
+    let states: Vec<_> = path.clone().into_vec();
+    let step = |(world, action): &(super::World, Option<super::Action>)| {
+        let action = action.as_ref().map(|action| world.describe(action)).unwrap_or_default();
+        format!("{world:?}=> {action}")
+    };
+    states.iter().map(step).collect()
+}
+
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "states={} met={} depth={} time={:.1}s complete={}",
+            self.unique_count,
+            self.met_count,
+            self.depth,
+            self.duration.as_secs_f64(),
+            self.is_complete,
+        )?;
+        for (name, steps) in &self.failures {
+            write!(f, "\nFAILED: {name}")?;
+            steps.iter().try_for_each(|step| write!(f, "\n{step}"))?;
+        }
+        Ok(())
+    }
+}
