@@ -125,7 +125,12 @@ fn a_cut_replaces_the_suffix() {
         subject.write(entries(P0, 1..=9, 10));
         let replaced = (4..=5).map(|index| entry(index, 2, 10)).collect();
         let cut_from = Some(LogIndex(4));
-        subject.write(LogBatch { partition: P0, cut_from, entries: replaced, state: None });
+        subject.write(LogBatch {
+            partition: P0,
+            cut_from,
+            entries: replaced,
+            ..Default::default()
+        });
         assert_eq!(indexes(&*subject.log, 1, 1000), [1, 2, 3, 4, 5], "{}", subject.name);
         assert_eq!(subject.log.read(P0, LogIndex(4), 0).unwrap(), [entry(4, 2, 10)]);
         subject.write(LogBatch {

@@ -68,8 +68,10 @@ fn an_idle_partition_with_entries_pins_its_segment_until_it_is_released() {
     }
     log.run();
     let pinned = log.pinned().unwrap();
-    assert_eq!((pinned.segment, pinned.partitions), (1, vec![P1]));
-    log.release(P1, LogIndex(2)).unwrap();
+    assert_eq!((pinned.segment, pinned.partitions.as_slice()), (1, &[(P1, LogIndex(2))][..]));
+    for (partition, below) in pinned.partitions {
+        log.release(partition, below).unwrap();
+    }
     log.run();
     assert!(log.pinned().is_none_or(|pinned| pinned.segment > 1));
     assert!(segment_names(&disk)[0].as_str() > "00000001.seg");
