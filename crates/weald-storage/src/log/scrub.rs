@@ -12,6 +12,7 @@ use weald_core::{LogError, LogIndex, PartitionId};
 
 use super::{
     batch::{BATCH_HEADER_BYTES, BatchHeader, BatchKind, FoundSection},
+    depot::fill,
     disk::DiskFile,
     image::{SEGMENT_BYTES_MIN, Segment},
     log_core::LogCore,
@@ -152,6 +153,7 @@ impl Step<'_> {
             .filter(|writer| number == writer.active_number())
             .map(|writer| writer.position());
         self.follow(written);
+        let (is_prepared, damages) = (writer.is_some() && written.is_none(), self.damage_count());
         let loaded = self.load(number);
         let segment = match loaded {
             Ok(Some(segment)) => segment,
@@ -162,9 +164,17 @@ impl Step<'_> {
             }
             Err(error) => return Err(LogError::Io(error.to_string())),
         };
-        let read = self.walk(&segment, bytes_max);
+        let mut read = self.walk(&segment, bytes_max);
+        if is_prepared && self.damage_count() > damages {
+            // Nothing was written to it yet, and what rotted must not be taken for a batch later.
+            read = fill(segment.file.as_ref(), &segment.header).and(read);
+        }
         drop(writer);
         read.map_err(|error| LogError::Io(error.to_string()))
+    }
+
+    fn damage_count(&self) -> usize {
+        self.report.damages.len()
     }
 
     /// Goes back to where new batches were written since the last step; `written` is where they end if

@@ -106,7 +106,7 @@ fn a_large_entry_is_repaired_in_parts() {
     let log = open(&disk);
     assert_eq!(missing(&log, P0), [(2, 2)]);
     repair(&log, P0, vec![entry(2, 1, 30_000)]);
-    write(&log, entries(P0, 4..=60, 3000));
+    (4..=60).for_each(|index| write(&log, entries(P0, [index], 3000)));
     drop(log);
     let log = open(&disk);
     assert_eq!((health(&log, P0), missing(&log, P0)), (INTACT, vec![]));
