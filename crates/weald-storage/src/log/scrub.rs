@@ -58,8 +58,9 @@ pub struct ScrubCursor {
     sequence: Option<u64>,
     /// The last batch ends the segment.
     is_sealed: bool,
-    /// The segment was being written.
-    was_active: bool,
+    /// How far the segment was written when it was being written; beyond, what comes may be newer than
+    /// what the cursor has passed.
+    written: Option<u64>,
 }
 
 /// One step of a scrub.
@@ -177,14 +178,18 @@ impl Step<'_> {
         self.report.damages.len()
     }
 
-    /// Goes back to where new batches were written since the last step; `written` is where they end if
-    /// the segment is still being written.
+    /// Goes back to where new batches begin if they reach beyond the cursor, which has passed that
+    /// place while nothing was there; `written` is where they end in the segment being written.
     fn follow(&mut self, written: Option<u64>) {
-        let has_passed = self.cursor.was_active && self.cursor.offset > self.cursor.whole_end;
-        if has_passed && written.is_none_or(|position| position > self.cursor.offset) {
-            self.cursor.offset = self.cursor.whole_end;
+        let passed = self.cursor.written.filter(|before| self.cursor.offset > *before);
+        match passed {
+            Some(before) if written.is_none_or(|position| position > self.cursor.offset) => {
+                self.cursor.offset = before;
+            }
+            Some(_) => return,
+            None => {}
         }
-        self.cursor.was_active = written.is_some();
+        self.cursor.written = written;
     }
 
     /// Opens a segment and, at its beginning, checks its headers.
@@ -222,7 +227,8 @@ impl Step<'_> {
     /// Reads from the cursor on. Returns whether that was the end of the segment.
     fn walk(&mut self, segment: &Segment, bytes_max: usize) -> io::Result<bool> {
         let end = segment.header.body_end();
-        let until = self.cursor.offset.saturating_add(bytes_max.max(SECTOR) as u64).min(end);
+        let bytes_max = (bytes_max - bytes_max % SECTOR).max(SECTOR);
+        let until = self.cursor.offset.saturating_add(bytes_max as u64).min(end);
         let mut window = Window { segment, offset: self.cursor.offset, bytes: Bytes::new() };
         let count = usize::try_from(until - window.offset).map_err(io::Error::other)?;
         window.bytes = read(segment.file.as_ref(), window.offset, count)?;

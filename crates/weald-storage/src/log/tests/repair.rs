@@ -214,6 +214,30 @@ fn w138_scrubbing_finds_a_flipped_byte_and_peers_repair_it() {
 }
 
 #[test]
+fn a_scrub_in_steps_of_any_size_finds_what_a_whole_one_does() {
+    let disk = SimDisk::new(1);
+    let (log, _) = follower(&disk);
+    for bytes_max in [0, 5000, 20_000, 70_000] {
+        let (mut cursor, mut batches) = (Some(ScrubCursor::default()), 0);
+        while let Some(from) = cursor {
+            let step = log.scrub(from, bytes_max).unwrap();
+            assert_eq!(step.report.damages, [], "bytes_max={bytes_max}");
+            (cursor, batches) = (step.next, batches + step.report.batches);
+        }
+        assert_eq!(batches, log.verify().unwrap().batches, "bytes_max={bytes_max}");
+    }
+    // Damage longer than a step in what is being written ends all the same.
+    let last = segment_names(&disk).len() - 2;
+    disk.rot(&segment_names(&disk)[last], batch_offset(1), 3 * 4096);
+    let (mut cursor, mut steps) = (Some(ScrubCursor::default()), 0);
+    while let Some(from) = cursor {
+        cursor = log.scrub(from, 4096).unwrap().next;
+        steps += 1;
+        assert!(steps < 200, "{cursor:?}");
+    }
+}
+
+#[test]
 fn a_read_that_meets_rot_makes_the_partition_damaged() {
     let disk = SimDisk::new(1);
     let (log, last) = follower(&disk);
