@@ -2,6 +2,9 @@
 //!
 //! `append/SIZE/CALLERS`: that many threads each append an entry and wait until it is durable; the
 //! time is of one append, all callers together. `bare/SIZE`: write and fdatasync, one thread.
+//! `partitions/IN_FLIGHT`: one thread keeps that many entries under way, over 16 partitions in turn.
+//! `simulated/cycle`: submit, run and poll on the simulated disk with segments of 128 KiB, as simulations
+//! drive a log; `simulated/open`: recovery of such a log.
 //! `target/bench/figures/log.json` gets the latency from submitting to the notifier and syncs per
 //! entry. Compare figures of one run.
 
@@ -25,16 +28,18 @@ use weald_core::{
     Entropy, Epoch, LogBatch, LogIndex, LogRecord, LogStore, PartitionId, SeededEntropy, StoreId,
     SyncTicket, Synced,
 };
-use weald_storage::log::{DiskLog, FolderDisk, LogHome, LogOptions};
+use weald_storage::log::{DiskLog, FolderDisk, LogHome, LogOptions, testing::SimDisk};
 
 const SIZES: [usize; 4] = [100, 256, 1024, 64 * 1024];
 const CALLERS: [u64; 3] = [1, 16, 64];
+const PARTITIONS: usize = 16;
+const IN_FLIGHT: [u64; 3] = [1, 16, 256];
 const SEGMENT: u64 = 16 * 1024 * 1024;
 
 /// A log and the callers that wait for it.
 struct Subject {
     log: DiskLog,
-    next: Mutex<u64>,
+    next: Mutex<[u64; PARTITIONS]>,
     waiters: Arc<Waiters>,
 }
 
@@ -90,7 +95,11 @@ impl Subject {
             notifier: Arc::new(move || notified.notify()),
         };
         let log = DiskLog::open(home, LogOptions::default()).expect("a new log opens");
-        let subject = Arc::new(Self { log, next: Mutex::new(1), waiters: Arc::clone(&waiters) });
+        let subject = Arc::new(Self {
+            log,
+            next: Mutex::new([1; PARTITIONS]),
+            waiters: Arc::clone(&waiters),
+        });
         let polled = Arc::downgrade(&subject);
         let poll = move || match polled.upgrade().map(|subject| subject.log.poll_synced()) {
             Some(Synced::UpTo(ticket)) => ticket,
@@ -101,14 +110,12 @@ impl Subject {
     }
 
     /// Queues one entry; retries while the log is busy.
-    fn submit(&self, payload: &Bytes) -> SyncTicket {
+    fn submit(&self, partition: usize, payload: &Bytes) -> SyncTicket {
         let mut next = self.next.lock().expect("no caller panics");
-        let record =
-            LogRecord { index: LogIndex(*next), epoch: Epoch::default(), bytes: payload.clone() };
-        let partition = PartitionId(0);
+        let next = &mut next[partition];
+        let partition = PartitionId(u32::try_from(partition).expect("few partitions"));
         let ticket = loop {
-            let entries = vec![record.clone()];
-            match self.log.submit(LogBatch { partition, entries, ..LogBatch::default() }) {
+            match self.log.submit(batch(partition, *next, payload)) {
                 Ok(ticket) => break ticket,
                 Err(error) => assert!(error.is_retryable(), "{error}"),
             }
@@ -123,7 +130,7 @@ impl Subject {
 
     fn append(&self, payload: &Bytes) {
         let since = Instant::now();
-        let ticket = self.submit(payload);
+        let ticket = self.submit(0, payload);
         self.waiters.wait(ticket, since);
     }
 
@@ -139,12 +146,13 @@ impl Subject {
         begin.elapsed()
     }
 
-    /// Keeps `in_flight` entries under way from one thread.
-    fn pipeline(&self, payload: &Bytes, count: u64, in_flight: u64) -> Duration {
+    /// Keeps `in_flight` entries under way from one thread, over the first `partitions` in turn.
+    fn pipeline(&self, payload: &Bytes, count: u64, way: (u64, usize)) -> Duration {
+        let (in_flight, partitions) = way;
         let begin = Instant::now();
         let mut tickets = std::collections::VecDeque::new();
-        for _ in 0..count {
-            tickets.push_back(self.submit(payload));
+        for partition in (0..partitions).cycle().zip(0..count).map(|(partition, _)| partition) {
+            tickets.push_back(self.submit(partition, payload));
             if tickets.len() as u64 >= in_flight
                 && let Some(oldest) = tickets.pop_front()
             {
@@ -226,17 +234,81 @@ fn durable_appends(criterion: &mut Criterion) {
             });
             let calls = subject.waiters.calls.load(Ordering::Relaxed) - calls;
             let mut latencies = subject.waiters.latencies.lock().expect("no caller panics");
-            let syncs = f64::from(u32::try_from(calls).unwrap_or(u32::MAX))
-                / f64::from(u32::try_from(latencies.len().max(1)).unwrap_or(u32::MAX));
+            let syncs = ratio(calls, latencies.len() as u64);
             figures.push(figure("append", size, callers, &mut latencies, syncs));
         }
     }
     let payload = Bytes::from(vec![0x5a; 256]);
     group.bench_function("pipeline/256/1024", |bencher| {
-        bencher.iter_custom(|count| subject.pipeline(&payload, count, 1024));
+        bencher.iter_custom(|count| subject.pipeline(&payload, count, (1024, 1)));
     });
+    for in_flight in IN_FLIGHT {
+        let calls = subject.waiters.calls.load(Ordering::Relaxed);
+        let mut entries = 0;
+        group.bench_function(BenchmarkId::new("partitions", in_flight), |bencher| {
+            bencher.iter_custom(|count| {
+                entries += count;
+                subject.pipeline(&payload, count, (in_flight, PARTITIONS))
+            });
+        });
+        let calls = subject.waiters.calls.load(Ordering::Relaxed) - calls;
+        figures.push(figure("partitions", 256, in_flight, &mut [], ratio(calls, entries)));
+    }
     group.finish();
     write_figures(&figures);
+}
+
+/// A log on the simulated disk as simulations open it.
+fn open_simulated(disk: &SimDisk, salt: u64) -> DiskLog {
+    let entropy: Box<dyn Entropy + Send> = Box::new(SeededEntropy::new(salt));
+    let home = LogHome {
+        disk: Arc::new(disk.clone()),
+        store: StoreId([7; 16]),
+        entropy,
+        notifier: Arc::new(|| {}),
+    };
+    let options =
+        LogOptions { segment_bytes: 128 * 1024, cache_bytes: 64 * 1024, ..LogOptions::default() };
+    DiskLog::open_without_threads(home, options).expect("the simulated disk works")
+}
+
+fn simulated(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("log/simulated");
+    let disk = SimDisk::new(1);
+    let log = open_simulated(&disk, 1);
+    let payload = Bytes::from(vec![0x5a; 100]);
+    let mut next = 1;
+    group.bench_function("cycle", |bencher| {
+        bencher.iter(|| {
+            log.submit(batch(PartitionId(0), next, &payload)).expect("there is room");
+            if next.is_multiple_of(16) {
+                log.release(PartitionId(0), LogIndex(next - 8)).expect("there is room");
+            }
+            next += 1;
+            log.run();
+            log.poll_synced()
+        });
+    });
+    drop(log);
+    let mut salt = 1;
+    group.bench_function("open", |bencher| {
+        bencher.iter(|| {
+            salt += 1;
+            open_simulated(&disk, salt)
+        });
+    });
+    group.finish();
+}
+
+fn batch(partition: PartitionId, index: u64, payload: &Bytes) -> LogBatch {
+    let record =
+        LogRecord { index: LogIndex(index), epoch: Epoch::default(), bytes: payload.clone() };
+    LogBatch { partition, entries: vec![record], ..LogBatch::default() }
+}
+
+fn ratio(count: u64, of: u64) -> f64 {
+    let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    number(count) / number(of.max(1))
 }
 
 fn figure(kind: &str, size: usize, callers: u64, latencies: &mut [Duration], syncs: f64) -> String {
@@ -258,5 +330,5 @@ fn write_figures(figures: &[String]) {
     fs::write(folder.join("log.json"), text).expect("the target folder can be written");
 }
 
-criterion_group!(benches, durable_appends);
+criterion_group!(benches, durable_appends, simulated);
 criterion_main!(benches);

@@ -121,7 +121,8 @@ impl Subject {
         let state =
             (script.byte() % 4 == 0).then(|| Bytes::from(vec![script.byte(); script.below(200)]));
         held.state = state.clone().or(held.state);
-        if let Ok(ticket) = self.log().submit(LogBatch { partition, cut_from, entries, state }) {
+        let batch = LogBatch { partition, cut_from, entries, state, ..LogBatch::default() };
+        if let Ok(ticket) = self.log().submit(batch) {
             let history = self
                 .history
                 .entry(partition)

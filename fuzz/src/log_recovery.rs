@@ -87,9 +87,9 @@ fn intact() -> SimDisk {
             let state = (index % 10 == 0).then(|| b"promise".as_slice().into());
             let batch = LogBatch {
                 partition,
-                cut_from: None,
                 entries: vec![entry(partition, LogIndex(index))],
                 state,
+                ..LogBatch::default()
             };
             log.submit(batch).expect("the log takes a small batch");
         }

@@ -45,8 +45,8 @@ pub use id::{
     BlockId, Epoch, LogIndex, PartitionId, PeerId, PlacementKey, Revision, Sequence, StoreId,
 };
 pub use log_store::{
-    LogBatch, LogError, LogRecord, LogStore, PartitionHealth, RecoveredPartition, SyncTicket,
-    Synced,
+    LogBatch, LogError, LogPoint, LogRecord, LogStore, PartitionHealth, PartitionStatus,
+    RecoveredPartition, SyncTicket, Synced,
 };
 pub use mailbox::{Mailbox, MailboxError, Priority};
 pub use name::{CollectionName, NameError, TypeName, TypeVersion};

@@ -1,6 +1,6 @@
 //! The log of a node: all partitions share one sequence of files and one sync.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use bytes::Bytes;
 
@@ -17,18 +17,34 @@ pub struct LogRecord {
     pub bytes: Bytes,
 }
 
-/// What is written for one partition in one go. Of a batch too large for one sync, the cut and the
-/// state become durable first, then the entries in order; a smaller one is durable as a whole.
+/// A place in a log and the epoch of the entry there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPoint {
+    /// The place; zero stands before the first entry.
+    pub index: LogIndex,
+    /// The epoch of the entry at that place.
+    pub epoch: Epoch,
+}
+
+/// What is written for one partition in one go, in the order of the fields. A batch that fits one
+/// sync is durable as a whole or not at all. Of a larger one, what stands before the entries is
+/// durable with the first of them or earlier, as a whole; then the entries in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
     /// The partition.
     pub partition: PartitionId,
-    /// Entries from this index on are cut first.
+    /// All entries are forgotten first; the log goes on behind this point, which a snapshot covers
+    /// (rule C15). What else belongs to the snapshot goes into `state`.
+    pub restart_at: Option<LogPoint>,
+    /// Entries from this index on are cut.
     pub cut_from: Option<LogIndex>,
-    /// Entries, without a gap, continuing the log.
-    pub entries: Vec<LogRecord>,
     /// The member's promises and identity, replacing those before; opaque to the log.
     pub state: Option<Bytes>,
+    /// Entries, without a gap, continuing the log.
+    pub entries: Vec<LogRecord>,
+    /// The entries may use the space that is kept for when the disk is full: configurations and what
+    /// else gets a partition going again (rule C12). A batch without entries always may.
+    pub is_urgent: bool,
 }
 
 /// Names a submitted batch. Tickets are ordered as batches were submitted.
@@ -75,6 +91,20 @@ pub struct RecoveredPartition {
     pub last: LogIndex,
     /// The epoch of the last entry that is held.
     pub last_epoch: Epoch,
+}
+
+/// How the log of one partition stands, as far as it is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionStatus {
+    /// What it is fit for. [`PartitionHealth::Torn`] is told by [`LogStore::recovered`] only: what was
+    /// torn has been mended.
+    pub health: PartitionHealth,
+    /// The point before the first entry that is wanted.
+    pub base: LogPoint,
+    /// The last entry, held or known to have been synced.
+    pub last: LogPoint,
+    /// Every batch of the partition up to this ticket is durable, whatever others wait for.
+    pub synced: SyncTicket,
 }
 
 /// Why the log refused.
@@ -125,6 +155,12 @@ pub enum LogError {
     /// Stored bytes do not match their checksum.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// A new life was asked for where the present one is well.
+    #[error("the partition has forgotten nothing: partition={partition}")]
+    NotAmnesiac {
+        /// The partition.
+        partition: PartitionId,
+    },
     /// The disk could not be read or written.
     #[error("the log cannot be used: {0}")]
     Io(String),
@@ -168,4 +204,44 @@ pub trait LogStore: Send + Sync {
     /// # Errors
     /// When the log failed or cannot be written.
     fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError>;
+
+    /// How a partition stands now; `None` when nothing is known of it. An entry that many syncs are
+    /// needed for holds back `synced` of its own partition only.
+    fn status(&self, _partition: PartitionId) -> Option<PartitionStatus> {
+        None
+    }
+
+    /// The entries of a damaged partition that are missing, as ranges in order (rule C11). Whatever
+    /// else is between [`PartitionStatus::base`] and the end can be read. Nothing is ever missing
+    /// where nothing can be damaged.
+    fn missing(&self, _partition: PartitionId) -> Vec<RangeInclusive<LogIndex>> {
+        Vec::new()
+    }
+
+    /// Fills missing places with entries from peers. That they belong there is the caller's business:
+    /// it has checked their chain. Those that are held already are skipped. The partition is
+    /// [`PartitionHealth::Intact`] once the last missing one is durable; half of them outlives a
+    /// restart.
+    ///
+    /// # Errors
+    /// [`LogError::NotHeld`] for a place that the log does not have; as for [`LogStore::submit`].
+    fn repair(
+        &self,
+        partition: PartitionId,
+        entries: Vec<LogRecord>,
+    ) -> Result<SyncTicket, LogError> {
+        match entries.first() {
+            Some(entry) => Err(LogError::NotHeld { partition, index: entry.index }),
+            None => Ok(SyncTicket::default()),
+        }
+    }
+
+    /// Begins a new life of a partition that is amnesiac or unknown: an empty log and `state`, which
+    /// says so. Whatever was left of the old one is forgotten. Nothing else ends an amnesia.
+    ///
+    /// # Errors
+    /// [`LogError::NotAmnesiac`] where the old life is well; as for [`LogStore::submit`].
+    fn begin_anew(&self, partition: PartitionId, _state: Bytes) -> Result<SyncTicket, LogError> {
+        Err(LogError::NotAmnesiac { partition })
+    }
 }

@@ -9,6 +9,7 @@
 //! synced. **Invariant:** a segment in use was filled with its pattern and synced before its first
 //! batch. **Invariant:** after a failed sync nothing more is acknowledged.
 
+mod ailment;
 mod batch;
 mod catalog;
 mod cursor;
@@ -19,18 +20,22 @@ mod fill;
 mod image;
 mod log_core;
 mod memory;
+mod opening;
 mod options;
 mod partition;
+mod plan;
 mod queue;
 mod record;
 mod recovery;
+mod scrub;
 mod segment;
+mod standing;
+mod stretches;
 mod tail;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
-mod verify;
 mod writer;
 
 pub use disk::{Disk, DiskFile, FolderDisk};
@@ -38,5 +43,5 @@ pub use disk_log::{DiskLog, LogHome, Pinned};
 pub use memory::MemoryLog;
 pub use options::{LogOpenError, LogOptions};
 pub use partition::LogEnd;
-pub use verify::{LogDamage, LogReport};
+pub use scrub::{LogDamage, LogReport, ScrubCursor, ScrubStep};
 pub use writer::Notifier;

@@ -1,6 +1,8 @@
 //! Batches: what one sync writes. A header, a table with one line per partition, then each
 //! partition's records, each with its own checksum, so that damage is told apart by partition.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes};
 use weald_core::PartitionId;
 
@@ -9,13 +11,14 @@ use super::{
     fill::FillPattern,
     record::{self, Record},
     segment::SECTOR,
+    standing::Standing,
 };
 
 const MAGIC: u32 = u32::from_le_bytes(*b"WBAT");
 /// Bytes of a batch's header.
 pub(crate) const BATCH_HEADER_BYTES: usize = 48;
 /// Bytes of one line of a batch's table.
-pub(crate) const SECTION_LINE_BYTES: usize = 32;
+pub(crate) const SECTION_LINE_BYTES: usize = 3 * 4 + Standing::BYTES;
 
 /// What a batch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(crate) enum BatchKind {
     Records,
     /// The first of a segment: a summary of every partition.
     Summary,
+    /// A summary of a log that may have forgotten partitions altogether.
+    PartialSummary,
     /// The last of a segment: the log goes on in the next one, which is prepared.
     Seal,
 }
@@ -46,10 +51,8 @@ pub(crate) struct BatchHeader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
     pub(crate) partition: PartitionId,
-    /// Counts the partition's sections; summaries repeat the count.
-    pub(crate) number: u64,
-    /// Counts the partition's state records, those in this section included.
-    pub(crate) states: u64,
+    /// How the partition stands after the section.
+    pub(crate) standing: Standing,
     pub(crate) records: Vec<Record>,
 }
 
@@ -63,21 +66,19 @@ pub(crate) struct Place {
     pub(crate) cookie: u64,
 }
 
-/// A line of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SectionLine {
-    partition: PartitionId,
-    number: u64,
-    states: u64,
-    length: u32,
-    crc: u32,
-}
-
-/// A section as found on disk: its records, or only the name of the partition when they are damaged.
+/// A section as found on disk: with its records, or only its line of the table when they are damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FoundSection {
     Whole(Section, Place),
-    Damaged(PartitionId),
+    Damaged(SectionLine),
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SectionLine {
+    pub(crate) partition: PartitionId,
+    pub(crate) standing: Standing,
+    pub(crate) place: Place,
 }
 
 /// Where a batch goes: its place and what is derived from it.
@@ -132,10 +133,8 @@ pub(crate) fn encode(
 fn put_line(table: &mut Vec<u8>, section: &Section, place: &Place) {
     table.put_u32_le(section.partition.0);
     table.put_u32_le(place.length);
-    table.put_u64_le(section.number);
-    table.put_u64_le(section.states);
     table.put_u32_le(place.crc);
-    table.put_u32_le(0);
+    section.standing.put(table);
 }
 
 fn length_of(bytes: &[u8]) -> u32 {
@@ -169,6 +168,7 @@ impl BatchHeader {
             BatchKind::Records => 0,
             BatchKind::Summary => 1,
             BatchKind::Seal => 2,
+            BatchKind::PartialSummary => 3,
         });
         let crc = crc32fast::hash(&bytes[8..]).to_le_bytes();
         bytes[4..8].copy_from_slice(&crc);
@@ -195,6 +195,7 @@ impl BatchHeader {
                 0 => BatchKind::Records,
                 1 => BatchKind::Summary,
                 2 => BatchKind::Seal,
+                3 => BatchKind::PartialSummary,
                 _ => return None,
             },
         })
@@ -217,12 +218,12 @@ impl BatchHeader {
         let mut start = table_end;
         let mut sections = Vec::with_capacity(count);
         for line in table.chunks_exact(SECTION_LINE_BYTES) {
-            let line = SectionLine::decode(line)?;
-            let end = start.checked_add(usize::try_from(line.length).ok()?)?;
+            let line = SectionLine::decode(line, site, start)?;
+            let end = start.checked_add(usize::try_from(line.place.length).ok()?)?;
             if end > length.min(batch.len()) {
                 return None;
             }
-            sections.push(line.section(site, start, batch.slice(start..end)));
+            sections.push(line.section(&batch.slice(start..end)));
             start = end;
         }
         (start == length).then_some(sections)
@@ -230,32 +231,32 @@ impl BatchHeader {
 }
 
 impl SectionLine {
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads a line whose body begins at `start` in the batch.
+    fn decode(bytes: &[u8], site: BatchSite, start: usize) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let partition = PartitionId(cursor.u32()?);
-        let length = cursor.u32()?;
-        let (number, states) = (cursor.u64()?, cursor.u64()?);
-        let crc = cursor.u32()?;
-        Some(Self { partition, number, states, length, crc })
+        let (length, crc) = (cursor.u32()?, cursor.u32()?);
+        let standing = Standing::take(&mut cursor)?;
+        let BatchSite { segment, offset, cookie } = site;
+        let place = Place { segment, offset: offset + start as u64, length, crc, cookie };
+        Some(Self { partition, standing, place })
     }
 
-    fn section(&self, site: BatchSite, start: usize, body: Bytes) -> FoundSection {
-        let place = Place {
-            segment: site.segment,
-            offset: site.offset + start as u64,
-            length: self.length,
-            crc: self.crc,
-            cookie: site.cookie,
-        };
-        let Some(records) = place.records(&body) else {
-            return FoundSection::Damaged(self.partition);
-        };
-        let Self { partition, number, states, .. } = *self;
-        FoundSection::Whole(Section { partition, number, states, records }, place)
+    fn section(self, body: &Bytes) -> FoundSection {
+        let Self { partition, standing, place } = self;
+        match place.records(body) {
+            Some(records) => FoundSection::Whole(Section { partition, standing, records }, place),
+            None => FoundSection::Damaged(self),
+        }
     }
 }
 
 impl Place {
+    /// The bytes of the segment that the body takes.
+    pub(crate) fn span(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.length)
+    }
+
     /// The records in a section's body, if the body is what was written here.
     pub(crate) fn records(&self, body: &Bytes) -> Option<Vec<Record>> {
         if checksum(self.cookie, body) != self.crc {
@@ -267,7 +268,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use weald_core::{Epoch, LogIndex, StoreId};
+    use weald_core::{Digest, Epoch, LogIndex, LogPoint, PeerId, StoreId};
 
     use super::*;
 
@@ -275,15 +276,24 @@ mod tests {
         BatchSite::new(4, 8192, &FillPattern::new(StoreId([1; 16]), 4, &[2; 16]))
     }
 
+    fn standing(number: u64) -> Standing {
+        let campaigner =
+            Some(PeerId::from_digest(Digest::from_bytes([u8::try_from(number).unwrap(); 32])));
+        let last = LogPoint { index: LogIndex(number), epoch: Epoch { number: 4, campaigner } };
+        let base = LogPoint { index: LogIndex(1), ..LogPoint::default() };
+        let cut_from = LogIndex(7);
+        Standing { number, states: 3, cuts: 2, cut_from, base, last, is_amnesiac: number == 2 }
+    }
+
     fn sections() -> Vec<Section> {
         let section = |partition, number| Section {
             partition: PartitionId(partition),
-            number,
-            states: 0,
+            standing: standing(number),
             records: vec![Record::Entry {
                 index: LogIndex(number),
                 epoch: Epoch::default(),
                 bytes: Bytes::from_static(b"entry"),
+                is_fill: false,
             }],
         };
         vec![section(0, 10), section(7, 2)]
@@ -328,9 +338,7 @@ mod tests {
             let header = BatchHeader::decode(&flipped, site().cookie);
             let found = header.and_then(|header| header.sections(site(), &Bytes::from(flipped)));
             let byte = 8192 + (bit / 8) as u64;
-            let holder = places.iter().position(|place| {
-                (place.offset..place.offset + u64::from(place.length)).contains(&byte)
-            });
+            let holder = places.iter().position(|place| place.span().contains(&byte));
             let Some(holder) = holder else {
                 assert_eq!(found, None, "header or table, bit={bit}");
                 continue;

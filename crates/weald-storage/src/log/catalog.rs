@@ -1,6 +1,10 @@
 //! Where everything durable is: partitions, segments and the cached tail; and reading from it.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::{Range, RangeInclusive},
+};
 
 use bytes::{Bytes, BytesMut};
 use weald_core::{LogError, LogIndex, LogRecord, PartitionId};
@@ -8,9 +12,10 @@ use weald_core::{LogError, LogIndex, LogRecord, PartitionId};
 use super::{
     batch::Place,
     image::Segment,
-    partition::{PartitionLog, Stretch},
+    partition::PartitionLog,
     record::Record,
     segment::segment_name,
+    stretches::Stretch,
     tail::{Page, TailCache},
 };
 
@@ -55,7 +60,7 @@ impl Catalog {
             };
             let lengths = stretch.places().map(|place| usize::try_from(place.length).unwrap_or(0));
             bytes = bytes.saturating_add(lengths.sum());
-            next = stretch.last.next();
+            next = LogIndex(stretch.last.0.saturating_add(1));
             stretches.push((stretch.clone(), self.segments_of(stretch)));
         }
         Ok(Lookup::Stretches(stretches))
@@ -65,6 +70,18 @@ impl Catalog {
     pub(crate) fn head(&self, active: u64) -> u64 {
         let needed = self.partitions.values().filter_map(PartitionLog::first_segment);
         needed.fold(active, u64::min)
+    }
+
+    /// Holds entries no more that have something in the damaged `span` of `segment`. Returns them.
+    pub(crate) fn damage(
+        &mut self,
+        segment: u64,
+        span: &Range<u64>,
+    ) -> Vec<(PartitionId, RangeInclusive<LogIndex>)> {
+        let partitions = self.partitions.iter_mut();
+        let hit = partitions.map(|(partition, known)| (*partition, known.damage(segment, span)));
+        hit.flat_map(|(partition, ranges)| ranges.into_iter().map(move |range| (partition, range)))
+            .collect()
     }
 
     fn segments_of(&self, stretch: &Stretch) -> BTreeMap<u64, Segment> {
@@ -77,19 +94,25 @@ fn missing(partition: PartitionId, index: LogIndex) -> LogError {
     LogError::Damaged(format!("an entry is missing: partition={partition} index={index}"))
 }
 
+/// Why entries could not be read, and where, if bytes there are not what was written.
+pub(crate) struct ReadFault {
+    pub(crate) error: LogError,
+    pub(crate) place: Option<Place>,
+}
+
 /// Reads entries from the disk, from `from` on.
 pub(crate) fn read_stretches(
     partition: PartitionId,
     from: LogIndex,
     bytes_max: usize,
     stretches: Vec<(Stretch, BTreeMap<u64, Segment>)>,
-) -> Result<Vec<LogRecord>, LogError> {
+) -> Result<Vec<LogRecord>, ReadFault> {
+    let gone = |index| ReadFault { error: missing(partition, index), place: None };
     let mut page = Page::new(bytes_max);
     for (stretch, segments) in stretches {
         let mut entries = Assembly::default();
         for place in stretch.places() {
-            let segment = segments.get(&place.segment);
-            let segment = segment.ok_or_else(|| missing(partition, stretch.first))?;
+            let segment = segments.get(&place.segment).ok_or_else(|| gone(stretch.first))?;
             entries.add(read_place(segment, place)?);
         }
         let wanted = stretch.first.max(from)..=stretch.last;
@@ -97,9 +120,9 @@ pub(crate) fn read_stretches(
         let mut next = *wanted.start();
         for record in records {
             if record.index != next {
-                return Err(missing(partition, next));
+                return Err(gone(next));
             }
-            next = next.next();
+            next = LogIndex(next.0.saturating_add(1));
             if !page.push(record) {
                 return Ok(page.records);
             }
@@ -108,14 +131,16 @@ pub(crate) fn read_stretches(
     Ok(page.records)
 }
 
-fn read_place(segment: &Segment, place: &Place) -> Result<Vec<Record>, LogError> {
-    let name = || segment_name(place.segment);
-    let damaged =
-        || LogError::Damaged(format!("checksum mismatch: file={} offset={}", name(), place.offset));
+fn read_place(segment: &Segment, place: &Place) -> Result<Vec<Record>, ReadFault> {
+    let at = || format!("file={} offset={}", segment_name(place.segment), place.offset);
+    let damaged = || ReadFault {
+        error: LogError::Damaged(format!("checksum mismatch: {}", at())),
+        place: Some(*place),
+    };
     let mut body = vec![0; usize::try_from(place.length).map_err(|_| damaged())?];
     segment.file.read_at(place.offset, &mut body).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => damaged(),
-        _ => LogError::Io(format!("{error}: file={} offset={}", name(), place.offset)),
+        _ => ReadFault { error: LogError::Io(format!("{error}: {}", at())), place: None },
     })?;
     place.records(&Bytes::from(body)).ok_or_else(damaged)
 }
@@ -131,24 +156,30 @@ impl Assembly {
     fn add(&mut self, records: Vec<Record>) {
         for record in records {
             match record {
-                Record::Entry { index, epoch, bytes } => {
-                    self.whole.push(LogRecord { index, epoch, bytes });
+                Record::Entry { index, epoch, bytes, is_fill } => {
+                    self.push(LogRecord { index, epoch, bytes }, is_fill);
                 }
-                Record::Part { index, epoch, total, offset, bytes } => {
+                Record::Part { index, epoch, total, offset, bytes, is_fill } => {
                     if offset == 0 {
                         self.parts.clear();
                     }
                     self.parts.extend_from_slice(&bytes);
                     if u32::try_from(self.parts.len()) == Ok(total) {
                         let bytes = self.parts.split().freeze();
-                        self.whole.push(LogRecord { index, epoch, bytes });
+                        self.push(LogRecord { index, epoch, bytes }, is_fill);
                     }
                 }
-                Record::Cut { from } => {
-                    self.whole.truncate(self.whole.partition_point(|entry| entry.index < from));
-                }
-                Record::Release { .. } | Record::State { .. } | Record::Summary(_) => {}
+                Record::Cut { from } => self.whole.retain(|entry| entry.index < from),
+                Record::Restart { .. } => self.whole.clear(),
+                Record::Release { .. } | Record::State { .. } | Record::Summary { .. } => {}
             }
+        }
+    }
+
+    /// Adds an entry. Of two that fill one place the first counts.
+    fn push(&mut self, entry: LogRecord, is_fill: bool) {
+        if !is_fill || self.whole.iter().all(|known| known.index != entry.index) {
+            self.whole.push(entry);
         }
     }
 }

@@ -245,7 +245,7 @@ impl Inner {
 }
 
 /// Writes the pattern over the whole file and syncs it; then head and foot, which say that it is so.
-fn fill(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<()> {
+pub(super) fn fill(file: &dyn DiskFile, header: &SegmentHeader) -> io::Result<()> {
     let pattern = header.pattern();
     let mut step = vec![0; STEP_BYTES];
     let mut offset = 0;

@@ -2,23 +2,28 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
 };
 
+use bytes::Bytes;
 use weald_core::{
-    Entropy, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, RecoveredPartition,
-    StoreId, SyncTicket, Synced,
+    Entropy, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, PartitionStatus,
+    RecoveredPartition, StoreId, SyncTicket, Synced,
 };
 
 use super::{
-    LogOpenError, LogOptions, LogReport, Notifier,
-    catalog::{Lookup, read_stretches},
+    LogOpenError, LogOptions, LogReport, Notifier, ScrubCursor, ScrubStep,
+    catalog::{Lookup, ReadFault, read_stretches},
     disk::Disk,
     log_core::{LogCore, Turn},
     partition::{LogEnd, PartitionLog},
-    verify,
+    scrub::scrub,
 };
+
+/// What a whole scrub reads in one step: 1 MiB.
+const VERIFY_BYTES: usize = 1024 * 1024;
 
 /// The durable log of a node.
 pub struct DiskLog {
@@ -38,13 +43,16 @@ pub struct LogHome {
     pub notifier: Notifier,
 }
 
-/// Where a partition keeps an old segment from being used again.
+/// The oldest segment that is needed, and what has to happen for it to be used again (rule C15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
     /// The segment.
     pub segment: u64,
-    /// Partitions whose oldest entries are in it. Releasing them frees it.
-    pub partitions: Vec<PartitionId>,
+    /// Segments in use, this one and the one being written included.
+    pub segments: usize,
+    /// Partitions that have entries in it, each with the index that frees it: once every partition is
+    /// checkpointed up to there and [`LogStore::release`] was called with that index.
+    pub partitions: Vec<(PartitionId, LogIndex)>,
 }
 
 impl DiskLog {
@@ -55,16 +63,48 @@ impl DiskLog {
     /// When the disk fails or is full, or the files are of another store or a later version. Damage
     /// is no error: see [`DiskLog::end`] and [`LogStore::recovered`].
     pub fn open(home: LogHome, options: LogOptions) -> Result<Self, LogOpenError> {
-        let mut log = Self::open_without_threads(home, options)?;
+        Self::open_without_threads(home, options)?.start_threads()
+    }
+
+    fn start_threads(mut self) -> Result<Self, LogOpenError> {
         type Loop = fn(&LogCore);
         let loops: [(&str, Loop); 2] =
             [("weald-log", LogCore::run_writer), ("weald-log-segments", LogCore::run_depot)];
         for (name, run) in loops {
-            let core = Arc::clone(&log.core);
+            let core = Arc::clone(&self.core);
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&core))?;
-            log.threads.push(thread);
+            self.threads.push(thread);
         }
-        Ok(log)
+        Ok(self)
+    }
+
+    /// Discards whatever log is in the folder, of this store or another, and begins an empty one in
+    /// which the partitions have these promises and nothing else: the new life of a store whose header
+    /// or whose end of the log was lost (rule C11). Partitions that are not named are amnesiac until
+    /// [`LogStore::begin_anew`]. A crash on the way leaves a log that is lost, not one that is whole.
+    ///
+    /// # Errors
+    /// Those of [`DiskLog::open`], and promises that do not fit a segment.
+    pub fn open_anew(
+        home: LogHome,
+        options: LogOptions,
+        states: BTreeMap<PartitionId, Bytes>,
+    ) -> Result<Self, LogOpenError> {
+        Self::open_anew_without_threads(home, options, states)?.start_threads()
+    }
+
+    /// As [`DiskLog::open_anew`], without threads.
+    ///
+    /// # Errors
+    /// Those of [`DiskLog::open_anew`].
+    pub fn open_anew_without_threads(
+        home: LogHome,
+        options: LogOptions,
+        states: BTreeMap<PartitionId, Bytes>,
+    ) -> Result<Self, LogOpenError> {
+        options.check()?;
+        let core = LogCore::open_anew(home, options, states)?;
+        Ok(Self { core: Arc::new(core), threads: Vec::new() })
     }
 
     /// Opens the log without threads: [`DiskLog::run`] does their work. For simulations.
@@ -79,15 +119,17 @@ impl DiskLog {
 
     /// Does all that the threads would do now.
     pub fn run(&self) {
-        loop {
-            let added = self.core.depot.work();
-            if self.core.turn() != Turn::Wrote && !added {
-                return;
-            }
-            if added {
-                self.core.announce();
-            }
+        while self.step() {}
+    }
+
+    /// Does one piece of what the threads would do: prepares a segment if one is wanted, writes and
+    /// syncs one batch of what waits. Returns whether there was anything to do.
+    pub fn step(&self) -> bool {
+        let is_added = self.core.depot.work();
+        if is_added {
+            self.core.announce();
         }
+        self.core.turn() == Turn::Wrote || is_added
     }
 
     /// How the log ended when it was opened. [`LogEnd::Lost`] concerns every partition, those too
@@ -96,38 +138,51 @@ impl DiskLog {
         self.core.end
     }
 
+    /// Whether partitions may have been in the log that nothing names any more. One that is not known
+    /// is amnesiac then, until [`LogStore::begin_anew`].
+    pub fn is_forgetful(&self) -> bool {
+        self.core.is_forgetful
+    }
+
     /// The oldest segment that is still needed and who needs it; `None` when it is the one written.
     pub fn pinned(&self) -> Option<Pinned> {
+        let active = self.core.active_number();
         let catalog = self.core.catalog.read();
-        let of = |known: &PartitionLog| known.first_segment();
-        let segment = catalog.partitions.values().filter_map(of).min()?;
-        if self.core.active_number() == Some(segment) {
+        let known = catalog.partitions.iter();
+        let of = |(_, known): (_, &PartitionLog)| known.first_segment();
+        let segment = known.clone().filter_map(of).min()?;
+        if active == Some(segment) {
             return None;
         }
-        let partitions = catalog.partitions.iter().filter(|(_, known)| of(known) == Some(segment));
-        Some(Pinned { segment, partitions: partitions.map(|(partition, _)| *partition).collect() })
+        let partitions = known
+            .filter_map(|(partition, known)| Some((*partition, known.release_from(segment)?)))
+            .collect();
+        Some(Pinned { segment, segments: catalog.segments.len(), partitions })
+    }
+
+    /// One step of a scrub: reads `bytes_max` on from `cursor`, or one batch if that is larger, and
+    /// reports every byte that is not as it was written. The log goes on meanwhile, but for the time
+    /// of a step in the segment that is written. Entries that are found damaged are missing from then
+    /// on ([`LogStore::missing`]), and what else was damaged is written again.
+    ///
+    /// # Errors
+    /// When a file cannot be read at all.
+    pub fn scrub(&self, cursor: ScrubCursor, bytes_max: usize) -> Result<ScrubStep, LogError> {
+        scrub(&self.core, cursor, bytes_max)
     }
 
     /// Reads all files of the log again and reports every damaged byte: in batches, in their
-    /// padding, in heads and feet, and where nothing was written yet.
+    /// padding, in heads and feet, and where nothing was written yet. A whole scrub at once.
     ///
     /// # Errors
     /// When a file cannot be read at all.
     pub fn verify(&self) -> Result<LogReport, LogError> {
-        let core = &self.core;
-        let (head, last_sealed) = match &core.writer {
-            Some(writer) => {
-                let writer = writer.lock();
-                (writer.head(), writer.active_number() - 1)
-            }
-            None => (core.head_found, u64::MAX),
-        };
-        let mut report = verify::verify(core.disk.as_ref(), core.store, head..=last_sealed)?;
-        if let Some(writer) = &core.writer {
-            let writer = writer.lock();
-            report.forget_below(writer.head());
-            let rest = writer.active_number()..=u64::MAX;
-            report.join(verify::verify(core.disk.as_ref(), core.store, rest)?);
+        let mut report = LogReport::default();
+        let mut cursor = Some(ScrubCursor::default());
+        while let Some(from) = cursor {
+            let step = self.scrub(from, VERIFY_BYTES)?;
+            report.join(step.report);
+            cursor = step.next;
         }
         Ok(report)
     }
@@ -176,12 +231,15 @@ impl LogStore for DiskLog {
             Lookup::Records(records) => return Ok(records),
             Lookup::Stretches(stretches) => stretches,
         };
-        let read = read_stretches(partition, from, max_bytes, stretches);
-        if read.is_err() {
+        read_stretches(partition, from, max_bytes, stretches).or_else(|fault| {
             // The segment may have been released and used again meanwhile.
             lookup()?;
-        }
-        read
+            let ReadFault { error, place } = fault;
+            if let Some(place) = place {
+                self.core.note_damage(place.segment, &place.span());
+            }
+            Err(error)
+        })
     }
 
     fn recovered(&self) -> BTreeMap<PartitionId, RecoveredPartition> {
@@ -189,13 +247,27 @@ impl LogStore for DiskLog {
     }
 
     fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError> {
-        let core = &self.core;
-        core.check_writable()?;
-        let mut queue = core.queue.lock();
-        core.admit(&queue, queue.footprint_with_release(), false)?;
-        queue.push_release(partition, below);
-        drop(queue);
-        core.work.notify_one();
-        Ok(())
+        self.core.release(partition, below)
+    }
+
+    fn status(&self, partition: PartitionId) -> Option<PartitionStatus> {
+        self.core.status(partition)
+    }
+
+    fn missing(&self, partition: PartitionId) -> Vec<RangeInclusive<LogIndex>> {
+        let catalog = self.core.catalog.read();
+        catalog.partitions.get(&partition).map_or_else(Vec::new, PartitionLog::missing)
+    }
+
+    fn repair(
+        &self,
+        partition: PartitionId,
+        entries: Vec<LogRecord>,
+    ) -> Result<SyncTicket, LogError> {
+        self.core.repair(partition, entries)
+    }
+
+    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
+        self.core.begin_anew(partition, state)
     }
 }

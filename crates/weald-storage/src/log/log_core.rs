@@ -1,9 +1,9 @@
-//! What the log's threads and its users share: opening, admission, and the turns of the log thread.
+//! What the log's threads and its users share: admission, and the turns of the log thread.
 
 use std::{
     collections::BTreeMap,
     io,
-    ops::Range,
+    ops::{Range, RangeInclusive},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,23 +12,24 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use weald_core::{
-    Entropy, LogBatch, LogError, PartitionHealth, PartitionId, RecoveredPartition, StoreId,
-    SyncTicket,
+    LogBatch, LogError, LogIndex, LogPoint, LogRecord, PartitionId, PartitionStatus,
+    RecoveredPartition, StoreId, SyncTicket,
 };
 
 use super::{
-    LogHome, LogOpenError, LogOptions, Notifier,
+    LogOptions, Notifier,
+    ailment::{Ailment, amnesiac},
     batch::{Place, Section},
     catalog::Catalog,
-    depot::{Depot, DepotStart, DepotState},
+    depot::{Depot, DepotState},
     disk::Disk,
     image::Segment,
+    options::Purpose,
     partition::{LogEnd, PartitionLog},
-    queue::{Plan, Queue},
-    recovery::{FIRST_POSITION, Recovery, recover},
+    plan::Plan,
+    queue::Queue,
     segment::SECTOR,
-    tail::TailCache,
-    writer::{Writer, WriterStart, absorb, mend, number_sections},
+    writer::{Writer, absorb, plan_sections},
 };
 
 /// What the log's threads and its users share.
@@ -49,6 +50,10 @@ pub(super) struct LogCore {
     pub(super) active_room: AtomicUsize,
     pub(super) synced: AtomicU64,
     pub(super) failure: OnceLock<String>,
+    /// Partitions that nothing names may have been forgotten.
+    pub(super) is_forgetful: bool,
+    /// Damage was found in this segment: what is damaged is repeated in the next one.
+    pub(super) damaged_segment: AtomicU64,
 }
 
 /// What one turn of the log thread did.
@@ -62,131 +67,83 @@ pub(super) enum Turn {
 }
 
 impl LogCore {
-    pub(super) fn open(mut home: LogHome, options: LogOptions) -> Result<Self, LogOpenError> {
-        let mut found = recover(home.disk.as_ref(), home.store)?;
-        let is_empty = found.live.is_empty() && found.obsolete.is_empty();
-        let may_create = is_empty && !options.must_exist;
-        let end = if may_create { LogEnd::Whole } else { found.end };
-        let mut recovered: BTreeMap<_, _> =
-            found.partitions.iter().map(|(id, known)| (*id, known.recovered(end))).collect();
-        if end == LogEnd::Lost {
-            // Every node has partition 0; it is amnesiac even when nothing is left that names it.
-            let nothing = PartitionLog::default();
-            recovered.entry(PartitionId(0)).or_insert_with(|| nothing.recovered(end));
-        }
-        let depot = Self::depot(&mut home, &mut found, &options);
-        if may_create {
-            Self::create(&depot, &mut found)?;
-        }
-        let catalog = Catalog {
-            segments: found.live.iter().map(|s| (s.header.number, s.clone())).collect(),
-            partitions: std::mem::take(&mut found.partitions),
-            tail: TailCache::new(options.cache_bytes),
-        };
-        let mut queue = Queue::new(options.queue_limits());
-        for (partition, known) in &recovered {
-            let state_bytes = known.state.as_ref().map_or(0, bytes::Bytes::len);
-            queue.adopt(*partition, (known.first, known.last), state_bytes);
-        }
-        let writer = match end {
-            LogEnd::Lost => None,
-            LogEnd::Whole | LogEnd::Torn => Self::writer(&found, &catalog)?,
-        };
-        if writer.is_some() {
-            depot.give_back(found.obsolete);
-        }
-        let active_room = AtomicUsize::new(writer.as_ref().map_or(0, Writer::remaining));
-        Ok(Self {
-            disk: home.disk,
-            store: home.store,
-            end,
-            head_found: found.head,
-            recovered,
-            notifier: home.notifier,
-            queue: Mutex::new(queue),
-            work: Condvar::new(),
-            writer: writer.map(Mutex::new),
-            catalog: RwLock::new(catalog),
-            depot,
-            active_room,
-            synced: AtomicU64::new(0),
-            failure: OnceLock::new(),
-            options,
-        })
-    }
-
-    fn depot(home: &mut LogHome, found: &mut Recovery, options: &LogOptions) -> Depot {
-        let stock = std::mem::take(&mut found.stock);
-        let last = stock.last().or(found.live.last()).map_or(0, |s| s.header.number);
-        let entropy = std::mem::replace(&mut home.entropy, Box::new(NoEntropy));
-        let start = DepotStart {
-            store: home.store,
-            sectors: options.sectors(),
-            spare_max: options.spare_segments,
-            stock,
-            spare: std::mem::take(&mut found.spare),
-            next_number: last + 1,
-            entropy,
-        };
-        Depot::new(Arc::clone(&home.disk), start)
-    }
-
-    /// Makes the first segment of a new log.
-    fn create(depot: &Depot, found: &mut Recovery) -> Result<(), LogOpenError> {
-        depot.work();
-        let Some(segment) = depot.take() else {
-            return Err(match depot.state() {
-                DepotState::Full(reason) => LogOpenError::DiskFull(reason),
-                DepotState::Failed(reason) => LogOpenError::Io(io::Error::other(reason)),
-                DepotState::Ready => LogOpenError::Io(io::Error::other("no segment was prepared")),
-            });
-        };
-        found.live.push(segment);
-        found.position = FIRST_POSITION;
-        Ok(())
-    }
-
-    fn writer(found: &Recovery, catalog: &Catalog) -> Result<Option<Writer>, LogOpenError> {
-        let Some(active) = found.live.last() else { return Ok(None) };
-        let last_batch = found.last_batch.and_then(|(site, extent)| {
-            Some((catalog.segments.get(&site.segment)?.clone(), site.offset, extent))
-        });
-        let torn = found.needs_fill.then_some((active, found.position));
-        mend(last_batch, torn)?;
-        let mut writer = Writer::new(WriterStart {
-            active: active.clone(),
-            position: found.position,
-            next_sequence: found.next_sequence,
-            head: found.head,
-        });
-        if writer.needs_summary() {
-            writer.write_summary(catalog)?;
-        }
-        Ok(Some(writer))
-    }
-
     pub(super) fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
         self.check_writable()?;
-        let health = self.recovered.get(&batch.partition).map(|known| known.health);
-        if let Some(PartitionHealth::Damaged { known_end }) = health
-            && (batch.cut_from.is_some() || !batch.entries.is_empty())
-        {
-            let partition = batch.partition;
-            return Err(LogError::Damaged(format!(
-                "entries before the end are missing: partition={partition} known_end={known_end}"
-            )));
-        }
-        if health == Some(PartitionHealth::Amnesiac) {
-            let partition = batch.partition;
-            return Err(LogError::Damaged(format!("promises are missing: partition={partition}")));
-        }
         let mut queue = self.queue.lock();
+        if self.is_forgetful && !queue.knows(batch.partition) {
+            return Err(amnesiac(batch.partition));
+        }
         let footprint = queue.check(&batch)?;
-        self.admit(&queue, footprint, !batch.entries.is_empty())?;
+        let purpose = match batch.entries.is_empty() || batch.is_urgent {
+            true => Purpose::Promises,
+            false => Purpose::Entries,
+        };
+        self.admit(&queue, footprint, purpose)?;
         let ticket = queue.push(batch);
         drop(queue);
         self.work.notify_one();
         Ok(ticket)
+    }
+
+    pub(super) fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError> {
+        self.check_writable()?;
+        let mut queue = self.queue.lock();
+        if self.is_forgetful && !queue.knows(partition) {
+            return Err(amnesiac(partition));
+        }
+        self.admit(&queue, queue.footprint_with_release(), Purpose::Release)?;
+        queue.push_release(partition, below);
+        drop(queue);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn repair(
+        &self,
+        partition: PartitionId,
+        mut entries: Vec<LogRecord>,
+    ) -> Result<SyncTicket, LogError> {
+        self.check_writable()?;
+        let mut queue = self.queue.lock();
+        if queue.ailment(partition) == Some(Ailment::Amnesiac) || !queue.knows(partition) {
+            return Err(amnesiac(partition));
+        }
+        let footprint = queue.check_fill(partition, &entries)?;
+        self.admit(&queue, footprint, Purpose::Entries)?;
+        if let Some(known) = self.catalog.read().partitions.get(&partition) {
+            entries.retain(|entry| known.stretch(entry.index).is_none());
+        }
+        let ticket = queue.push_fill(partition, entries);
+        drop(queue);
+        self.work.notify_one();
+        Ok(ticket)
+    }
+
+    pub(super) fn begin_anew(
+        &self,
+        partition: PartitionId,
+        state: bytes::Bytes,
+    ) -> Result<SyncTicket, LogError> {
+        self.check_writable()?;
+        let mut queue = self.queue.lock();
+        if queue.knows(partition) && queue.ailment(partition) != Some(Ailment::Amnesiac) {
+            return Err(LogError::NotAmnesiac { partition });
+        }
+        let restart_at = Some(LogPoint::default());
+        let batch = LogBatch { partition, restart_at, state: Some(state), ..LogBatch::default() };
+        let footprint = queue.check_anew(&batch)?;
+        self.admit(&queue, footprint, Purpose::Promises)?;
+        let ticket = queue.push(batch);
+        drop(queue);
+        self.work.notify_one();
+        Ok(ticket)
+    }
+
+    pub(super) fn status(&self, partition: PartitionId) -> Option<PartitionStatus> {
+        let found =
+            self.catalog.read().partitions.get(&partition).map(|known| known.status(self.end));
+        let is_forgotten = self.is_forgetful || self.end == LogEnd::Lost;
+        found.or_else(|| is_forgotten.then(|| PartitionLog::default().status(LogEnd::Lost)))
     }
 
     pub(super) fn check_writable(&self) -> Result<(), LogError> {
@@ -199,18 +156,16 @@ impl LogCore {
         }
     }
 
-    /// Lets in what fits the space allocated: `footprint` is what all that waits takes with it.
-    /// Entries leave a reserve for promises and releases.
-    pub(super) fn admit(
-        &self,
-        queue: &Queue,
-        footprint: usize,
-        has_entries: bool,
-    ) -> Result<(), LogError> {
-        let reserve = if has_entries { self.options.reserve_bytes() } else { 0 };
+    /// Lets in what fits the space allocated: `footprint` is what all that waits takes with it. Less
+    /// important purposes leave a reserve for the others.
+    fn admit(&self, queue: &Queue, footprint: usize, purpose: Purpose) -> Result<(), LogError> {
+        let reserve = self.options.reserve_bytes(purpose);
         let stock = self.depot.stock_count() * self.options.room_per_segment();
-        let active = self.active_room.load(Ordering::Acquire);
-        let active = active.saturating_sub(self.options.batch_bytes_max());
+        let left_over = match purpose {
+            Purpose::Release => 0,
+            Purpose::Entries | Purpose::Promises => self.options.batch_bytes_max(),
+        };
+        let active = self.active_room.load(Ordering::Acquire).saturating_sub(left_over);
         let max = (active + stock).saturating_sub(reserve);
         if footprint <= max {
             return Ok(());
@@ -226,6 +181,11 @@ impl LogCore {
                 Err(LogError::Io(reason))
             }
         }
+    }
+
+    /// The first segment that is needed, durably.
+    pub(super) fn head(&self) -> u64 {
+        self.writer.as_ref().map_or(self.head_found, |writer| writer.lock().head())
     }
 
     pub(super) fn active_number(&self) -> Option<u64> {
@@ -244,12 +204,13 @@ impl LogCore {
                 }
                 Turn::Idle => {
                     let mut queue = self.queue.lock();
-                    while queue.is_idle() && !queue.is_closing {
+                    while queue.is_idle() && !queue.is_closing && !queue.is_nudged {
                         self.work.wait(&mut queue);
                     }
-                    if queue.is_idle() {
+                    if queue.is_idle() && queue.is_closing {
                         return;
                     }
+                    queue.is_nudged = false;
                 }
             }
         }
@@ -258,9 +219,16 @@ impl LogCore {
     pub(super) fn run_depot(&self) {
         while self.depot.wait_for_work() {
             if self.depot.work() {
+                self.nudge();
                 self.announce();
             }
         }
+    }
+
+    /// Has the log thread look whether there is something to do.
+    fn nudge(&self) {
+        self.queue.lock().is_nudged = true;
+        self.work.notify_one();
     }
 
     pub(super) fn announce(&self) {
@@ -284,6 +252,10 @@ impl LogCore {
     }
 
     fn try_turn(&self, writer: &mut Writer) -> io::Result<Turn> {
+        let repeats = writer.active_number() <= self.damaged_segment.load(Ordering::Acquire);
+        if repeats && let Some(next) = self.depot.take() {
+            return self.switch(writer, next).map(|()| Turn::Wrote);
+        }
         let room = self.options.batch_bytes_max().min(writer.remaining());
         let plan = self.queue.lock().take(room);
         if !plan.sections.is_empty() {
@@ -311,13 +283,14 @@ impl LogCore {
     fn write(&self, writer: &mut Writer, mut plan: Plan) -> io::Result<()> {
         let (sections, head) = {
             let catalog = self.catalog.read();
-            (number_sections(&mut plan, &catalog), catalog.head(writer.active_number()))
+            (plan_sections(&mut plan, &catalog), catalog.head(writer.active_number()))
         };
         let head_before = writer.head();
         let places = writer.write_records(head, &sections)?;
         self.active_room.store(writer.remaining(), Ordering::Release);
         let synced = self.queue.lock().complete(&plan);
         self.settle(&sections, &places, plan, head_before..head);
+        self.heal(&sections);
         self.synced.store(synced.0, Ordering::Release);
         self.announce();
         Ok(())
@@ -335,11 +308,41 @@ impl LogCore {
         drop(catalog);
         self.depot.give_back(gone.into_keys());
     }
-}
 
-/// Stands where an entropy source was taken from.
-struct NoEntropy;
+    /// Lets partitions go on whose last missing entry is durable.
+    fn heal(&self, sections: &[Section]) {
+        let mut queue = self.queue.lock();
+        for Section { partition, .. } in sections {
+            let Some(Ailment::Damaged { .. }) = queue.ailment(*partition) else { continue };
+            let catalog = self.catalog.read();
+            let ailment = catalog.partitions.get(partition).and_then(Ailment::of);
+            queue.set_ailment(*partition, ailment);
+        }
+    }
 
-impl Entropy for NoEntropy {
-    fn fill(&mut self, _: &mut [u8]) {}
+    /// Takes note of damaged bytes: entries there are missing from here on. Returns them.
+    pub(super) fn note_damage(
+        &self,
+        segment: u64,
+        span: &Range<u64>,
+    ) -> Vec<(PartitionId, RangeInclusive<LogIndex>)> {
+        if self.writer.is_none() {
+            return Vec::new();
+        }
+        let mut queue = self.queue.lock();
+        let mut catalog = self.catalog.write();
+        let lost = catalog.damage(segment, span);
+        for (partition, _) in &lost {
+            queue.set_ailment(*partition, catalog.partitions.get(partition).and_then(Ailment::of));
+        }
+        // What is only prepared holds nothing that would have to be repeated.
+        if catalog.segments.contains_key(&segment) {
+            self.damaged_segment.fetch_max(segment, Ordering::AcqRel);
+        }
+        drop(catalog);
+        queue.is_nudged = true;
+        drop(queue);
+        self.work.notify_one();
+        lost
+    }
 }

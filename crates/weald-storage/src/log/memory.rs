@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use weald_core::{
-    LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, RecoveredPartition, SyncTicket,
-    Synced, limits::ENTRY_BYTES_MAX,
+    LogBatch, LogError, LogIndex, LogPoint, LogRecord, LogStore, PartitionHealth, PartitionId,
+    PartitionStatus, RecoveredPartition, SyncTicket, Synced, limits::ENTRY_BYTES_MAX,
 };
 
 use super::{tail::Page, writer::Notifier};
@@ -22,8 +23,11 @@ struct Inner {
     partitions: BTreeMap<PartitionId, Held>,
 }
 
+#[derive(Default)]
 struct Held {
-    first: LogIndex,
+    /// The point before the first record.
+    base: LogPoint,
+    synced: SyncTicket,
     records: VecDeque<LogRecord>,
 }
 
@@ -38,9 +42,12 @@ impl LogStore for MemoryLog {
     fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
         let ticket = {
             let mut inner = self.inner.lock();
-            inner.partitions.entry(batch.partition).or_default().append(batch)?;
-            inner.last_ticket += 1;
-            SyncTicket(inner.last_ticket)
+            let ticket = SyncTicket(inner.last_ticket + 1);
+            let held = inner.partitions.entry(batch.partition).or_default();
+            held.append(batch)?;
+            held.synced = ticket;
+            inner.last_ticket = ticket.0;
+            ticket
         };
         (self.notifier)();
         Ok(ticket)
@@ -57,7 +64,7 @@ impl LogStore for MemoryLog {
         max_bytes: usize,
     ) -> Result<Vec<LogRecord>, LogError> {
         let inner = self.inner.lock();
-        let first = inner.partitions.get(&partition).map_or(LogIndex(1), |held| held.first);
+        let first = inner.partitions.get(&partition).map_or(LogIndex(1), Held::first);
         if from < first {
             return Err(LogError::NotHeld { partition, index: from });
         }
@@ -75,28 +82,66 @@ impl LogStore for MemoryLog {
     fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError> {
         let mut inner = self.inner.lock();
         let held = inner.partitions.entry(partition).or_default();
-        let gone = held.records.partition_point(|record| record.index < below);
-        held.records.drain(..gone);
-        held.first = held.first.max(below);
+        held.release(below);
         Ok(())
     }
-}
 
-impl Default for Held {
-    fn default() -> Self {
-        Self { first: LogIndex(1), records: VecDeque::new() }
+    fn status(&self, partition: PartitionId) -> Option<PartitionStatus> {
+        let inner = self.inner.lock();
+        let held = inner.partitions.get(&partition)?;
+        let Held { base, synced, .. } = *held;
+        let last = held.last();
+        Some(PartitionStatus { health: PartitionHealth::Intact, base, last, synced })
+    }
+
+    fn repair(
+        &self,
+        partition: PartitionId,
+        entries: Vec<LogRecord>,
+    ) -> Result<SyncTicket, LogError> {
+        let inner = self.inner.lock();
+        let range = inner
+            .partitions
+            .get(&partition)
+            .map_or(LogIndex(1)..=LogIndex::ZERO, |held| held.first()..=held.last().index);
+        match entries.iter().find(|entry| !range.contains(&entry.index)) {
+            Some(outside) => Err(LogError::NotHeld { partition, index: outside.index }),
+            None => Ok(SyncTicket(inner.last_ticket)),
+        }
+    }
+
+    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
+        if self.inner.lock().partitions.contains_key(&partition) {
+            return Err(LogError::NotAmnesiac { partition });
+        }
+        self.submit(LogBatch { partition, state: Some(state), ..LogBatch::default() })
     }
 }
 
 impl Held {
+    fn first(&self) -> LogIndex {
+        self.base.index.next()
+    }
+
+    fn last(&self) -> LogPoint {
+        self.records.back().map_or(self.base, point)
+    }
+
     fn append(&mut self, batch: LogBatch) -> Result<(), LogError> {
         let partition = batch.partition;
+        let base = batch.restart_at.unwrap_or(self.base);
+        if base.index < self.base.index {
+            return Err(LogError::NotHeld { partition, index: base.index });
+        }
         let cut_from = batch.cut_from.unwrap_or(LogIndex(u64::MAX));
-        if cut_from < self.first {
+        if cut_from <= base.index {
             return Err(LogError::NotHeld { partition, index: cut_from });
         }
-        let kept = self.records.partition_point(|record| record.index < cut_from);
-        let next = self.first.0 + kept as u64;
+        let kept = match batch.restart_at {
+            Some(_) => 0,
+            None => self.records.partition_point(|record| record.index < cut_from),
+        };
+        let next = base.index.0 + 1 + kept as u64;
         for (entry, expected) in batch.entries.iter().zip(next..) {
             if entry.index.0 != expected {
                 let expected = LogIndex(expected);
@@ -107,8 +152,26 @@ impl Held {
         if bytes > ENTRY_BYTES_MAX {
             return Err(LogError::TooLarge { bytes, max: ENTRY_BYTES_MAX });
         }
+        self.base = base;
         self.records.truncate(kept);
         self.records.extend(batch.entries);
         Ok(())
     }
+
+    fn release(&mut self, below: LogIndex) {
+        if below < self.first() {
+            return;
+        }
+        let gone = self.records.partition_point(|record| record.index < below);
+        let before = LogIndex(below.0 - 1);
+        let released = self.records.drain(..gone).last();
+        self.base = match released.filter(|record| record.index == before) {
+            Some(record) => point(&record),
+            None => LogPoint { index: before, ..LogPoint::default() },
+        };
+    }
+}
+
+fn point(record: &LogRecord) -> LogPoint {
+    LogPoint { index: record.index, epoch: record.epoch }
 }

@@ -39,6 +39,17 @@ impl Default for LogOptions {
     }
 }
 
+/// What space in the log is used for, the least important first (rule C12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Entries, and repairs.
+    Entries,
+    /// Promises, configurations, a new life.
+    Promises,
+    /// What frees space.
+    Release,
+}
+
 /// Why a log does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum LogOpenError {
@@ -74,6 +85,12 @@ pub enum LogOpenError {
         /// The store that was opened.
         store: StoreId,
     },
+    /// The promises with which a log is to begin anew do not fit a segment of this size.
+    #[error("the promises do not fit a segment: segment_bytes={segment_bytes}")]
+    PromisesTooLarge {
+        /// The size of segments.
+        segment_bytes: u64,
+    },
     /// There is no space for the first segment.
     #[error("the disk is full; free some space: {0}")]
     DiskFull(String),
@@ -84,7 +101,7 @@ pub enum LogOpenError {
 
 impl LogOptions {
     pub(crate) fn check(&self) -> Result<(), LogOpenError> {
-        let (bytes, min, max) = (self.segment_bytes, 8 * SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let (bytes, min, max) = (self.segment_bytes, 4 * SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         let is_valid = (min..=max).contains(&bytes) && bytes.is_multiple_of(SECTOR as u64);
         if is_valid { Ok(()) } else { Err(LogOpenError::SegmentSize { bytes, min, max }) }
     }
@@ -104,16 +121,21 @@ impl LogOptions {
             summary_bytes_max: size(self.segment_bytes / 8),
         };
         // What is submitted together must fit one prepared segment beside the reserve.
-        let room = self.room_per_segment() - self.reserve_bytes();
+        let room = self.room_per_segment() - self.reserve_bytes(Purpose::Entries);
         while limits.footprint(limits.submit_bytes_max + SECTOR) > room {
             limits.submit_bytes_max -= limits.submit_bytes_max / 16;
         }
         limits
     }
 
-    /// Kept for promises and releases when the disk is full.
-    pub(crate) fn reserve_bytes(&self) -> usize {
-        size(self.segment_bytes / 8)
+    /// Kept free by what uses space for `purpose`, so that there is some for what matters more when
+    /// the disk is full.
+    pub(crate) fn reserve_bytes(&self, purpose: Purpose) -> usize {
+        match purpose {
+            Purpose::Entries => size(self.segment_bytes / 8),
+            Purpose::Promises => size(self.segment_bytes / 32),
+            Purpose::Release => 0,
+        }
     }
 
     /// What a segment may hold beside head, foot, seal and summary, less what may be left at its end

@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use weald_core::{LogBatch, LogError, LogIndex, LogRecord, PartitionId, SyncTicket};
+use weald_core::{LogBatch, LogError, LogIndex, LogPoint, LogRecord, PartitionId, SyncTicket};
 
 use super::{
+    ailment::Ailment,
     batch::{BATCH_HEADER_BYTES, SECTION_LINE_BYTES},
-    record::{Record, entry_size_max, part_size_max},
+    plan::{Plan, PlannedSection, Room, Unit},
+    record::{Record, entry_size_max},
     segment::SECTOR,
 };
 
-/// The least that a partition gets of a sync when many wait: 16 KiB.
-const SHARE_BYTES_MIN: usize = 16 * 1024;
-/// No smaller part of an entry is written: 1 KiB.
-const PART_BYTES_MIN: usize = 1024;
 /// What a partition costs in a summary beside its state.
-const SUMMARY_OVERHEAD: usize = 160;
+const SUMMARY_OVERHEAD: usize = SECTION_LINE_BYTES + 16;
+/// What a batch costs beside its entries and its state: restart, cut, frames and a line of the table.
+const BATCH_OVERHEAD: usize = SECTION_LINE_BYTES + 160;
 
 /// Sizes that the queue keeps to.
 #[derive(Clone, Copy, Debug)]
@@ -41,53 +41,20 @@ pub(crate) struct Queue {
     bytes: usize,
     summary_bytes: usize,
     pub(crate) is_closing: bool,
+    /// There is something to do for the log thread beside what waits.
+    pub(crate) is_nudged: bool,
 }
 
+/// One partition as it will be once all that waits is written.
 struct Waiting {
     /// The first index held and the last submitted.
     first: LogIndex,
     last: LogIndex,
     state_bytes: usize,
-    items: VecDeque<Item>,
-    /// Bytes of the front entry that are written already as parts.
+    ailment: Option<Ailment>,
+    units: VecDeque<Unit>,
+    /// Bytes of the front unit's entry that are written already as parts.
     written: usize,
-}
-
-struct Item {
-    record: Record,
-    /// Of the batch that this record completes, with the batch's bytes.
-    ticket: Option<(u64, usize)>,
-}
-
-/// What one sync writes.
-#[derive(Default)]
-pub(crate) struct Plan {
-    pub(crate) sections: Vec<PlannedSection>,
-    /// Tickets that this completes.
-    pub(crate) tickets: Vec<u64>,
-    /// Bytes of the batches that have them.
-    pub(crate) bytes: usize,
-}
-
-pub(crate) struct PlannedSection {
-    pub(crate) partition: PartitionId,
-    pub(crate) records: Vec<Record>,
-    /// What changes in the cache of the tail once the section is durable.
-    pub(crate) tail: Vec<TailChange>,
-}
-
-pub(crate) enum TailChange {
-    Push(LogRecord),
-    Cut(LogIndex),
-    Release(LogIndex),
-}
-
-/// Room in a batch that is being planned.
-struct Room {
-    batch: usize,
-    share: usize,
-    /// Entries up to this size are written in one piece.
-    whole_max: usize,
 }
 
 impl Queue {
@@ -101,6 +68,7 @@ impl Queue {
             bytes: 0,
             summary_bytes: 0,
             is_closing: false,
+            is_nudged: false,
         }
     }
 
@@ -110,10 +78,10 @@ impl Queue {
         partition: PartitionId,
         bounds: (LogIndex, LogIndex),
         state_bytes: usize,
+        ailment: Option<Ailment>,
     ) {
-        let mut waiting = Waiting::new();
-        (waiting.first, waiting.last) = bounds;
-        waiting.state_bytes = state_bytes;
+        let (first, last) = bounds;
+        let waiting = Waiting { first, last, state_bytes, ailment, ..Waiting::new() };
         self.summary_bytes += waiting.summary_bytes();
         self.partitions.insert(partition, waiting);
     }
@@ -127,6 +95,23 @@ impl Queue {
         self.bytes
     }
 
+    /// What keeps a partition from going on; `None` too for one that is not known.
+    pub(crate) fn ailment(&self, partition: PartitionId) -> Option<Ailment> {
+        self.partitions.get(&partition)?.ailment
+    }
+
+    /// Whether anything was ever written or submitted for the partition.
+    pub(crate) fn knows(&self, partition: PartitionId) -> bool {
+        self.partitions.contains_key(&partition)
+    }
+
+    /// Notes what was found about a partition, or that it is well again.
+    pub(crate) fn set_ailment(&mut self, partition: PartitionId, ailment: Option<Ailment>) {
+        if let Some(waiting) = self.partitions.get_mut(&partition) {
+            waiting.ailment = ailment;
+        }
+    }
+
     /// What all that waits takes on disk, at most, and `bytes` with it.
     fn footprint_with(&self, bytes: usize) -> usize {
         self.limits.footprint(self.bytes + bytes)
@@ -134,7 +119,7 @@ impl Queue {
 
     /// What all that waits takes on disk, at most, and a release with it.
     pub(crate) fn footprint_with_release(&self) -> usize {
-        self.footprint_with(RECORDS_OVERHEAD)
+        self.footprint_with(BATCH_OVERHEAD)
     }
 
     /// Checks whether `batch` continues the log. Returns what all that waits would take on disk with
@@ -142,13 +127,11 @@ impl Queue {
     pub(crate) fn check(&self, batch: &LogBatch) -> Result<usize, LogError> {
         let partition = batch.partition;
         let known = self.partitions.get(&partition);
-        let (first, mut last) = known.map_or((LogIndex(1), LogIndex::ZERO), |p| (p.first, p.last));
-        if let Some(from) = batch.cut_from {
-            if from < first {
-                return Err(LogError::NotHeld { partition, index: from });
-            }
-            last = last.min(LogIndex(from.0 - 1));
+        let (first, last) = known.map_or((LogIndex(1), LogIndex::ZERO), |p| (p.first, p.last));
+        if let Some(ailment) = known.and_then(|known| known.ailment) {
+            ailment.check(batch, last)?;
         }
+        let last = next_after(batch, first, last)?;
         for (entry, offset) in batch.entries.iter().zip(1..) {
             let (expected, found) = (LogIndex(last.0 + offset), entry.index);
             if expected != found {
@@ -157,6 +140,36 @@ impl Queue {
         }
         self.check_sizes(batch, known)?;
         Ok(self.footprint_with(batch_bytes(batch)))
+    }
+
+    /// Checks entries that fill gaps. Returns what all that waits would take on disk with them.
+    pub(crate) fn check_fill(
+        &self,
+        partition: PartitionId,
+        entries: &[LogRecord],
+    ) -> Result<usize, LogError> {
+        let known = self.partitions.get(&partition);
+        let range = known.map_or(LogIndex(1)..=LogIndex::ZERO, |p| p.first..=p.last);
+        if let Some(outside) = entries.iter().find(|entry| !range.contains(&entry.index)) {
+            return Err(LogError::NotHeld { partition, index: outside.index });
+        }
+        let bytes = entries.iter().map(|entry| entry.bytes.len()).sum();
+        let max = self.limits.submit_bytes_max;
+        if bytes > max {
+            return Err(LogError::TooLarge { bytes, max });
+        }
+        Ok(self.footprint_with(entries_bytes(entries) + BATCH_OVERHEAD))
+    }
+
+    /// Checks the batch that begins a new life. Returns what all that waits would take on disk with it.
+    pub(crate) fn check_anew(&self, batch: &LogBatch) -> Result<usize, LogError> {
+        self.check_sizes(batch, self.partitions.get(&batch.partition))?;
+        Ok(self.footprint_with(batch_bytes(batch)))
+    }
+
+    /// Whether the promises of all partitions fit a summary.
+    pub(crate) fn fits_summary(&self) -> bool {
+        self.summary_bytes <= self.limits.summary_bytes_max
     }
 
     fn check_sizes(&self, batch: &LogBatch, known: Option<&Waiting>) -> Result<(), LogError> {
@@ -179,69 +192,83 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes in a batch that was checked. The state goes before the entries: of a batch that needs
-    /// several syncs, promises must not be the part that is missing.
+    /// Takes in a batch that was checked: as one unit if it fits one sync. Otherwise what comes before
+    /// the entries is a unit, and each entry is one: promises must not be the part that is missing.
     pub(crate) fn push(&mut self, batch: LogBatch) -> SyncTicket {
         let bytes = batch_bytes(&batch);
-        let mut records = Vec::with_capacity(batch.entries.len() + 2);
-        records.extend(batch.cut_from.map(|from| Record::Cut { from }));
-        records.extend(batch.state.map(|bytes| Record::State { bytes }));
-        let entries = batch.entries.into_iter();
-        records.extend(entries.map(|LogRecord { index, epoch, bytes }| Record::Entry {
-            index,
-            epoch,
-            bytes,
-        }));
-        self.enqueue(batch.partition, records, bytes)
+        let mut head = Vec::with_capacity(batch.entries.len() + 3);
+        head.extend(batch.restart_at.map(|base| Record::Restart { base }));
+        head.extend(batch.cut_from.map(|from| Record::Cut { from }));
+        head.extend(batch.state.map(|bytes| Record::State { bytes }));
+        let entries = batch.entries.into_iter().map(|entry| entry_record(entry, false));
+        self.enqueue(batch.partition, head, entries.collect(), bytes)
+    }
+
+    /// Takes in entries that fill gaps.
+    pub(crate) fn push_fill(
+        &mut self,
+        partition: PartitionId,
+        entries: Vec<LogRecord>,
+    ) -> SyncTicket {
+        let bytes = entries_bytes(&entries) + BATCH_OVERHEAD;
+        let entries = entries.into_iter().map(|entry| entry_record(entry, true));
+        self.enqueue(partition, Vec::new(), entries.collect(), bytes)
     }
 
     /// Takes in a release.
     pub(crate) fn push_release(&mut self, partition: PartitionId, below: LogIndex) -> SyncTicket {
-        self.enqueue(partition, vec![Record::Release { below }], RECORDS_OVERHEAD)
+        self.enqueue(partition, vec![Record::Release { below }], Vec::new(), BATCH_OVERHEAD)
     }
 
     fn enqueue(
         &mut self,
         partition: PartitionId,
-        records: Vec<Record>,
+        head: Vec<Record>,
+        entries: Vec<Record>,
         bytes: usize,
     ) -> SyncTicket {
-        if records.is_empty() {
+        if head.is_empty() && entries.is_empty() {
             return SyncTicket(self.last_ticket);
         }
         self.last_ticket += 1;
         self.unsynced.insert(self.last_ticket);
         self.bytes += bytes;
         if !self.partitions.contains_key(&partition) {
-            self.adopt(partition, (LogIndex(1), LogIndex::ZERO), 0);
+            self.adopt(partition, (LogIndex(1), LogIndex::ZERO), 0, None);
         }
+        let whole_max = self.limits.whole_max();
         let waiting = self.partitions.get_mut(&partition).expect("it was just made known");
-        if waiting.items.is_empty() {
+        if waiting.units.is_empty() {
             self.turns.push_back(partition);
         }
         self.summary_bytes -= waiting.summary_bytes();
-        records.into_iter().for_each(|record| waiting.push(record));
+        head.iter().chain(&entries).for_each(|record| waiting.note(record));
         self.summary_bytes += waiting.summary_bytes();
-        if let Some(item) = waiting.items.back_mut() {
-            item.ticket = Some((self.last_ticket, bytes));
+        waiting.units.extend(Unit::of(head, entries, whole_max));
+        if let Some(unit) = waiting.units.back_mut() {
+            unit.ticket = Some((self.last_ticket, bytes));
         }
         SyncTicket(self.last_ticket)
     }
 
-    /// Takes what goes into the next batch of at most `bytes_max`. Partitions take turns, so that
-    /// none waits for another's large entries.
+    /// Takes what goes into the next batch of at most `bytes_max`. Each partition gets its share first,
+    /// the one whose turn it is at least one unit; what is left goes to whoever has more. So none waits
+    /// for another's large entries.
     pub(crate) fn take(&mut self, bytes_max: usize) -> Plan {
         let mut plan = Plan::default();
-        let room = bytes_max.saturating_sub(BATCH_HEADER_BYTES);
-        let share = (room / self.turns.len().max(1)).max(SHARE_BYTES_MIN);
-        let whole_max = self.limits.batch_bytes_max - BATCH_HEADER_BYTES - SECTION_LINE_BYTES;
-        let mut room = Room { batch: room, share, whole_max };
+        let left = bytes_max.saturating_sub(BATCH_HEADER_BYTES);
+        let mut room = Room::new(left, self.turns.len(), self.limits.whole_max());
+        for at in 0..self.turns.len() {
+            room.is_first = at == 0;
+            self.take_turn(&mut plan, &mut room);
+        }
+        room.open();
         loop {
-            let before = room.batch;
+            let before = room.left;
             for _ in 0..self.turns.len() {
                 self.take_turn(&mut plan, &mut room);
             }
-            if room.batch == before || self.turns.is_empty() {
+            if room.left == before || self.turns.is_empty() {
                 break;
             }
         }
@@ -256,19 +283,17 @@ impl Queue {
         let known = plan.sections.iter().position(|section| section.partition == partition);
         let line = if known.is_some() { 0 } else { SECTION_LINE_BYTES };
         let waiting = self.partitions.get_mut(&partition).expect("who has a turn is known");
-        if room.batch > line {
-            let mut section = known.map_or_else(
-                || PlannedSection { partition, records: Vec::new(), tail: Vec::new() },
-                |at| plan.sections.swap_remove(at),
-            );
-            room.batch -= line;
+        if room.left > line {
+            let mut section = known
+                .map_or_else(|| PlannedSection::new(partition), |at| plan.sections.swap_remove(at));
+            room.left -= line;
             waiting.take(&mut section, plan, room);
             match section.records.is_empty() {
-                true => room.batch += line,
+                true => room.left += line,
                 false => plan.sections.push(section),
             }
         }
-        if !waiting.items.is_empty() {
+        if !waiting.units.is_empty() {
             self.turns.push_back(partition);
         }
     }
@@ -289,7 +314,8 @@ impl Waiting {
             first: LogIndex(1),
             last: LogIndex::ZERO,
             state_bytes: 0,
-            items: VecDeque::new(),
+            ailment: None,
+            units: VecDeque::new(),
             written: 0,
         }
     }
@@ -298,99 +324,92 @@ impl Waiting {
         SUMMARY_OVERHEAD + self.state_bytes
     }
 
-    fn push(&mut self, record: Record) {
-        match &record {
-            Record::Entry { index, .. } => self.last = *index,
-            Record::Cut { from } => self.last = self.last.min(LogIndex(from.0 - 1)),
+    /// Takes note of a record that will be written.
+    fn note(&mut self, record: &Record) {
+        match record {
+            Record::Entry { index, is_fill: false, .. } => self.last = *index,
+            Record::Cut { from } => {
+                self.last = self.last.min(LogIndex(from.0 - 1));
+                self.ailment = self.ailment.and_then(|ailment| ailment.after_cut(*from));
+            }
             Record::Release { below } => {
                 self.first = self.first.max(*below);
                 self.last = self.last.max(LogIndex(self.first.0 - 1));
             }
             Record::State { bytes } => self.state_bytes = bytes.len(),
-            Record::Part { .. } | Record::Summary(_) => {}
+            Record::Restart { base: LogPoint { index, .. } } => {
+                (self.first, self.last) = (LogIndex(index.0 + 1), *index);
+                self.ailment = None;
+            }
+            Record::Entry { .. } | Record::Part { .. } | Record::Summary { .. } => {}
         }
-        self.items.push_back(Item { record, ticket: None });
     }
 
     fn take(&mut self, section: &mut PlannedSection, plan: &mut Plan, room: &mut Room) {
-        let mut share = room.share.min(room.batch);
-        let mut is_first = true;
-        while let Some(item) = self.items.front() {
-            let size = item.record.size_max();
-            let allowed = if is_first && size <= room.whole_max { room.batch } else { share };
-            if size > room.whole_max {
-                let taken = self.take_part(section, share);
+        let mut share = room.share();
+        let mut is_first = room.is_first;
+        while let Some(unit) = self.units.front() {
+            if unit.size > room.whole_max {
+                let taken = unit.take_part(&mut self.written, section, share);
                 share -= taken;
-                room.batch -= taken;
+                room.left -= taken;
                 if taken == 0 || self.written > 0 {
                     return;
                 }
-            } else if size <= allowed {
-                section.records.push(item.record.clone());
-                share = share.saturating_sub(size);
-                room.batch -= size;
+            } else if unit.size <= if is_first { room.left } else { share } {
+                share = share.saturating_sub(unit.size);
+                room.left -= unit.size;
+                section.records.extend(unit.records.iter().cloned());
             } else {
                 return;
             }
             is_first = false;
-            self.finish_front(section, plan);
+            self.units.pop_front().into_iter().for_each(|unit| unit.finish(section, plan));
         }
     }
+}
 
-    /// Takes as much of the front entry as `room` allows. Returns what that takes.
-    fn take_part(&mut self, section: &mut PlannedSection, room: usize) -> usize {
-        let Some(Item { record: Record::Entry { index, epoch, bytes }, .. }) = self.items.front()
-        else {
-            return 0;
-        };
-        let rest = bytes.slice(self.written..);
-        let count = room.saturating_sub(part_size_max(0)).min(rest.len());
-        if count < PART_BYTES_MIN.min(rest.len()) {
-            return 0;
+/// The last index after what stands before the entries of `batch`.
+fn next_after(batch: &LogBatch, first: LogIndex, last: LogIndex) -> Result<LogIndex, LogError> {
+    let partition = batch.partition;
+    let (mut first, mut last) = (first, last);
+    if let Some(LogPoint { index, .. }) = batch.restart_at {
+        if index.0.checked_add(1).is_none_or(|next| next < first.0) {
+            return Err(LogError::NotHeld { partition, index });
         }
-        let offset = u32::try_from(self.written).expect("entries are below 4 GiB");
-        let total = u32::try_from(bytes.len()).expect("entries are below 4 GiB");
-        let (index, epoch) = (*index, *epoch);
-        section.records.push(Record::Part {
-            index,
-            epoch,
-            total,
-            offset,
-            bytes: rest.slice(..count),
-        });
-        self.written = if count == rest.len() { 0 } else { self.written + count };
-        part_size_max(count)
+        (first, last) = (LogIndex(index.0 + 1), index);
     }
+    if let Some(from) = batch.cut_from {
+        if from < first {
+            return Err(LogError::NotHeld { partition, index: from });
+        }
+        last = last.min(LogIndex(from.0 - 1));
+    }
+    Ok(last)
+}
 
-    fn finish_front(&mut self, section: &mut PlannedSection, plan: &mut Plan) {
-        let Some(Item { record, ticket }) = self.items.pop_front() else { return };
-        section.tail.extend(match record {
-            Record::Entry { index, epoch, bytes } => {
-                Some(TailChange::Push(LogRecord { index, epoch, bytes }))
-            }
-            Record::Cut { from } => Some(TailChange::Cut(from)),
-            Record::Release { below } => Some(TailChange::Release(below)),
-            Record::Part { .. } | Record::State { .. } | Record::Summary(_) => None,
-        });
-        if let Some((ticket, bytes)) = ticket {
-            plan.tickets.push(ticket);
-            plan.bytes += bytes;
-        }
-    }
+fn entry_record(entry: LogRecord, is_fill: bool) -> Record {
+    let LogRecord { index, epoch, bytes } = entry;
+    Record::Entry { index, epoch, bytes, is_fill }
+}
+
+fn entries_bytes(entries: &[LogRecord]) -> usize {
+    entries.iter().map(|entry| entry_size_max(entry.bytes.len())).sum()
 }
 
 fn batch_bytes(batch: &LogBatch) -> usize {
-    let entries = batch.entries.iter().map(|entry| entry_size_max(entry.bytes.len()));
-    entries.sum::<usize>() + batch.state.as_ref().map_or(0, Bytes::len) + RECORDS_OVERHEAD
+    entries_bytes(&batch.entries) + batch.state.as_ref().map_or(0, Bytes::len) + BATCH_OVERHEAD
 }
-
-/// What a cut, a state's frame and a part's frame take.
-const RECORDS_OVERHEAD: usize = 128;
 
 impl QueueLimits {
     /// What `bytes` that wait take on disk, at most: while more waits, two batches in a row hold a
     /// full one's worth.
     pub(crate) fn footprint(&self, bytes: usize) -> usize {
         bytes + (2 * bytes / self.batch_bytes_max + 2) * SECTOR
+    }
+
+    /// Units up to this size are written in one piece.
+    fn whole_max(&self) -> usize {
+        self.batch_bytes_max - BATCH_HEADER_BYTES - SECTION_LINE_BYTES
     }
 }

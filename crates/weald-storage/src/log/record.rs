@@ -1,9 +1,12 @@
 //! Records: what a section of a batch holds for its partition.
 
 use bytes::{BufMut, Bytes};
-use weald_core::{Digest, Epoch, LogIndex, PeerId};
+use weald_core::{Epoch, LogIndex, LogPoint};
 
-use super::cursor::Cursor;
+use super::{
+    cursor::Cursor,
+    standing::{put_campaigner, take_campaigner},
+};
 
 const EPOCH: u8 = 1;
 const ENTRY: u8 = 2;
@@ -12,37 +15,30 @@ const CUT: u8 = 4;
 const RELEASE: u8 = 5;
 const STATE: u8 = 6;
 const SUMMARY: u8 = 7;
+const RESTART: u8 = 8;
+const FILL: u8 = 9;
+const FILL_PART: u8 = 10;
 
 const EPOCH_BYTES: usize = 1 + 8 + 1 + 32;
 
 /// One record. Epochs are written once where they change, so an entry costs 13 bytes beside its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// An entry in one piece.
-    Entry { index: LogIndex, epoch: Epoch, bytes: Bytes },
+    /// An entry in one piece. `is_fill`: it does not continue the log but stands in for one that is
+    /// missing.
+    Entry { index: LogIndex, epoch: Epoch, bytes: Bytes, is_fill: bool },
     /// A piece of an entry; the entry counts with the piece that completes `total`.
-    Part { index: LogIndex, epoch: Epoch, total: u32, offset: u32, bytes: Bytes },
+    Part { index: LogIndex, epoch: Epoch, total: u32, offset: u32, bytes: Bytes, is_fill: bool },
     /// Entries from here on are cut.
     Cut { from: LogIndex },
     /// Entries below are needed no more.
     Release { below: LogIndex },
     /// The member's promises; the latest counts.
     State { bytes: Bytes },
-    /// All that earlier segments say of the partition but its entries.
-    Summary(Summary),
-}
-
-/// What the beginning of a segment repeats of each partition.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Summary {
-    /// Entries below were released.
-    pub(crate) floor: LogIndex,
-    /// The last entry.
-    pub(crate) last: LogIndex,
-    /// Its epoch.
-    pub(crate) last_epoch: Epoch,
-    /// The promises.
-    pub(crate) state: Option<Bytes>,
+    /// All entries are forgotten; the log goes on behind `base`.
+    Restart { base: LogPoint },
+    /// The promises again, at the beginning of a segment.
+    Summary { state: Option<Bytes> },
 }
 
 impl Record {
@@ -53,10 +49,16 @@ impl Record {
             Self::Part { bytes, .. } => part_size_max(bytes.len()),
             Self::Cut { .. } | Self::Release { .. } => 9,
             Self::State { bytes } => 5 + bytes.len(),
-            Self::Summary(summary) => {
-                1 + 16 + EPOCH_BYTES + 5 + summary.state.as_ref().map_or(0, Bytes::len)
-            }
+            Self::Restart { .. } => 8 + EPOCH_BYTES,
+            Self::Summary { state } => 6 + state.as_ref().map_or(0, Bytes::len),
         }
+    }
+
+    /// Whether an entry is complete with this piece.
+    pub(crate) fn is_last_part(&self) -> bool {
+        let Self::Part { total, offset, bytes, .. } = self else { return false };
+        usize::try_from(*total).ok()
+            == usize::try_from(*offset).ok().and_then(|offset| offset.checked_add(bytes.len()))
     }
 }
 
@@ -85,13 +87,13 @@ pub(crate) fn encode(records: &[Record], out: &mut Vec<u8>) {
 
 fn encode_one(record: &Record, out: &mut Vec<u8>) {
     match record {
-        Record::Entry { index, bytes, .. } => {
-            out.put_u8(ENTRY);
+        Record::Entry { index, bytes, is_fill, .. } => {
+            out.put_u8(if *is_fill { FILL } else { ENTRY });
             out.put_u64_le(index.0);
             put_string(out, bytes);
         }
-        Record::Part { index, total, offset, bytes, .. } => {
-            out.put_u8(PART);
+        Record::Part { index, total, offset, bytes, is_fill, .. } => {
+            out.put_u8(if *is_fill { FILL_PART } else { PART });
             out.put_u64_le(index.0);
             out.put_u32_le(*total);
             out.put_u32_le(*offset);
@@ -109,13 +111,15 @@ fn encode_one(record: &Record, out: &mut Vec<u8>) {
             out.put_u8(STATE);
             put_string(out, bytes);
         }
-        Record::Summary(summary) => {
+        Record::Restart { base } => {
+            out.put_u8(RESTART);
+            out.put_u64_le(base.index.0);
+            put_epoch(out, &base.epoch);
+        }
+        Record::Summary { state } => {
             out.put_u8(SUMMARY);
-            out.put_u64_le(summary.floor.0);
-            out.put_u64_le(summary.last.0);
-            put_epoch(out, &summary.last_epoch);
-            out.put_u8(u8::from(summary.state.is_some()));
-            put_string(out, summary.state.as_deref().unwrap_or_default());
+            out.put_u8(u8::from(state.is_some()));
+            put_string(out, state.as_deref().unwrap_or_default());
         }
     }
 }
@@ -123,7 +127,7 @@ fn encode_one(record: &Record, out: &mut Vec<u8>) {
 fn put_epoch(out: &mut Vec<u8>, epoch: &Epoch) {
     out.put_u64_le(epoch.number);
     out.put_u8(u8::from(epoch.campaigner.is_some()));
-    out.put_slice(epoch.campaigner.map_or([0; 32], |peer| *peer.digest().as_bytes()).as_slice());
+    put_campaigner(out, epoch);
 }
 
 fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -152,27 +156,31 @@ fn decode_one(
     body: &Bytes,
 ) -> Option<Record> {
     Some(match kind {
-        ENTRY => {
-            let index = LogIndex(cursor.u64()?);
-            Record::Entry { index, epoch: epoch?, bytes: body.slice_ref(cursor.string()?) }
-        }
-        PART => Record::Part {
+        ENTRY | FILL => Record::Entry {
+            index: LogIndex(cursor.u64()?),
+            epoch: epoch?,
+            bytes: body.slice_ref(cursor.string()?),
+            is_fill: kind == FILL,
+        },
+        PART | FILL_PART => Record::Part {
             index: LogIndex(cursor.u64()?),
             epoch: epoch?,
             total: cursor.u32()?,
             offset: cursor.u32()?,
             bytes: body.slice_ref(cursor.string()?),
+            is_fill: kind == FILL_PART,
         },
         CUT => Record::Cut { from: LogIndex(cursor.u64()?) },
         RELEASE => Record::Release { below: LogIndex(cursor.u64()?) },
         STATE => Record::State { bytes: Bytes::copy_from_slice(cursor.string()?) },
+        RESTART => {
+            let index = LogIndex(cursor.u64()?);
+            Record::Restart { base: LogPoint { index, epoch: take_epoch(cursor)? } }
+        }
         SUMMARY => {
-            let (floor, last) = (LogIndex(cursor.u64()?), LogIndex(cursor.u64()?));
-            let last_epoch = take_epoch(cursor)?;
             let has_state = cursor.u8()? == 1;
             let state = Bytes::copy_from_slice(cursor.string()?);
-            let state = has_state.then_some(state);
-            Record::Summary(Summary { floor, last, last_epoch, state })
+            Record::Summary { state: has_state.then_some(state) }
         }
         _ => return None,
     })
@@ -181,13 +189,13 @@ fn decode_one(
 fn take_epoch(cursor: &mut Cursor<'_>) -> Option<Epoch> {
     let number = cursor.u64()?;
     let has_campaigner = cursor.u8()? == 1;
-    let peer = PeerId::from_digest(Digest::from_bytes(cursor.array()?));
-    Some(Epoch { number, campaigner: has_campaigner.then_some(peer) })
+    take_campaigner(cursor, number, has_campaigner)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use weald_core::{Digest, PeerId};
 
     use super::*;
 
@@ -199,20 +207,27 @@ mod tests {
     fn all() -> Vec<Record> {
         let bytes = Bytes::from_static(b"some bytes");
         let index = LogIndex(9);
+        let entry = |epoch, bytes, is_fill| Record::Entry { index, epoch, bytes, is_fill };
+        let part = |is_fill| Record::Part {
+            index,
+            epoch: epoch(2),
+            total: 30,
+            offset: 10,
+            bytes: bytes.clone(),
+            is_fill,
+        };
         vec![
             Record::Cut { from: index },
             Record::State { bytes: bytes.clone() },
-            Record::Entry { index, epoch: Epoch::default(), bytes: bytes.clone() },
-            Record::Entry { index, epoch: epoch(2), bytes: Bytes::new() },
-            Record::Part { index, epoch: epoch(2), total: 30, offset: 10, bytes: bytes.clone() },
+            entry(Epoch::default(), bytes.clone(), false),
+            entry(epoch(2), Bytes::new(), false),
+            entry(epoch(2), Bytes::new(), true),
+            part(false),
+            part(true),
             Record::Release { below: index },
-            Record::Summary(Summary {
-                floor: index,
-                last: index,
-                last_epoch: epoch(3),
-                state: None,
-            }),
-            Record::Summary(Summary { state: Some(bytes), ..Summary::default() }),
+            Record::Restart { base: LogPoint { index, epoch: epoch(3) } },
+            Record::Summary { state: None },
+            Record::Summary { state: Some(bytes.clone()) },
         ]
     }
 
@@ -230,6 +245,7 @@ mod tests {
             index: LogIndex(index),
             epoch: epoch(1),
             bytes: Bytes::from_static(b"1234567"),
+            is_fill: false,
         };
         let mut out = Vec::new();
         encode(&[entry(1), entry(2), entry(3)], &mut out);
@@ -238,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decoding_any_bytes_ends_without_panic(bytes in prop::collection::vec(0u8..9, 0..200)) {
+        fn decoding_any_bytes_ends_without_panic(bytes in prop::collection::vec(0u8..12, 0..200)) {
             decode(&Bytes::from(bytes));
         }
     }

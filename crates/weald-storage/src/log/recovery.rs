@@ -10,11 +10,10 @@ use weald_core::{PartitionId, StoreId};
 
 use super::{
     LogOpenError,
-    batch::{BatchSite, FoundSection, Place, Section},
+    batch::{BatchKind, BatchSite, FoundSection},
     disk::Disk,
     image::{FoundBatch, Rest, Segment, SegmentImage},
     partition::{LogEnd, PartitionLog},
-    record::Record,
     segment::{SECTOR, segment_number, spare_number},
 };
 
@@ -22,6 +21,8 @@ use super::{
 pub(crate) struct Recovery {
     pub(crate) end: LogEnd,
     pub(crate) partitions: BTreeMap<PartitionId, PartitionLog>,
+    /// Partitions may have been there that nothing names any more.
+    pub(crate) is_forgetful: bool,
     /// Segments that hold batches still needed, and the one to write next, last.
     pub(crate) live: Vec<Segment>,
     /// Prepared segments after the live ones.
@@ -40,6 +41,26 @@ pub(crate) struct Recovery {
     pub(crate) needs_fill: bool,
     /// The last batch: it may be in memory of the operating system only.
     pub(crate) last_batch: Option<(BatchSite, usize)>,
+}
+
+impl Recovery {
+    /// What would be found where nothing is.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            end: LogEnd::Whole,
+            partitions: BTreeMap::new(),
+            is_forgetful: false,
+            live: Vec::new(),
+            stock: Vec::new(),
+            obsolete: Vec::new(),
+            spare: Vec::new(),
+            head: 1,
+            next_sequence: 1,
+            position: 0,
+            needs_fill: false,
+            last_batch: None,
+        }
+    }
 }
 
 /// How one segment ends.
@@ -89,9 +110,8 @@ fn find_head(disk: &dyn Disk, store: StoreId, numbers: &[u64]) -> Result<u64, Lo
 /// Takes in batch after batch.
 struct Replay {
     partitions: BTreeMap<PartitionId, PartitionLog>,
+    is_forgetful: bool,
     head: u64,
-    /// The next batch is the first that is needed; it repeats all that came before.
-    at_start: bool,
     /// The segment after the last one seen, and whether that one was sealed.
     next_segment: u64,
     is_sealed: bool,
@@ -105,8 +125,8 @@ impl Replay {
     fn new(head: u64) -> Self {
         Self {
             partitions: BTreeMap::new(),
+            is_forgetful: false,
             head,
-            at_start: true,
             next_segment: head,
             is_sealed: true,
             next_sequence: None,
@@ -122,7 +142,6 @@ impl Replay {
         let continues = self.is_sealed && number == self.next_segment;
         for batch in batches.by_ref() {
             if !has_batches && !continues {
-                self.at_start = false;
                 self.doubt_all();
             }
             has_batches = true;
@@ -147,7 +166,6 @@ impl Replay {
         }
         let is_next = self.next_sequence.is_none_or(|next| next == batch.header.sequence);
         if batch.after_gap || !is_next {
-            self.at_start = false;
             self.doubt_all();
         }
         self.next_sequence = Some(batch.header.sequence.saturating_add(1));
@@ -157,47 +175,39 @@ impl Replay {
             return;
         }
         self.last_batch = Some((batch.site, batch.header.extent()));
-        for section in batch.sections.into_iter().flatten() {
-            self.absorb(section);
+        match batch.header.kind {
+            // Whoever wrote it knew every partition, or that some may be forgotten.
+            BatchKind::Summary => self.is_forgetful = false,
+            BatchKind::PartialSummary => self.is_forgetful = true,
+            BatchKind::Records | BatchKind::Seal => {}
         }
-        self.at_start = false;
+        self.absorb(batch.sections.unwrap_or_default());
     }
 
     /// A batch that is not whole but followed by an intact one was synced once.
     fn absorb_damaged(&mut self, bad: FoundBatch) {
-        self.at_start = false;
         match bad.sections {
-            Some(sections) => sections.into_iter().for_each(|section| self.absorb(section)),
+            Some(sections) => self.absorb(sections),
             None => self.doubt_all(),
         }
     }
 
-    fn absorb(&mut self, section: FoundSection) {
-        match section {
-            FoundSection::Whole(section, place) => self.absorb_whole(&section, place),
-            FoundSection::Damaged(partition) => {
-                self.partitions.entry(partition).or_default().cast_doubt();
+    fn absorb(&mut self, sections: Vec<FoundSection>) {
+        for section in sections {
+            match section {
+                FoundSection::Whole(section, place) => {
+                    self.partitions.entry(section.partition).or_default().absorb(&section, place);
+                }
+                FoundSection::Damaged(line) => {
+                    self.partitions.entry(line.partition).or_default().lose(&line.standing);
+                }
             }
         }
     }
 
-    fn absorb_whole(&mut self, section: &Section, place: Place) {
-        if let Some(known) = self.partitions.get_mut(&section.partition) {
-            return known.absorb(section, place);
-        }
-        let mut partition = match section.records.as_slice() {
-            [Record::Summary(_)] => PartitionLog::from_summary(section),
-            _ => PartitionLog::default(),
-        };
-        match section.records.as_slice() {
-            [Record::Summary(_)] if self.at_start => {}
-            [Record::Summary(_)] => partition.mark_hole(),
-            _ => partition.absorb(section, place),
-        }
-        self.partitions.insert(section.partition, partition);
-    }
-
+    /// Nobody knows whose records are missing here.
     fn doubt_all(&mut self) {
+        self.is_forgetful = true;
         self.partitions.values_mut().for_each(PartitionLog::cast_doubt);
     }
 
@@ -233,6 +243,7 @@ impl Replay {
             stock: stock.map(|(end, _)| end.segment).collect(),
             live: ends.into_iter().map(|end| end.segment).collect(),
             partitions: self.partitions,
+            is_forgetful: self.is_forgetful,
             obsolete: Vec::new(),
             spare: Vec::new(),
             head: self.head,

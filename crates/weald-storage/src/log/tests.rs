@@ -3,5 +3,9 @@
 mod conformance;
 mod crash;
 mod damage;
+mod jump;
+mod model;
+mod repair;
 mod rig;
+mod sharing;
 mod space;

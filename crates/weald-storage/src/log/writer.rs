@@ -7,8 +7,8 @@ use super::{
     catalog::Catalog,
     fill::UNIT,
     image::Segment,
-    queue::{Plan, PlannedSection, TailChange},
-    record::Record,
+    partition::PartitionLog,
+    plan::{Plan, PlannedSection, TailChange},
     recovery::FIRST_POSITION,
     segment::SECTOR,
 };
@@ -20,6 +20,8 @@ pub(crate) struct Writer {
     next_sequence: u64,
     /// The first segment needed, as the last synced batch says.
     head: u64,
+    /// Partitions may have been there that the catalog does not have; summaries say so.
+    is_forgetful: bool,
     buffer: Vec<u8>,
 }
 
@@ -29,17 +31,23 @@ pub(crate) struct WriterStart {
     pub(crate) position: u64,
     pub(crate) next_sequence: u64,
     pub(crate) head: u64,
+    pub(crate) is_forgetful: bool,
 }
 
 impl Writer {
     pub(crate) fn new(start: WriterStart) -> Self {
-        let WriterStart { active, position, next_sequence, head } = start;
-        Self { active, position, next_sequence, head, buffer: Vec::new() }
+        let WriterStart { active, position, next_sequence, head, is_forgetful } = start;
+        Self { active, position, next_sequence, head, is_forgetful, buffer: Vec::new() }
     }
 
     /// The number of the segment that is written.
     pub(crate) fn active_number(&self) -> u64 {
         self.active.header.number
+    }
+
+    /// Where the next batch goes.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
     }
 
     /// Bytes that a batch may take in this segment; a sector is kept for the seal.
@@ -71,12 +79,12 @@ impl Writer {
         let partitions = catalog.partitions.iter();
         let sections: Vec<_> = partitions
             .map(|(partition, known)| {
-                let (number, states, summary) = known.summary();
-                let records = vec![Record::Summary(summary)];
-                Section { partition: *partition, number, states, records }
+                let (standing, summary) = known.summary();
+                Section { partition: *partition, standing, records: vec![summary] }
             })
             .collect();
-        self.write(BatchKind::Summary, self.head, &sections)?;
+        let kind = if self.is_forgetful { BatchKind::PartialSummary } else { BatchKind::Summary };
+        self.write(kind, self.head, &sections)?;
         Ok(())
     }
 
@@ -107,26 +115,28 @@ impl Writer {
     }
 }
 
-/// Numbers the sections of a plan as their partitions go on.
-pub(crate) fn number_sections(plan: &mut Plan, catalog: &Catalog) -> Vec<Section> {
-    let number = |planned: &mut PlannedSection| {
+/// The sections of a plan, with how their partitions will stand.
+pub(crate) fn plan_sections(plan: &mut Plan, catalog: &Catalog) -> Vec<Section> {
+    let section = |planned: &mut PlannedSection| {
         let records = std::mem::take(&mut planned.records);
-        let states = records.iter().filter(|record| matches!(record, Record::State { .. })).count();
-        let known = catalog.partitions.get(&planned.partition);
-        let (number, states) =
-            known.map_or((1, states as u64), |known| known.next_numbers(states as u64));
-        Section { partition: planned.partition, number, states, records }
+        let standing = match catalog.partitions.get(&planned.partition) {
+            Some(known) => known.standing_after(&records),
+            None => PartitionLog::default().standing_after(&records),
+        };
+        Section { partition: planned.partition, standing, records }
     };
-    plan.sections.iter_mut().map(number).collect()
+    plan.sections.iter_mut().map(section).collect()
 }
 
 /// Takes durable sections into the catalog.
 pub(crate) fn absorb(catalog: &mut Catalog, sections: &[Section], places: &[Place], plan: Plan) {
-    for (section, place) in sections.iter().zip(places) {
-        catalog.partitions.entry(section.partition).or_default().absorb(section, *place);
-    }
-    for section in plan.sections {
-        for change in section.tail {
+    for ((section, place), planned) in sections.iter().zip(places).zip(plan.sections) {
+        let known = catalog.partitions.entry(section.partition).or_default();
+        known.absorb(section, *place);
+        if let Some(ticket) = planned.synced {
+            known.note_synced(ticket);
+        }
+        for change in planned.tail {
             match change {
                 TailChange::Push(record) => catalog.tail.push(section.partition, record),
                 TailChange::Cut(from) => catalog.tail.cut(section.partition, from),

@@ -4,10 +4,11 @@ use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use weald_core::{
-    Entropy, LogBatch, LogError, LogIndex, LogStore, PartitionId, SeededEntropy, SyncTicket, Synced,
+    Entropy, LogBatch, LogError, LogIndex, LogPoint, LogStore, PartitionHealth, PartitionId,
+    SeededEntropy, SyncTicket, Synced,
 };
 
-use super::rig::{P0, P1, STORE, entries, entry, home, read_all, state};
+use super::rig::{P0, P1, STORE, entries, entry, epoch, home, missing, read_all, state};
 use crate::log::{DiskLog, FolderDisk, LogHome, LogOptions, MemoryLog, Notifier, testing::SimDisk};
 
 /// A log under test and the news from its notifier.
@@ -125,7 +126,12 @@ fn a_cut_replaces_the_suffix() {
         subject.write(entries(P0, 1..=9, 10));
         let replaced = (4..=5).map(|index| entry(index, 2, 10)).collect();
         let cut_from = Some(LogIndex(4));
-        subject.write(LogBatch { partition: P0, cut_from, entries: replaced, state: None });
+        subject.write(LogBatch {
+            partition: P0,
+            cut_from,
+            entries: replaced,
+            ..Default::default()
+        });
         assert_eq!(indexes(&*subject.log, 1, 1000), [1, 2, 3, 4, 5], "{}", subject.name);
         assert_eq!(subject.log.read(P0, LogIndex(4), 0).unwrap(), [entry(4, 2, 10)]);
         subject.write(LogBatch {
@@ -161,6 +167,65 @@ fn releasing_beyond_the_end_lets_the_log_begin_later() {
         assert!(subject.log.submit(entries(P0, [4], 10)).is_err(), "{}", subject.name);
         subject.write(entries(P0, [100], 10));
         assert_eq!(indexes(&*subject.log, 100, 1000), [100]);
+    }
+}
+
+#[test]
+fn a_jump_forgets_entries_and_goes_on_behind_its_point() {
+    let base = |index| LogPoint { index: LogIndex(index), epoch: epoch(4) };
+    let jump = |index, indexes: std::ops::RangeInclusive<u64>| LogBatch {
+        restart_at: Some(base(index)),
+        ..entries(P0, indexes, 10)
+    };
+    for subject in subjects() {
+        subject.write(entries(P0, 1..=9, 10));
+        subject.write(jump(20, 21..=22));
+        assert_eq!(indexes(&*subject.log, 21, 1000), [21, 22], "{}", subject.name);
+        let not_held = |index| LogError::NotHeld { partition: P0, index: LogIndex(index) };
+        assert_eq!(subject.log.read(P0, LogIndex(9), 10), Err(not_held(9)));
+        assert_eq!(subject.log.submit(jump(19, 20..=21)), Err(not_held(19)));
+        assert!(subject.log.submit(jump(30, 30..=31)).is_err(), "{}", subject.name);
+        subject.write(jump(21, 22..=22));
+        let status = subject.log.status(P0).unwrap();
+        assert_eq!((status.base, status.last.index), (base(21), LogIndex(22)));
+        let cut_from = Some(LogIndex(22));
+        subject.write(LogBatch { partition: P0, cut_from, ..LogBatch::default() });
+        assert_eq!(subject.log.status(P0).unwrap().last, base(21), "{}", subject.name);
+    }
+}
+
+#[test]
+fn a_status_tells_how_far_a_partition_is_durable() {
+    for subject in subjects() {
+        assert_eq!(subject.log.status(P0), None, "{}", subject.name);
+        let first = subject.submit(entries(P0, 1..=9, 10));
+        let second = subject.submit(entries(P1, 1..=2, 10));
+        subject.wait(second);
+        let [one, two] = [P0, P1].map(|partition| subject.log.status(partition).unwrap());
+        assert_eq!((one.synced, one.last.index), (first, LogIndex(9)), "{}", subject.name);
+        assert_eq!((two.synced, two.last.index), (second, LogIndex(2)));
+        assert_eq!((one.last.epoch, one.health), (epoch(1), PartitionHealth::Intact));
+        subject.log.release(P0, LogIndex(5)).unwrap();
+        subject.write(state(P0, "later"));
+        let base = LogPoint { index: LogIndex(4), epoch: epoch(1) };
+        assert_eq!(subject.log.status(P0).unwrap().base, base, "{}", subject.name);
+    }
+}
+
+#[test]
+fn where_nothing_is_damaged_nothing_is_repaired_or_begun_anew() {
+    for subject in subjects() {
+        let ticket = subject.log.begin_anew(P0, Bytes::from_static(b"first life")).unwrap();
+        subject.wait(ticket);
+        subject.write(entries(P0, 1..=9, 10));
+        let refused = subject.log.begin_anew(P0, Bytes::new());
+        assert_eq!(refused, Err(LogError::NotAmnesiac { partition: P0 }), "{}", subject.name);
+        assert_eq!(missing(&*subject.log, P0), []);
+        let ticket = subject.log.repair(P0, vec![entry(3, 9, 10)]).unwrap();
+        subject.wait(ticket);
+        assert_eq!(subject.log.read(P0, LogIndex(3), 0).unwrap(), [entry(3, 1, 10)]);
+        let outside = LogError::NotHeld { partition: P0, index: LogIndex(10) };
+        assert_eq!(subject.log.repair(P0, vec![entry(10, 1, 10)]), Err(outside));
     }
 }
 

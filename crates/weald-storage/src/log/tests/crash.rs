@@ -5,27 +5,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use weald_core::{
-    LogBatch, LogIndex, LogRecord, LogStore, PartitionHealth, PartitionId, SyncTicket, Synced,
+    LogBatch, LogIndex, LogPoint, LogRecord, LogStore, PartitionHealth, PartitionId, SyncTicket,
+    Synced,
 };
 
 use super::rig::{
-    P0, P1, STORE, entries, entry, health, open, read_all, small, state, try_open, write,
+    Choices, P0, P1, STORE, entries, entry, health, open, read_all, small, state, try_open, write,
 };
 use crate::log::{
     DiskLog, LogEnd,
     testing::{PowerCut, SimDisk},
 };
-
-/// Reproducible choices.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// A partition as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +36,12 @@ impl Model {
     fn next(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
+
+    fn restart(&mut self, at: Option<LogPoint>) {
+        let Some(base) = at else { return };
+        self.first = base.index.0 + 1;
+        self.entries.clear();
+    }
 }
 
 impl History {
@@ -64,15 +60,24 @@ impl History {
         self.models.push(model);
     }
 
-    /// The records of `batch` take effect one by one: cut, state, entries.
+    /// A batch that fits one sync takes effect as a whole; of a larger one what stands before the
+    /// entries does, then entry by entry.
     fn submitted(&mut self, batch: LogBatch, ticket: SyncTicket) {
-        if let Some(from) = batch.cut_from {
-            self.change(|model| model.entries.retain(|entry| entry.index < from));
+        let sizes = batch.entries.iter().map(|entry| entry.bytes.len() + 55);
+        let is_whole = sizes.sum::<usize>() + batch.state.as_ref().map_or(0, Bytes::len) < 15_000;
+        let has_head =
+            batch.restart_at.is_some() || batch.cut_from.is_some() || batch.state.is_some();
+        let LogBatch { restart_at, cut_from, state, mut entries, .. } = batch;
+        let whole = if is_whole { std::mem::take(&mut entries) } else { Vec::new() };
+        if has_head || is_whole {
+            self.change(|model| {
+                model.restart(restart_at);
+                model.entries.retain(|entry| cut_from.is_none_or(|from| entry.index < from));
+                model.state = state.or(model.state.take());
+                model.entries.extend(whole);
+            });
         }
-        if let Some(state) = batch.state {
-            self.change(|model| model.state = Some(state));
-        }
-        for entry in batch.entries {
+        for entry in entries {
             self.change(|model| model.entries.push(entry));
         }
         self.tickets.push((ticket, self.models.len()));
@@ -80,8 +85,10 @@ impl History {
 
     fn released(&mut self, below: u64) {
         self.change(|model| {
-            model.entries.retain(|entry| entry.index.0 >= below);
-            model.first = model.first.max(below);
+            if below > model.first {
+                model.entries.retain(|entry| entry.index.0 >= below);
+                model.first = below;
+            }
         });
     }
 
@@ -124,6 +131,10 @@ impl Run {
         if choices.below(5) == 0 && !model.entries.is_empty() {
             next -= choices.below(model.entries.len() as u64 + 1);
             batch.cut_from = Some(LogIndex(next));
+        } else if choices.below(12) == 0 {
+            let index = LogIndex(next - 1 + choices.below(30));
+            batch.restart_at = Some(LogPoint { index, epoch: super::rig::epoch(choices.below(9)) });
+            next = index.0 + 1;
         }
         if choices.below(3) == 0 {
             batch.state = Some(Bytes::from(format!("state {}", choices.below(1_000_000))));
@@ -238,7 +249,7 @@ fn r10_a_cut_suffix_does_not_come_back_after_reopening_twice() {
     let log = open(&disk);
     let replaced = (5..=6).map(|index| entry(index, 2, 500)).collect();
     let cut_from = Some(LogIndex(5));
-    write(&log, LogBatch { partition: P0, cut_from, entries: replaced, state: None });
+    write(&log, LogBatch { partition: P0, cut_from, entries: replaced, ..Default::default() });
     drop(log);
     for _ in 0..2 {
         disk.power_cut(PowerCut::LoseAll);

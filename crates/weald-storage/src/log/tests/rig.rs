@@ -99,6 +99,45 @@ pub(super) fn read_all(log: &dyn LogStore, partition: PartitionId, from: u64) ->
     }
 }
 
+/// What is missing of a partition, as plain numbers.
+pub(super) fn missing(log: &dyn LogStore, partition: PartitionId) -> Vec<(u64, u64)> {
+    let missing = log.missing(partition).into_iter();
+    missing.map(|range| (range.start().0, range.end().0)).collect()
+}
+
+/// Health as it is now.
+pub(super) fn health_now(log: &dyn LogStore, partition: PartitionId) -> PartitionHealth {
+    log.status(partition).unwrap().health
+}
+
+/// Repairs and syncs.
+pub(super) fn repair(log: &DiskLog, partition: PartitionId, entries: Vec<LogRecord>) {
+    let ticket = log.repair(partition, entries).unwrap();
+    log.run();
+    assert!(log.status(partition).unwrap().synced >= ticket);
+}
+
+/// Reproducible choices.
+pub(super) struct Choices(pub(super) u64);
+
+impl Choices {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Where the `number`-th batch of one sector is in the first segment, counting from 1.
+pub(super) fn batch_offset(number: usize) -> usize {
+    number * 4096
+}
+
+/// The first segment's name.
+pub(super) fn first(disk: &SimDisk) -> String {
+    segment_names(disk).remove(0)
+}
+
 pub(super) fn health(log: &DiskLog, partition: PartitionId) -> PartitionHealth {
     log.recovered()[&partition].health
 }

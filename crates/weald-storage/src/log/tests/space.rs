@@ -1,7 +1,9 @@
 //! Space: segments are used again, the disk fills up and heals, large entries share with small ones.
 
 use bytes::Bytes;
-use weald_core::{LogBatch, LogError, LogIndex, LogStore, PartitionHealth, PartitionId, Synced};
+use weald_core::{
+    LogBatch, LogError, LogIndex, LogStore, PartitionHealth, PartitionId, SyncTicket, Synced,
+};
 
 use super::rig::{
     P0, P1, entries, entry, health, open, read_all, segment_names, small, state, try_open,
@@ -68,8 +70,10 @@ fn an_idle_partition_with_entries_pins_its_segment_until_it_is_released() {
     }
     log.run();
     let pinned = log.pinned().unwrap();
-    assert_eq!((pinned.segment, pinned.partitions), (1, vec![P1]));
-    log.release(P1, LogIndex(2)).unwrap();
+    assert_eq!((pinned.segment, pinned.partitions.as_slice()), (1, &[(P1, LogIndex(2))][..]));
+    for (partition, below) in pinned.partitions {
+        log.release(partition, below).unwrap();
+    }
     log.run();
     assert!(log.pinned().is_none_or(|pinned| pinned.segment > 1));
     assert!(segment_names(&disk)[0].as_str() > "00000001.seg");
@@ -115,6 +119,44 @@ fn d58_a_full_disk_heals_by_releasing() {
         write(&log, entries(P0, [index], 3000));
     }
     assert_eq!(log.end(), LogEnd::Whole);
+}
+
+#[test]
+fn r34_on_a_full_disk_configurations_votes_and_releases_fit_and_it_heals() {
+    let disk = SimDisk::new(1);
+    let log = open(&disk);
+    let before = entries(P1, 1..=3, 10);
+    write(&log, before);
+    disk.set_capacity(disk.used());
+    let mut last = 0;
+    while try_write(&log, entries(P0, [last + 1], 1000)).is_ok() {
+        last += 1;
+    }
+    let configuration = |index| LogBatch { is_urgent: true, ..entries(P0, [index], 500) };
+    write(&log, state(P1, "a vote"));
+    write(&log, configuration(last + 1));
+    last += 1;
+    while try_write(&log, configuration(last + 1)).is_ok() {
+        last += 1;
+    }
+    assert!(matches!(log.submit(state(P1, "one too many")), Err(LogError::DiskFull(_))));
+    assert_eq!(log.poll_synced(), Synced::UpTo(SyncTicket(last + 2)), "nothing has failed");
+    for partition in [P0, P1] {
+        let end = log.status(partition).unwrap().last.index;
+        log.release(partition, end.next()).unwrap();
+        log.run();
+    }
+    for index in last + 1..last + 20 {
+        write(&log, entries(P0, [index], 1000));
+    }
+    drop(log);
+    disk.power_cut(PowerCut::LoseAll);
+    let log = open(&disk);
+    assert_eq!(
+        (health(&log, P0), log.recovered()[&P0].last.0),
+        (PartitionHealth::Intact, last + 19)
+    );
+    assert_eq!(log.recovered()[&P1].state.as_deref(), Some(b"a vote".as_slice()));
 }
 
 #[test]
