@@ -98,6 +98,8 @@ pub struct Waiting {
     pub lock: Lock,
     /// Whether this partition is the primary.
     pub is_primary: bool,
+    /// A placement key of what it holds, for messages to this partition.
+    pub key: PlacementKey,
     /// The placement keys of the locked collections.
     pub keys: Vec<PlacementKey>,
 }
@@ -364,6 +366,11 @@ impl Partition {
         self.locks.overdue(now).map(|(id, part)| part.waiting(id))
     }
 
+    /// All parts that wait here.
+    pub fn all_waiting(&self) -> impl Iterator<Item = Waiting> {
+        self.locks.parts().map(|(id, part)| part.waiting(*id))
+    }
+
     /// The part of a transaction that waits here.
     pub fn waiting(&self, id: &TransactionId) -> Option<Waiting> {
         self.locks.part(id).map(|part| part.waiting(*id))
@@ -404,8 +411,10 @@ impl Partition {
 
 impl locks::Part {
     fn waiting(&self, id: TransactionId) -> Waiting {
-        let keys = self.locked_keys();
-        Waiting { lock: self.lock(id), is_primary: self.terms.is_primary, keys }
+        let (lock, keys) = (self.lock(id), self.locked_keys());
+        let mark = self.marks.first().map(BlockId::placement);
+        let key = keys.first().copied().or(mark).expect("a part that waits holds something");
+        Waiting { lock, is_primary: self.terms.is_primary, key, keys }
     }
 }
 

@@ -171,6 +171,10 @@ impl Locks {
         self.parts.get(id)
     }
 
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&TransactionId, &Part)> {
+        self.parts.iter()
+    }
+
     /// What stays of `id` at `time`, swept or not.
     pub(super) fn tombstone(&self, id: &TransactionId, time: Time) -> Option<&Tombstone> {
         self.buried.get(id)?;

@@ -223,7 +223,7 @@ impl Partition {
         let held = self.locks.part(&part.id);
         let is_this = |held: &&Part| held.terms.pend == part.pend && !held.terms.is_primary;
         let Some(held) = held.filter(is_this) else {
-            return Ok(Step::default());
+            return Ok(Step { resolved: Some((part, Vec::new())), ..Step::default() });
         };
         let execution =
             if is_committed { carry_out(held, view)? } else { Execution::default() };

@@ -26,9 +26,11 @@ pub struct Applied {
     pub settled: Option<(TransactionId, Outcome)>,
     /// The transaction whose part the entry carried, with what is told its primary.
     pub pended: Option<(TransactionId, PendAnswer)>,
+    /// The part of a decision that the entry noted as carried out.
+    pub carried_out: Option<(PartId, Vec<PlacementKey>)>,
     /// Why an entry that names no transaction had no effect.
     pub refusal: Option<Rejection>,
-    /// The part that the entry resolved here; the primary is to be told.
+    /// The part that the entry resolved here, or found resolved; the primary is to be told.
     pub resolved: Option<(PartId, Vec<PlacementKey>)>,
     /// The collections that changed, by the id of their header block.
     pub changed: Vec<(BlockId, Revision)>,
@@ -100,8 +102,8 @@ impl Partition {
         if let Some((id, decision)) = step.decision {
             self.decisions.make(id, decision, &mut effects);
         }
-        if let Some((part, keys)) = step.carried_out {
-            self.decisions.resolved(part, &keys, &mut effects);
+        if let Some((part, keys)) = &step.carried_out {
+            self.decisions.resolved(*part, keys, &mut effects);
         }
         if let Some(settings) = step.settings {
             effects.rows.insert(rows::settings_key(), Some(rows::settings_value(&settings)));
@@ -120,6 +122,7 @@ impl Partition {
             pended: step.pended,
             refusal: step.refusal,
             resolved: step.resolved,
+            carried_out: step.carried_out,
             changed,
             locked,
             unlocked,
