@@ -55,7 +55,7 @@ pub struct Config {
     pub resend_first: Duration,
     /// The longest such wait, default 2 s.
     pub resend_max: Duration,
-    /// How long a request waits before the log for a lock, default 2 s.
+    /// How long a request waits before the log for a lock, default 1 s: less than parts may take.
     pub gate_timeout: Duration,
     /// Transactions driven at a time, default [`DRIVEN_MAX`].
     pub driven_max: usize,
@@ -71,7 +71,7 @@ impl Default for Config {
             pend_timeout: Duration::from_millis(1500),
             resend_first: Duration::from_millis(100),
             resend_max: Duration::from_secs(2),
-            gate_timeout: Duration::from_secs(2),
+            gate_timeout: Duration::from_secs(1),
             driven_max: DRIVEN_MAX,
             parts_max: PARTS_MAX,
             gate_max: GATE_MAX,

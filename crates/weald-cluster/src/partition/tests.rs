@@ -10,6 +10,11 @@ use weald_core::{
 
 use super::*;
 
+mod bank;
+mod model;
+mod settings;
+mod spanning;
+
 /// Writes each action's bytes into the header block of its collection.
 struct Register;
 

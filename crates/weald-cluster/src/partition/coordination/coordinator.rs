@@ -1,6 +1,6 @@
 //! All that one coordination of a partition does about transactions over several partitions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weald_core::{
     BlockId, Lock, Outcome, Payload, Pend, PendAnswer, PlacementKey, Rejection, Time,
@@ -54,8 +54,10 @@ pub struct Coordinator {
     /// What is at the gate, by the ticket that it has there.
     queued: BTreeMap<u64, Queued>,
     ticket_count: u64,
-    /// `Pend`s on their way through the log.
-    passing: BTreeMap<TransactionId, Vec<u64>>,
+    /// `Pend`s at the gate.
+    waiting_pends: BTreeSet<TransactionId>,
+    /// `Pend`s on their way through the log, with their tickets at the gate.
+    passing: BTreeMap<TransactionId, u64>,
     outputs: VecDeque<Output>,
 }
 
@@ -74,6 +76,7 @@ impl Coordinator {
             gate: Gate::new(config),
             queued: BTreeMap::new(),
             ticket_count: 0,
+            waiting_pends: BTreeSet::new(),
             passing: BTreeMap::new(),
             outputs: VecDeque::new(),
         };
@@ -140,7 +143,7 @@ impl Coordinator {
         if let Some((id, answer)) = &applied.pended {
             let (id, answer, waiting) = (*id, answer.clone(), partition.waiting(id));
             self.participant.handle(now, participant::Input::Pended { id, answer, waiting });
-            for ticket in self.passing.remove(&id).unwrap_or_default() {
+            if let Some(ticket) = self.passing.remove(&id) {
                 self.gate.handle(now, gate::Input::Done(ticket));
             }
         }
@@ -211,7 +214,11 @@ impl Coordinator {
         &self.gate
     }
 
+    /// A copy of what is on its way already is answered with it.
     fn queue_pend(&mut self, now: Time, pend: Pend) {
+        if self.passing.contains_key(&pend.id) || !self.waiting_pends.insert(pend.id) {
+            return;
+        }
         let named = pend.body.actions.iter().map(|action| BlockId::header(&action.collection));
         let arrival = Arrival {
             ticket: 0,
@@ -267,7 +274,8 @@ impl Coordinator {
             gate::Output::Met(lock) => self.participant.handle(now, participant::Input::Met(lock)),
             gate::Output::Pass(ticket) => match self.queued.remove(&ticket) {
                 Some(Queued::Pend(pend)) => {
-                    self.passing.entry(pend.id).or_default().push(ticket);
+                    self.waiting_pends.remove(&pend.id);
+                    self.passing.insert(pend.id, ticket);
                     self.outputs.push_back(Output::Propose(Payload::Pend(pend)));
                 }
                 Some(Queued::Request(ticket)) => self.outputs.push_back(Output::Pass(ticket)),
@@ -289,6 +297,7 @@ impl Coordinator {
     }
 
     fn refuse_pend(&mut self, now: Time, pend: &Pend, rejection: Rejection) {
+        self.waiting_pends.remove(&pend.id);
         let (id, answer) = (pend.id, PendAnswer::Refused(rejection));
         self.participant.handle(now, participant::Input::Pended { id, answer, waiting: None });
     }
