@@ -262,9 +262,8 @@ impl Partition {
         if self.results.len() >= limits.results_max {
             return Err(busy("results", wide(limits.results_max)));
         }
-        let is_full = |stamp: SessionStamp| {
-            self.sessions.is_full(&stamp.session, limits.sessions_max)
-        };
+        let is_full =
+            |stamp: SessionStamp| self.sessions.is_full(&stamp.session, limits.sessions_max);
         if request.session.is_some_and(is_full) {
             return Err(busy("sessions", wide(limits.sessions_max)));
         }
@@ -305,11 +304,8 @@ impl Partition {
     /// Log time at which something expires; a driver logs a tick then if nothing else comes. The
     /// deadlines of locks are none of this: see [`Partition::first_deadline`].
     pub fn due(&self) -> Option<Time> {
-        let of = [
-            self.results.first_expiry(),
-            self.sessions.first_expiry(),
-            self.locks.first_expiry(),
-        ];
+        let of =
+            [self.results.first_expiry(), self.sessions.first_expiry(), self.locks.first_expiry()];
         of.into_iter().flatten().min()
     }
 

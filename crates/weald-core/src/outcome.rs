@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CollectionName, FeatureLevel, LogIndex, PartitionId, Revision, Time, TransactionId, TypeName, TypeVersion,
+    CollectionName, FeatureLevel, LogIndex, PartitionId, Revision, Time, TransactionId, TypeName,
+    TypeVersion,
 };
 
 /// A place in a partition's log. A read that names one answers from at least there.

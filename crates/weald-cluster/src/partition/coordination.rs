@@ -168,4 +168,3 @@ impl Resend {
         self.count = self.count.saturating_add(1);
     }
 }
-

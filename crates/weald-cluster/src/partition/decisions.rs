@@ -50,12 +50,7 @@ impl Decisions {
     }
 
     /// Notes that `keys` of a part are carried out.
-    pub(super) fn resolved(
-        &mut self,
-        part: PartId,
-        keys: &[PlacementKey],
-        effects: &mut Effects,
-    ) {
+    pub(super) fn resolved(&mut self, part: PartId, keys: &[PlacementKey], effects: &mut Effects) {
         let Some(decision) = self.by_id.get_mut(&part.id) else { return };
         let before = decision.outstanding.len();
         decision.outstanding.retain(|key, pend| *pend != part.pend || !keys.contains(key));

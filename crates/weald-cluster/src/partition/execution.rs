@@ -270,7 +270,8 @@ impl Staged<'_> {
 
     fn marks(&mut self, job: Job<'_>) -> Result<BTreeSet<BlockId>, Stop> {
         let looked_at = job.body.actions.iter().map(|action| &action.collection);
-        let only_read = |name: &&CollectionName| !self.revisions.contains_key(&BlockId::header(name));
+        let only_read =
+            |name: &&CollectionName| !self.revisions.contains_key(&BlockId::header(name));
         let states: Vec<BlockId> = looked_at.filter(only_read).map(BlockId::state).collect();
         let reads = job.body.reads.iter().map(|read| read.block);
         let mut marks = BTreeSet::new();

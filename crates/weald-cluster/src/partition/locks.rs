@@ -300,7 +300,8 @@ impl Locks {
         is_committed: bool,
         effects: &mut Effects,
     ) {
-        let changed = part.changed().into_iter().filter(|(c, _)| is_committed && c.placement() == key);
+        let changed =
+            part.changed().into_iter().filter(|(c, _)| is_committed && c.placement() == key);
         let tombstone = Tombstone {
             digest: part.terms.digest,
             keep_until: part.terms.expiry,

@@ -49,12 +49,7 @@ impl Partition {
     }
 
     /// What a request is answered that is no news here: its result, or that its id names another.
-    pub(super) fn known(
-        &self,
-        id: &TransactionId,
-        digest: Digest,
-        time: Time,
-    ) -> Option<Outcome> {
+    pub(super) fn known(&self, id: &TransactionId, digest: Digest, time: Time) -> Option<Outcome> {
         if let Some(kept) = self.results.live(id, time) {
             return Some(kept.answer(digest));
         }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use weald_core::{
-    BlockSource, CollectionName, Commit, Executor, Halt, LOCK_HELD, Outcome, OwnPart, PartId,
-    Pend, PendAnswer, PlacementKey, Position, Rejection, Revision, SpanningAbort, SpanningCommit,
+    BlockSource, CollectionName, Commit, Executor, Halt, LOCK_HELD, Outcome, OwnPart, PartId, Pend,
+    PendAnswer, PlacementKey, Position, Rejection, Revision, SpanningAbort, SpanningCommit,
     TransactionBody, TransactionId,
     limits::{ENTRY_BYTES_MAX, TRANSACTION_ACTIONS_MAX},
 };
@@ -225,8 +225,7 @@ impl Partition {
         let Some(held) = held.filter(is_this) else {
             return Ok(Step { resolved: Some((part, Vec::new())), ..Step::default() });
         };
-        let execution =
-            if is_committed { carry_out(held, view)? } else { Execution::default() };
+        let execution = if is_committed { carry_out(held, view)? } else { Execution::default() };
         Ok(Step {
             execution,
             release: Some((part.id, is_committed)),

@@ -144,7 +144,8 @@ pub(super) fn store(before: &SystemState, after: &SystemState, effects: &mut Eff
     for peer in before.nodes.keys().filter(|peer| !after.nodes.contains_key(peer)) {
         effects.rows.insert(rows::node_key(peer), None);
     }
-    for (peer, record) in after.nodes.iter().filter(|(p, node)| before.nodes.get(p) != Some(*node)) {
+    for (peer, record) in after.nodes.iter().filter(|(p, node)| before.nodes.get(p) != Some(*node))
+    {
         effects.rows.insert(rows::node_key(peer), Some(rows::node_value(record)));
     }
     for (partition, bounds) in

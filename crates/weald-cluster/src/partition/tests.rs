@@ -4,8 +4,8 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use weald_core::{
     Action, ActionBody, ApplyLimits, Base, Block, BlockKind, BlockRead, Change, CollectionCommit,
-    CollectionName, Context, Executed, Fault, Overlay, PlacementKey, ReadDependency, Revision, SettingsChange, SettingsEntry, StoredBlock,
-    TransactionBody, Transform, TypeName, TypeVersion,
+    CollectionName, Context, Executed, Fault, Overlay, PlacementKey, ReadDependency, Revision,
+    SettingsChange, SettingsEntry, StoredBlock, TransactionBody, Transform, TypeName, TypeVersion,
 };
 
 use super::*;
@@ -237,11 +237,8 @@ fn a_full_table_is_busy_and_evicts_nothing() {
 #[test]
 fn a_resolved_id_never_commits() {
     let mut bench = bench();
-    let resolve = |byte| Payload::Resolve {
-        id: id(byte),
-        expiry: Time::from_millis(9_000),
-        session: None,
-    };
+    let resolve =
+        |byte| Payload::Resolve { id: id(byte), expiry: Time::from_millis(9_000), session: None };
     let fenced = bench.try_apply(0, resolve(1)).unwrap().unwrap();
     assert_eq!(fenced, Outcome::Rejected(Rejection::Fenced));
     assert_eq!(bench.apply(1, put(1, 5_000, "x")), Outcome::Rejected(Rejection::Fenced));

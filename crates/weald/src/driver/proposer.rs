@@ -9,8 +9,8 @@ use std::{
 
 use weald_core::{
     Clock, Entry, Epoch, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, Payload,
-    PlacementKey, SessionStamp, SyncTicket, Synced, TransactionId, TransactionRequest, UnknownCause, codec,
-    limits::ENTRY_BYTES_MAX,
+    PlacementKey, SessionStamp, SyncTicket, Synced, TransactionId, TransactionRequest,
+    UnknownCause, codec, limits::ENTRY_BYTES_MAX,
 };
 
 use super::{
@@ -198,7 +198,9 @@ impl LocalProposer {
                     (request.id, Ask::Run { body: request.body, is_own_id })
                 }
                 Payload::Resolve { id, .. } => (id, Ask::Resolve),
-                Payload::Settings(entry) => (TransactionId::new(HOME, [0; 16]), Ask::Settings(entry)),
+                Payload::Settings(entry) => {
+                    (TransactionId::new(HOME, [0; 16]), Ask::Settings(entry))
+                }
                 // A node that is alone makes no other entries; a tick is made again when it is due.
                 _ => continue,
             };

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weald_core::{
-    BlockId, Lock, Outcome, Payload, Pend, PendAnswer, PlacementKey, Rejection, Time,
-    TransactionId,
+    BlockId, Lock, Outcome, Payload, Pend, PendAnswer, PlacementKey, Rejection, Time, TransactionId,
 };
 
 use super::{
@@ -194,8 +193,11 @@ impl Coordinator {
 
     /// When to tick.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let of =
-            [self.primary.poll_timeout(), self.participant.poll_timeout(), self.gate.poll_timeout()];
+        let of = [
+            self.primary.poll_timeout(),
+            self.participant.poll_timeout(),
+            self.gate.poll_timeout(),
+        ];
         of.into_iter().flatten().min()
     }
 

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use weald_core::{
-    Lock, PartId, PartitionId, Payload, PendAnswer, PlacementKey, Time, TransactionId,
-    Verdict,
+    Lock, PartId, PartitionId, Payload, PendAnswer, PlacementKey, Time, TransactionId, Verdict,
 };
 
 use super::{Config, Message, Resend, resolution};

@@ -100,7 +100,8 @@ impl Reading {
                 self.begin_round();
             }
             (Input::Confirmed(true), Phase::Confirming) => self.end(Output::Done(self.round)),
-            (Input::Marked(false), Phase::Marking) | (Input::Confirmed(false), Phase::Confirming) => {
+            (Input::Marked(false), Phase::Marking)
+            | (Input::Confirmed(false), Phase::Confirming) => {
                 self.mark();
             }
             _ => {}

@@ -210,8 +210,7 @@ impl Site {
 
 /// The first entry of every partition here.
 pub(super) fn settings() -> Payload {
-    let register =
-        SettingsChange::Register { type_name: type_name(), version: TypeVersion(1) };
+    let register = SettingsChange::Register { type_name: type_name(), version: TypeVersion(1) };
     let changes = vec![SettingsChange::Level(FeatureLevel::SPANNING), register];
     Payload::Settings(SettingsEntry { decided: LogIndex::ZERO, changes })
 }

@@ -3,8 +3,8 @@
 
 use weald_core::{
     Base, BlockId, Digest, FeatureLevel, Outcome, OwnPart, PartId, Participant, Pend, PendAnswer,
-    Pended, Position, ReadDependency, Rejection, Revision, SessionStamp, SettingsChange, SettingsEntry,
-    SpanningAbort, SpanningCommit, TransactionBody, TransactionRequest, Verdict,
+    Pended, Position, ReadDependency, Rejection, Revision, SessionStamp, SettingsChange,
+    SettingsEntry, SpanningAbort, SpanningCommit, TransactionBody, TransactionRequest, Verdict,
 };
 
 use super::{
@@ -94,7 +94,8 @@ fn w218_w219_a_transfer_is_visible_nowhere_before_its_commit_and_then_everywhere
     assert_eq!(part.answers, ["130"]);
     assert_eq!(part.revisions, [(account("b"), Revision(2))]);
     assert_eq!((one.balance("a"), other.balance("b")), (100, 100));
-    let Outcome::Committed(done) = commit(&mut one, 10, commit_of(7, &[("a", "-30")], vec![part.clone()]))
+    let Outcome::Committed(done) =
+        commit(&mut one, 10, commit_of(7, &[("a", "-30")], vec![part.clone()]))
     else {
         panic!("refused")
     };
@@ -141,7 +142,9 @@ fn what_an_intent_locks_is_neither_written_nor_read_by_an_ordinary_entry() {
     let (expiry, session) = (Time::from_millis(EXPIRY), None);
     let request = TransactionRequest { id: id("c", 30), expiry, session, body };
     let met = outcome(&mut other, 12, Payload::Transaction(request));
-    assert!(matches!(met, Outcome::Rejected(Rejection::Locked { holder, .. }) if holder == id("a", 7)));
+    assert!(
+        matches!(met, Outcome::Rejected(Rejection::Locked { holder, .. }) if holder == id("a", 7))
+    );
     let free = outcome(&mut other, 13, single(31, &[("c", "5")]));
     assert!(matches!(free, Outcome::Committed(_)), "other collections are not locked");
 }
@@ -183,7 +186,10 @@ fn what_a_part_has_read_stays_as_it_is_until_the_decision() {
     assert!(looked.keys.is_empty(), "nothing is written, so nothing has to be carried out");
     let also = pended(&mut other, 11, pend_of(8, &[("b", "?")]));
     let met = outcome(&mut other, 12, single(21, &[("b", "+1")]));
-    assert!(matches!(met, Outcome::Rejected(Rejection::Locked { .. })), "marks are shared by readers");
+    assert!(
+        matches!(met, Outcome::Rejected(Rejection::Locked { .. })),
+        "marks are shared by readers"
+    );
     let seen = outcome(&mut other, 12, single(22, &[("b", "?")]));
     assert!(matches!(seen, Outcome::Committed(_)));
     resolve(&mut other, 13, looked.lock.holder, true);
@@ -281,7 +287,8 @@ fn r23_one_id_names_one_request_across_pend_and_commit() {
 fn r21_a_fenced_id_never_commits() {
     let (mut one, mut other) = two();
     let part = pended(&mut other, 10, pend_of(7, &[("b", "+30")]));
-    let fence = Payload::Resolve { id: id("a", 7), expiry: Time::from_millis(EXPIRY), session: None };
+    let fence =
+        Payload::Resolve { id: id("a", 7), expiry: Time::from_millis(EXPIRY), session: None };
     assert_eq!(outcome(&mut one, 2_100, fence), Outcome::Rejected(Rejection::Fenced));
     assert_eq!(one.partition.verdict(&part.lock), Verdict::Aborted);
     let late = commit(&mut one, 2_200, commit_of(7, &[("a", "-30")], vec![part]));
@@ -338,8 +345,13 @@ fn an_abort_keeps_the_reason_as_the_result() {
     let (mut one, _) = two();
     let rejection = Rejection::Conflict { collection: "b".to_owned(), winner: Some(id("b", 3)) };
     let (expiry, session) = (Time::from_millis(EXPIRY), None);
-    let abort =
-        SpanningAbort { id: id("a", 7), expiry, session, digest: digest(1), rejection: rejection.clone() };
+    let abort = SpanningAbort {
+        id: id("a", 7),
+        expiry,
+        session,
+        digest: digest(1),
+        rejection: rejection.clone(),
+    };
     let refused = Outcome::Rejected(rejection);
     assert_eq!(outcome(&mut one, 10, Payload::Abort(abort.clone())), refused);
     assert_eq!(commit(&mut one, 11, commit_of(7, &[("a", "-30")], vec![])), refused);
@@ -366,7 +378,8 @@ fn the_primarys_own_part_may_wait_as_well_and_goes_with_the_decision() {
     // A fence lets an own part go as well.
     let own = Pend { is_primary: true, ..pend_of(8, &[("a", "-30")]) };
     pended(&mut one, 14, own);
-    let fence = Payload::Resolve { id: id("a", 8), expiry: Time::from_millis(EXPIRY), session: None };
+    let fence =
+        Payload::Resolve { id: id("a", 8), expiry: Time::from_millis(EXPIRY), session: None };
     let applied = one.apply(15, fence);
     assert_eq!(applied.unlocked, [BlockId::header(&account("a"))]);
     assert_eq!((one.balance("a"), one.partition.waiting_count()), (70, 0));
