@@ -168,3 +168,6 @@ impl Resend {
         self.count = self.count.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests;
