@@ -24,7 +24,7 @@ use weald_collections::{
 use weald_core::{
     Action, Block, BlockEffect, BlockId, BlockKind, BlockRead, BlockSource, CollectionPolicy,
     Context, CreateMode, Executed, Executor, Fault, Halt, LogIndex, Overlay, Revision, Splice,
-    StoredBlock, Time, TransactionId, limits::TransactionLimits,
+    StoredBlock, Time, TransactionId, TypeSet, limits::TransactionLimits,
 };
 
 const ENTRIES: u64 = 1_000_000;
@@ -155,6 +155,7 @@ impl Site {
             index: LogIndex(self.index),
             time: Time::from_millis(self.index),
             limits: TransactionLimits::default(),
+            types: TypeSet::built_in(),
         };
         let mut overlay = Overlay::new(&self.blocks);
         let executed = self

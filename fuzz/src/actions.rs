@@ -134,6 +134,7 @@ fn context(index: u64, actions: &[Action], script: &mut Script<'_>) -> Context {
         index: LogIndex(index),
         time,
         limits: TransactionLimits::default(),
+        types: weald_core::TypeSet::built_in(),
     }
 }
 

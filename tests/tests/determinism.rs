@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use weald_cluster::partition::{Partition, PartitionLimits};
+use weald_cluster::partition::Partition;
 use weald_collections::{
     CollectionExecutor, DiaryType, ExpectedVersion, RawDiary, RawTree, Registry, TreeType,
     btree::NodeCapacity,
@@ -206,8 +206,7 @@ fn run(member: &Member, entries: &[Entry]) -> (Digest, Digest) {
     };
     let restore = |store: &PartitionStore| {
         let rows = store.rows(&[]).unwrap();
-        let limits = PartitionLimits::default();
-        Partition::restore(PartitionId(0), limits, store.applied(), rows).unwrap()
+        Partition::restore(PartitionId(0), store.applied(), rows).unwrap()
     };
     let executor = executor();
     let mut store = open();

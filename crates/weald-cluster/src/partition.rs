@@ -2,50 +2,67 @@
 //!
 //! Everything it decides follows from the entries, from the blocks and from its own rows; so every
 //! member, and every restart, comes to the same effects and the same answers. Its tables are kept
-//! as rows beside the blocks ([`Effects::rows`]) and restored from there.
+//! as rows beside the blocks ([`Effects::rows`](weald_core::Effects::rows)) and restored from
+//! there. Bounds, registered types and the feature level are such rows, too: a member's own
+//! configuration acts at [`Partition::admit`] and nowhere else.
 //!
 //! The driver's loop: [`Partition::apply`] each committed entry on a view of the store, commit the
-//! [`Applied::effects`] at that index, answer [`Applied::settled`]. On [`Halt::Need`] load the
-//! blocks and apply again; on [`Halt::Fault`] stop this partition here. A halt changes nothing.
+//! [`Applied::effects`] at that index, answer what it settled. On [`Halt::Need`] load the blocks
+//! and apply again; on [`Halt::Fault`] stop this partition here. A halt changes nothing.
+//!
+//! Transactions over several partitions are entries here ([`Payload::Pend`], [`Payload::Commit`]
+//! and what follows them); [`coordination`] is what drives them between partitions.
 
+pub mod coordination;
+mod decisions;
 mod execution;
+mod locks;
 mod results;
 mod rows;
 mod sessions;
+mod settings;
+mod single;
+mod spanning;
+mod step;
+mod system;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use weald_core::{
-    BlockId, BlockSource, Digest, DigestBuilder, Effects, Entry, Executor, Halt, LogIndex, Outcome,
-    PartitionId, Payload, Rejection, Revision, SessionStamp, Time, TransactionId,
-    TransactionRequest, codec,
+    BlockId, BlockSource, Digest, Entry, Executor, Halt, Lock, LogIndex, Outcome, PartId,
+    PartitionId, Payload, PendAnswer, PlacementKey, Rejection, SessionStamp, Settings, SystemState,
+    Time, TransactionId, TransactionRequest, Verdict,
     limits::{RESULTS_MAX, SESSIONS_MAX, TransactionLimits},
 };
 
-use execution::{Execution, Place};
-use results::{Kept, Results};
-use rows::{MachineRow, Row};
+use decisions::Decisions;
+use execution::Place;
+use locks::{Locks, RestoredParts};
+use results::Results;
+use rows::Row;
 use sessions::Sessions;
+use step::Step;
 
-pub use rows::{RowError, collection_of, collections_prefix};
+pub use decisions::Decision;
+pub use rows::{RowError, collection_of, collections_prefix, lock_key, lock_of, locks_prefix};
+pub use step::Applied;
 
 /// How far ahead of log time an expiry may lie (rule C10).
 pub const EXPIRY_AHEAD_MAX: Duration = Duration::from_secs(10 * 60);
 /// How long a result without a session is kept, log time: retries begun within 10 minutes, each
 /// with a stamp of 30 seconds, are one.
 pub const RESULT_KEPT: Duration = Duration::from_secs(11 * 60);
-/// Expired rows dropped by one entry, at most, so that no entry takes long.
-const SWEEP_MAX: usize = 256;
 
-/// Bounds of a partition's tables. A full table answers `Busy`; nothing is evicted early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A member's own bounds. They act before a request is logged ([`Partition::admit`]), so that
+/// members which are configured differently still apply alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PartitionLimits {
     /// Results kept, default [`RESULTS_MAX`].
     pub results_max: usize,
     /// Sessions kept, default [`SESSIONS_MAX`].
     pub sessions_max: usize,
-    /// What one transaction may touch.
+    /// What one transaction may carry: its transforms and their bytes.
     pub transaction: TransactionLimits,
 }
 
@@ -60,49 +77,47 @@ impl Default for PartitionLimits {
 }
 
 /// The state of one partition besides its blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Partition {
     id: PartitionId,
-    limits: PartitionLimits,
     applied: LogIndex,
     time: Time,
     effect_hash: Digest,
+    settings: Settings,
     results: Results,
     sessions: Sessions,
+    locks: Locks,
+    decisions: Decisions,
+    system: SystemState,
 }
 
-/// What one entry did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// To be committed to the store at the entry's index.
-    pub effects: Effects,
-    /// The transaction that the entry carried or resolved, with its outcome.
-    pub settled: Option<(TransactionId, Outcome)>,
-    /// The collections that changed, by the id of their header block.
-    pub changed: Vec<(BlockId, Revision)>,
-}
-
-/// What an entry comes to before the tables are touched.
-#[derive(Debug, Default)]
-struct Decision {
-    settled: Option<(TransactionId, Outcome)>,
-    execution: Execution,
-    record: Option<Kept>,
-    /// The stamp of a request that counts in its session, and the request's expiry.
-    session: Option<(SessionStamp, Time)>,
+/// A part that waits here, as who drives it needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Waiting {
+    /// Who holds what.
+    pub lock: Lock,
+    /// Whether this partition is the primary.
+    pub is_primary: bool,
+    /// A placement key of what it holds, for messages to this partition.
+    pub key: PlacementKey,
+    /// The placement keys of the locked collections.
+    pub keys: Vec<PlacementKey>,
 }
 
 impl Partition {
-    /// The state before the first entry.
-    pub fn new(id: PartitionId, limits: PartitionLimits) -> Self {
+    /// The state before the first entry: the same for all time and on every member.
+    pub fn new(id: PartitionId) -> Self {
         Self {
             id,
-            limits,
             applied: LogIndex::ZERO,
             time: Time::ZERO,
             effect_hash: Digest::of("weald effects", &[&id.0.to_le_bytes()]),
+            settings: Settings::default(),
             results: Results::default(),
             sessions: Sessions::default(),
+            locks: Locks::default(),
+            decisions: Decisions::default(),
+            system: SystemState::default(),
         }
     }
 
@@ -112,28 +127,44 @@ impl Partition {
     /// When a row does not parse.
     pub fn restore(
         id: PartitionId,
-        limits: PartitionLimits,
         applied: LogIndex,
         rows: impl IntoIterator<Item = (Bytes, Bytes)>,
     ) -> Result<Self, RowError> {
-        let mut partition = Self { applied, ..Self::new(id, limits) };
+        let mut partition = Self { applied, ..Self::new(id) };
+        let mut parts = RestoredParts::default();
         for (key, value) in rows {
             match Row::parse(&key, &value)? {
-                Row::Machine(row) => {
-                    partition.time = row.time;
-                    partition.effect_hash = row.effect_hash;
-                }
-                Row::Result(id, kept) => {
-                    if let Some(stamp) = kept.session {
-                        partition.sessions.note(stamp, id);
-                    }
-                    partition.results.insert(id, *kept);
-                }
-                Row::Session(session, row) => partition.sessions.restore(session, row),
-                Row::Collection => {}
+                Row::Intent(collection, row) => parts.intent(collection, *row),
+                Row::Transform(row) => parts.transform(*row),
+                Row::Part(id, row) => parts.part(id, *row),
+                row => partition.restore_row(row),
             }
         }
+        parts.finish(&mut partition.locks);
         Ok(partition)
+    }
+
+    fn restore_row(&mut self, row: Row) {
+        match row {
+            Row::Machine(row) => {
+                self.time = row.time;
+                self.effect_hash = row.effect_hash;
+            }
+            Row::Result(id, kept) => {
+                if let Some(stamp) = kept.session {
+                    self.sessions.note(stamp, id);
+                }
+                self.results.insert(id, *kept);
+            }
+            Row::Session(session, row) => self.sessions.restore(session, row),
+            Row::Tombstone(key, id, row) => self.locks.restore_tombstone(key, id, row),
+            Row::Decision(id, decision) => self.decisions.restore(id, decision),
+            Row::Settings(settings) => self.settings = *settings,
+            Row::System(row) => row.restore(&mut self.system),
+            Row::Node(peer, record) => drop(self.system.nodes.insert(peer, *record)),
+            Row::Range(partition, bounds) => drop(self.system.ranges.insert(partition, bounds)),
+            Row::Intent(..) | Row::Transform(_) | Row::Part(..) | Row::Collection => {}
+        }
     }
 
     /// Applies the entry at `index` on the state that `view` shows.
@@ -151,41 +182,108 @@ impl Partition {
         executor: &dyn Executor,
     ) -> Result<Applied, Halt> {
         assert_eq!(index, self.applied.next(), "entries are applied in the order of the log");
-        let time = self.time.max(entry.time);
-        let decision = match &entry.payload {
-            Payload::Noop | Payload::Tick => Decision::default(),
-            Payload::Transaction(request) => {
-                self.decide(Place { index, time, partition: self.id }, request, view, executor)?
-            }
-            Payload::Resolve { id, expiry } => self.resolve(time, *id, *expiry),
+        let place = Place { partition: self.id, index, time: self.time.max(entry.time) };
+        let step = match self.level_refusal(&entry.payload) {
+            Some(refused) => refused,
+            None => self.step(place, &entry.payload, view, executor)?,
         };
-        self.time = time;
-        self.applied = index;
-        let mut effects = Effects {
-            blocks: decision.execution.blocks,
-            floors: decision.execution.floors,
-            ..Effects::default()
-        };
-        for collection in decision.execution.created {
-            effects.rows.insert(rows::collection_key(collection), Some(Bytes::new()));
-        }
-        self.sweep(&mut effects);
-        if let Some((stamp, expiry)) = decision.session {
-            let settled = self.sessions.advance(stamp, expiry, &mut effects);
-            settled.into_iter().for_each(|id| self.forget(id, &mut effects));
-        }
-        let unrecorded = decision.record.is_none();
-        if let (Some(kept), Some((id, _))) = (decision.record, &decision.settled) {
-            self.record(*id, kept, &mut effects);
-        }
-        let outcome = decision.settled.as_ref().filter(|_| unrecorded).map(|(_, outcome)| outcome);
-        self.chain_effects(outcome, &mut effects);
-        Ok(Applied { effects, settled: decision.settled, changed: decision.execution.changed })
+        Ok(self.take(place, step))
     }
 
+    fn step(
+        &self,
+        place: Place,
+        payload: &Payload,
+        view: &dyn BlockSource,
+        executor: &dyn Executor,
+    ) -> Result<Step, Halt> {
+        Ok(match payload {
+            Payload::Noop | Payload::Tick => Step::default(),
+            Payload::Transaction(request) => self.single(place, request, view, executor)?,
+            Payload::Resolve { id, expiry, session } => {
+                self.resolve(place.time, *id, *expiry, *session)
+            }
+            Payload::Settings(entry) => match settings::changed(&self.settings, entry) {
+                Ok(settings) => Step { settings: Some(settings), ..Step::default() },
+                Err(rejection) => Step::refused(rejection),
+            },
+            Payload::System(entry) => self.change_system(place, entry),
+            Payload::Pend(pend) => self.pend(place, pend, view, executor)?,
+            Payload::Commit(commit) => self.commit(place, commit, view, executor)?,
+            Payload::Abort(abort) => self.abort(place, abort),
+            Payload::ResolvePart { part, is_committed } => {
+                self.resolve_part(*part, *is_committed, view)?
+            }
+            Payload::PartResolved { part, keys } => {
+                Step { carried_out: Some((*part, keys.clone())), ..Step::default() }
+            }
+        })
+    }
+
+    fn change_system(&self, place: Place, entry: &weald_core::SystemEntry) -> Step {
+        if self.id != system::SYSTEM {
+            let detail = "only the system partition holds the network's state".to_owned();
+            return Step::refused(Rejection::Invalid { detail });
+        }
+        match system::changed(&self.system, entry, place.index) {
+            Ok(state) => Step { system: Some(state), ..Step::default() },
+            Err(rejection) => Step::refused(rejection),
+        }
+    }
+
+    /// The refusal of an entry whose kind the partition's feature level does not allow.
+    fn level_refusal(&self, payload: &Payload) -> Option<Step> {
+        let (needed, level) = (payload.level(), self.settings.level);
+        if needed <= level {
+            return None;
+        }
+        let rejection = Rejection::Level { needed, level };
+        Some(match payload {
+            Payload::Pend(pend) => Step::pended(pend.id, PendAnswer::Refused(rejection)),
+            Payload::Commit(commit) => Step::rejected(commit.id, rejection),
+            Payload::Abort(abort) => Step::rejected(abort.id, rejection),
+            _ => Step::refused(rejection),
+        })
+    }
+
+    /// Why this member does not log a request, by its own bounds. What is kept here already is
+    /// always admitted: it is answered and not executed.
+    ///
+    /// # Errors
+    /// The refusal; nothing is recorded of it.
+    pub fn admit(
+        &self,
+        request: &TransactionRequest,
+        limits: &PartitionLimits,
+    ) -> Result<(), Rejection> {
+        if self.results.live(&request.id, self.time).is_some() {
+            return Ok(());
+        }
+        if self.results.len() >= limits.results_max {
+            return Err(busy("results", wide(limits.results_max)));
+        }
+        let is_full =
+            |stamp: SessionStamp| self.sessions.is_full(&stamp.session, limits.sessions_max);
+        if request.session.is_some_and(is_full) {
+            return Err(busy("sessions", wide(limits.sessions_max)));
+        }
+        let transforms = &request.body.transforms;
+        settings::check("blocks", transforms.len(), limits.transaction.blocks_max)?;
+        let bytes = transforms.iter().map(|transform| transform.change.payload_bytes()).sum();
+        settings::check("bytes", bytes, limits.transaction.bytes_max)
+    }
+}
+
+/// What can be asked of the state.
+impl Partition {
     /// The kept outcome of a transaction; `None` when there is none (yet, or any more).
     pub fn outcome(&self, id: &TransactionId) -> Option<&Outcome> {
         self.results.live(id, self.time).map(|kept| &kept.outcome)
+    }
+
+    /// The partition.
+    pub fn id(&self) -> PartitionId {
+        self.id
     }
 
     /// The last applied index.
@@ -203,10 +301,22 @@ impl Partition {
         self.effect_hash
     }
 
-    /// Log time at which something expires; a driver logs a tick then if nothing else comes.
+    /// Log time at which something expires; a driver logs a tick then if nothing else comes. The
+    /// deadlines of locks are none of this: see [`Partition::first_deadline`].
     pub fn due(&self) -> Option<Time> {
-        let earliest = [self.results.first_expiry(), self.sessions.first_expiry()];
-        earliest.into_iter().flatten().min()
+        let of =
+            [self.results.first_expiry(), self.sessions.first_expiry(), self.locks.first_expiry()];
+        of.into_iter().flatten().min()
+    }
+
+    /// What apply looks at besides blocks and tables.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The network's state, in the system partition; elsewhere the state of no network.
+    pub fn system(&self) -> &SystemState {
+        &self.system
     }
 
     /// Results that are kept.
@@ -219,132 +329,97 @@ impl Partition {
         self.sessions.len()
     }
 
-    fn decide(
-        &self,
-        place: Place,
-        request: &TransactionRequest,
-        view: &dyn BlockSource,
-        executor: &dyn Executor,
-    ) -> Result<Decision, Halt> {
-        let digest = request.digest();
-        let settle =
-            |outcome| Decision { settled: Some((request.id, outcome)), ..Decision::default() };
-        if let Some(kept) = self.results.live(&request.id, place.time) {
-            return Ok(settle(kept.answer(digest)));
-        }
-        if let Some(rejection) = self.refusal(request, place.time) {
-            return Ok(settle(Outcome::Rejected(rejection)));
-        }
-        let winners = |collection, revision| self.results.winner(collection, revision);
-        let runner = execution::Runner { place, limits: self.limits.transaction, executor };
-        let (execution, outcome) = runner.run(request, view, &winners)?;
-        let keep_until = match request.session {
-            Some(_) => request.expiry,
-            None => request.expiry.max(place.time.after(RESULT_KEPT)),
-        };
-        let kept = Kept {
-            digest: Some(digest),
-            outcome: outcome.clone(),
-            keep_until,
-            session: request.session,
-            changed: execution.changed.clone(),
-        };
-        let session = request.session.map(|stamp| (stamp, request.expiry));
-        let settled = Some((request.id, outcome));
-        Ok(Decision { settled, execution, record: Some(kept), session })
+    /// Transactions over several partitions that hold locks here.
+    pub fn waiting_count(&self) -> usize {
+        self.locks.part_count()
     }
 
-    /// Why a request without a kept result is not executed. Of these refusals no result is kept.
-    fn refusal(&self, request: &TransactionRequest, time: Time) -> Option<Rejection> {
-        if let Some(stamp) = request.session {
-            if stamp.low_water > stamp.number {
-                let detail = "a request below its own low-water mark".to_owned();
-                return Some(Rejection::Invalid { detail });
-            }
-            if self.sessions.is_settled(&stamp, time) {
-                return Some(Rejection::Forgotten);
-            }
-            if self.sessions.is_full(&stamp.session, self.limits.sessions_max) {
-                return Some(busy("sessions", self.limits.sessions_max));
-            }
-        }
-        self.expiry_refusal(request.expiry, time)
+    /// Decisions that not every participant has carried out.
+    pub fn decision_count(&self) -> usize {
+        self.decisions.len()
     }
 
-    /// What is past its expiry may have been executed and forgotten; what lies too far ahead would
-    /// be kept for too long.
-    fn expiry_refusal(&self, expiry: Time, time: Time) -> Option<Rejection> {
-        if expiry < time {
-            return Some(Rejection::Forgotten);
-        }
-        if expiry > time.after(EXPIRY_AHEAD_MAX) {
-            return Some(Rejection::Expired { expiry, log_time: time });
-        }
-        let full = self.results.len() >= self.limits.results_max;
-        full.then(|| busy("results", self.limits.results_max))
+    /// The lock on a collection, by the id of its header block: an unresolved intent. A reader
+    /// resolves it first; an ordinary entry that meets it is refused.
+    pub fn lock(&self, collection: &BlockId) -> Option<Lock> {
+        self.locks.lock(collection)
     }
 
-    fn resolve(&self, time: Time, id: TransactionId, expiry: Time) -> Decision {
-        let settle = |outcome| Decision { settled: Some((id, outcome)), ..Decision::default() };
-        if let Some(kept) = self.results.live(&id, time) {
-            return settle(kept.outcome.clone());
-        }
-        if let Some(rejection) = self.expiry_refusal(expiry, time) {
-            return settle(Outcome::Rejected(rejection));
-        }
-        let outcome = Outcome::Rejected(Rejection::Fenced);
-        let record = Kept {
-            digest: None,
-            outcome: outcome.clone(),
-            keep_until: expiry,
-            session: None,
-            changed: Vec::new(),
-        };
-        Decision { record: Some(record), ..settle(outcome) }
+    /// All locks on collections, in the order of the collections.
+    pub fn locks(&self) -> impl Iterator<Item = (BlockId, Lock)> {
+        self.locks.iter()
     }
 
-    fn record(&mut self, id: TransactionId, kept: Kept, effects: &mut Effects) {
-        if let Some(stamp) = kept.session {
-            self.sessions.note(stamp, id);
-        }
-        effects.rows.insert(rows::result_key(&id), Some(rows::result_value(&kept)));
-        self.results.insert(id, kept);
+    /// The first lock that a request would meet: on a collection that its actions name.
+    pub fn met_by(&self, request: &TransactionRequest) -> Option<(BlockId, Lock)> {
+        let named = request.body.actions.iter().map(|a| BlockId::header(&a.collection));
+        let mut locked = named.filter_map(|collection| Some((collection, self.lock(&collection)?)));
+        locked.next()
     }
 
-    fn forget(&mut self, id: TransactionId, effects: &mut Effects) {
-        if self.results.remove(&id).is_some() {
-            effects.rows.insert(rows::result_key(&id), None);
-        }
+    /// Parts whose deadline is before `now`: their ids may be resolved.
+    pub fn overdue(&self, now: Time) -> impl Iterator<Item = Waiting> {
+        self.locks.overdue(now).map(|(id, part)| part.waiting(id))
     }
 
-    fn sweep(&mut self, effects: &mut Effects) {
-        for id in self.results.expired(self.time, SWEEP_MAX) {
-            if let Some(stamp) = self.results.get(&id).and_then(|kept| kept.session) {
-                self.sessions.unnote(&stamp);
-            }
-            self.forget(id, effects);
-        }
-        self.sessions.sweep(self.time, SWEEP_MAX, effects);
+    /// All parts that wait here.
+    pub fn all_waiting(&self) -> impl Iterator<Item = Waiting> {
+        self.locks.parts().map(|(id, part)| part.waiting(*id))
     }
 
-    fn chain_effects(&mut self, unrecorded: Option<&Outcome>, effects: &mut Effects) {
-        let mut digest = DigestBuilder::new("weald effects");
-        digest
-            .part(self.effect_hash.as_bytes())
-            .number(self.applied.0)
-            .number(self.time.as_millis());
-        effects.digest_into(&mut digest);
-        if let Some(outcome) = unrecorded {
-            digest.part(&codec::encode(codec::Kind::OUTCOME, outcome));
+    /// The part of a transaction that waits here.
+    pub fn waiting(&self, id: &TransactionId) -> Option<Waiting> {
+        self.locks.part(id).map(|part| part.waiting(*id))
+    }
+
+    /// The earliest deadline of a part that waits.
+    pub fn first_deadline(&self) -> Option<Time> {
+        self.locks.first_deadline()
+    }
+
+    /// The decision to commit `id`, as long as a participant has not carried it out.
+    pub fn decision(&self, id: &TransactionId) -> Option<&Decision> {
+        self.decisions.get(id)
+    }
+
+    /// All such decisions.
+    pub fn decisions(&self) -> impl Iterator<Item = (&TransactionId, &Decision)> {
+        self.decisions.iter()
+    }
+
+    /// What this partition, the primary, has decided about a part. A commit is kept until its
+    /// participants have carried it out; so where none is kept and the id cannot be committed any
+    /// more, the part is to be dropped.
+    pub fn verdict(&self, lock: &Lock) -> Verdict {
+        let PartId { id, pend } = lock.holder;
+        if self.decisions.get(&id).is_some_and(|decision| decision.commits(pend)) {
+            return Verdict::Committed;
         }
-        self.effect_hash = digest.finish();
-        let row = MachineRow { time: self.time, effect_hash: self.effect_hash };
-        effects.rows.insert(rows::machine_key(), Some(row.encode()));
+        let is_past = lock.expiry < self.time;
+        let is_settled = |stamp: SessionStamp| self.sessions.is_settled(&stamp, self.time);
+        let is_over = is_past || lock.session.is_some_and(is_settled);
+        if is_over || self.results.live(&id, self.time).is_some() {
+            return Verdict::Aborted;
+        }
+        Verdict::Undecided
     }
 }
 
-fn busy(what: &str, max: usize) -> Rejection {
-    Rejection::Busy { what: what.to_owned(), max: u64::try_from(max).unwrap_or(u64::MAX) }
+impl locks::Part {
+    fn waiting(&self, id: TransactionId) -> Waiting {
+        let (lock, keys) = (self.lock(id), self.locked_keys());
+        let mark = self.marks.first().map(BlockId::placement);
+        let key = keys.first().copied().or(mark).expect("a part that waits holds something");
+        Waiting { lock, is_primary: self.terms.is_primary, key, keys }
+    }
+}
+
+fn busy(what: &str, max: u64) -> Rejection {
+    Rejection::Busy { what: what.to_owned(), max }
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

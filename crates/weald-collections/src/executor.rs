@@ -81,7 +81,7 @@ fn run(
     if actions.len() > TRANSACTION_ACTIONS_MAX {
         return Err(too_large("actions", actions.len(), TRANSACTION_ACTIONS_MAX).into());
     }
-    let mut execution = Execution::new(*context);
+    let mut execution = Execution::new(context.clone());
     let mut answers = Vec::with_capacity(actions.len());
     let mut needed = Needed::default();
     for action in actions {

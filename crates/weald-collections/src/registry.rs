@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use weald_core::{TypeName, TypeVersion};
+use weald_core::{TypeName, TypeSet, TypeVersion};
 
 use crate::CollectionType;
 
@@ -56,6 +56,11 @@ impl Registry {
         let first = (type_name.clone(), TypeVersion(0));
         let last = (type_name.clone(), TypeVersion(u16::MAX));
         self.types.range(first..=last).next_back().map(|(_, found)| found)
+    }
+
+    /// All types, as a partition's log registers them.
+    pub fn types(&self) -> TypeSet {
+        self.names().cloned().collect()
     }
 
     /// All names and versions, in order.

@@ -69,6 +69,7 @@ impl Site {
             index: LogIndex(self.index + 1),
             time: self.time,
             limits: self.limits,
+            types: self.executor.registry().types(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{CollectionName, TypeName, TypeVersion};
 
 /// One intent on one collection. Deterministic: everything random or timed was chosen before.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Action {
     /// The collection.
     pub collection: CollectionName,
@@ -19,7 +19,7 @@ pub struct Action {
 }
 
 /// What an action does.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum ActionBody {
     /// Makes the collection, or finds it there.
     Create {
@@ -39,7 +39,7 @@ pub enum ActionBody {
 }
 
 /// What `Create` does when the collection exists.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum CreateMode {
     /// Refuses with `AlreadyExists`.
     Create,
@@ -48,7 +48,7 @@ pub enum CreateMode {
 }
 
 /// Rules of one collection, stored in its header and applied by log time.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct CollectionPolicy {
     /// How much of the chain is kept: a diary's entries, a tree's history.
     pub retention: Retention,
@@ -57,7 +57,7 @@ pub struct CollectionPolicy {
 /// How much of a chain is kept. Every bound that is set holds; none set keeps everything. The
 /// newest entry is always kept. Applied by each transaction that changes the collection, in bounded
 /// steps, so a collection that nobody writes keeps what it has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Retention {
     /// Entries older than this, by log time, go. Default: kept.
     pub age_max: Option<Duration>,

@@ -29,7 +29,7 @@ impl BlockKind {
 
 /// A block: who it is, whose it is, and bytes that its kind gives meaning to. Changed only by a
 /// [`Transform`](crate::Transform).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Block {
     /// The block's name.
     pub id: BlockId,
@@ -42,7 +42,7 @@ pub struct Block {
 }
 
 /// A block as it was last written.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct StoredBlock {
     /// The block.
     pub block: Block,

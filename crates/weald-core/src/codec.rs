@@ -32,6 +32,8 @@ impl Kind {
     pub const IDENTITY: Self = Self(3);
     /// An [`Outcome`](crate::Outcome).
     pub const OUTCOME: Self = Self(4);
+    /// A [`PendAnswer`](crate::PendAnswer).
+    pub const PEND_ANSWER: Self = Self(5);
     /// The first of `weald-collections`.
     pub const COLLECTIONS_FIRST: Self = Self(32);
     /// The first of `weald-storage`.

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Time, TransactionId, TransactionRequest};
+use crate::{
+    FeatureLevel, PartId, Pend, PlacementKey, SessionStamp, SettingsEntry, SpanningAbort,
+    SpanningCommit, SystemEntry, Time, TransactionId, TransactionRequest,
+};
 
 /// One entry: the coordinator's time, never below the previous entry's, and what it carries.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// Log time (rule C14).
     pub time: Time,
@@ -14,7 +17,7 @@ pub struct Entry {
 }
 
 /// What an entry carries.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Payload {
     /// Nothing; begins an epoch.
     Noop,
@@ -26,7 +29,53 @@ pub enum Payload {
     Resolve {
         /// The id.
         id: TransactionId,
-        /// Until when the fence is kept.
+        /// Until when the fence is kept: the id's own expiry where that is known.
         expiry: Time,
+        /// The client's number for the id, where that is known: below its mark the answer is
+        /// `Forgotten`, and no fence is recorded.
+        session: Option<SessionStamp>,
     },
+    /// Changes what apply looks at.
+    Settings(SettingsEntry),
+    /// Changes the network, in the system partition.
+    System(SystemEntry),
+    /// Executes a participant's part of a transaction and locks what it writes.
+    Pend(Pend),
+    /// The primary's decision to commit.
+    Commit(SpanningCommit),
+    /// The primary's decision not to.
+    Abort(SpanningAbort),
+    /// Carries out what the primary decided about a part that was pended here. Never refused.
+    ResolvePart {
+        /// The part.
+        part: PartId,
+        /// Whether it is carried out; otherwise it is dropped.
+        is_committed: bool,
+    },
+    /// Notes at the primary that participants have carried out a commit.
+    PartResolved {
+        /// The part.
+        part: PartId,
+        /// The placement keys that are done.
+        keys: Vec<PlacementKey>,
+    },
+}
+
+impl Payload {
+    /// The feature level from which on such entries are allowed.
+    pub const fn level(&self) -> FeatureLevel {
+        match self {
+            Self::Noop
+            | Self::Tick
+            | Self::Transaction(_)
+            | Self::Resolve { .. }
+            | Self::Settings(_)
+            | Self::System(_) => FeatureLevel::FIRST,
+            Self::Pend(_)
+            | Self::Commit(_)
+            | Self::Abort(_)
+            | Self::ResolvePart { .. }
+            | Self::PartResolved { .. } => FeatureLevel::SPANNING,
+        }
+    }
 }

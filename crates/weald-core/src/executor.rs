@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::{
     Action, BlockId, CollectionName, Halt, LogIndex, Overlay, Rejection, Revision, Time,
-    TransactionId, TypeName, TypeVersion, limits::TransactionLimits,
+    TransactionId, TypeName, TypeSet, TypeVersion, limits::TransactionLimits,
 };
 
 /// Everything that execution may look at besides blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     /// The transaction; new blocks take their ids from it.
     pub transaction: TransactionId,
@@ -20,6 +20,9 @@ pub struct Context {
     pub time: Time,
     /// Caps of one transaction, as the partition's log fixed them.
     pub limits: TransactionLimits,
+    /// The types that the partition's log has registered. An action of another is refused; the
+    /// lack of code for one of them is this member's fault.
+    pub types: TypeSet,
 }
 
 /// What execution gives; the same at every member.

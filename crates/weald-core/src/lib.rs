@@ -27,8 +27,11 @@ mod mailbox;
 mod name;
 mod outcome;
 mod overlay;
+mod settings;
 mod source;
+mod spanning;
 mod state_store;
+mod system;
 mod time;
 mod transaction;
 mod transform;
@@ -52,8 +55,18 @@ pub use mailbox::{Mailbox, MailboxError, Priority};
 pub use name::{CollectionName, NameError, TypeName, TypeVersion};
 pub use outcome::{Commit, Outcome, Position, Rejection, UnknownCause};
 pub use overlay::{Overlay, OverlayError, Savepoint};
+pub use settings::{
+    ApplyLimits, FeatureLevel, LOCK_HELD, Settings, SettingsChange, SettingsEntry, TypeSet,
+};
 pub use source::{BlockRead, BlockSource, Fault, Halt};
+pub use spanning::{
+    Lock, OwnPart, PartId, Participant, Pend, PendAnswer, Pended, SpanningAbort, SpanningCommit,
+    Verdict,
+};
 pub use state_store::{At, StateError, StateStore, StateView};
+pub use system::{
+    AdmissionPolicy, KeyBounds, NodeRecord, NodeStanding, SystemChange, SystemEntry, SystemState,
+};
 pub use time::{Clock, Time};
 pub use transaction::{
     CALLER_ID_MAX, CallerIdError, ReadDependency, SessionStamp, TransactionBody, TransactionId,

@@ -25,10 +25,28 @@ pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 pub const RESULTS_MAX: usize = 1_000_000;
 /// Client sessions that a partition keeps.
 pub const SESSIONS_MAX: usize = 100_000;
+/// Transactions over several partitions that hold locks in a partition, with the ids kept after.
+pub const PENDS_MAX: usize = 100_000;
+/// Bytes of changes that wait in a partition for their decision.
+pub const INTENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Decisions that a partition keeps for participants that have not carried them out.
+pub const DECISIONS_MAX: usize = 100_000;
+/// Collection types that a partition's log may register.
+pub const TYPES_MAX: usize = 1024;
+/// Policies in a partition's settings.
+pub const POLICIES_MAX: usize = 256;
+/// Bytes of a policy, name and content.
+pub const POLICY_BYTES_MAX: usize = 64 * 1024;
+/// Nodes of a network.
+pub const NODES_MAX: usize = 10_000;
+/// Partitions of a network.
+pub const PARTITIONS_MAX: usize = 4096;
+/// Bytes of a node's record: its domain and its key.
+pub const NODE_BYTES_MAX: usize = 1024;
 
 /// What one transaction may touch. The executor counts and refuses with
 /// [`Rejection::TooLarge`](crate::Rejection::TooLarge).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TransactionLimits {
     /// Blocks written, default [`TRANSACTION_BLOCKS_MAX`].
     pub blocks_max: usize,

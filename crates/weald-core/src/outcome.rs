@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CollectionName, LogIndex, PartitionId, Revision, Time, TransactionId, TypeName, TypeVersion,
+    CollectionName, FeatureLevel, LogIndex, PartitionId, Revision, Time, TransactionId, TypeName,
+    TypeVersion,
 };
 
 /// A place in a partition's log. A read that names one answers from at least there.
@@ -19,7 +20,7 @@ pub struct Position {
 }
 
 /// What became of a transaction.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Outcome {
     /// All of it happened and is durable.
     Committed(Commit),
@@ -30,7 +31,7 @@ pub enum Outcome {
 }
 
 /// A committed transaction.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Commit {
     /// Where it stands in the log.
     pub position: Position,
@@ -43,7 +44,7 @@ pub struct Commit {
 }
 
 /// Why an outcome is not known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum UnknownCause {
     /// The deadline passed before an answer came.
     #[error("the deadline passed")]
@@ -54,7 +55,7 @@ pub enum UnknownCause {
 }
 
 /// Why a transaction was refused. Definite: nothing of it was applied.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// The collection does not exist, which was proved.
     #[error("no such collection: name={collection}")]
@@ -164,6 +165,38 @@ pub enum Rejection {
         /// The type's text.
         detail: String,
     },
+    /// A transaction over several partitions holds what this one would write or read. It is
+    /// resolved by its primary, the partition of `holder`'s home key.
+    #[error("locked by another transaction: collection={collection} holder={holder} primary={}",
+        .holder.home())]
+    Locked {
+        /// The collection, by its name where that is known.
+        collection: String,
+        /// The transaction that holds it.
+        holder: TransactionId,
+    },
+    /// A partition that the transaction needs did not answer in time.
+    #[error("a partition did not answer in time: partition={partition}")]
+    Silent {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The entry is of a kind that the partition's feature level does not allow yet.
+    #[error("not at this feature level: needed={needed} level={level}")]
+    Level {
+        /// The level from which on it is allowed.
+        needed: FeatureLevel,
+        /// The partition's level.
+        level: FeatureLevel,
+    },
+    /// The entry was decided on a state that has changed since.
+    #[error("decided on another state: based_on={based_on} changed={changed}")]
+    Superseded {
+        /// What it was decided on.
+        based_on: LogIndex,
+        /// What is there.
+        changed: LogIndex,
+    },
 }
 
 impl Rejection {
@@ -172,6 +205,13 @@ impl Rejection {
 
     /// Whether the same intent, under a fresh id, may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Conflict { .. } | Self::Busy { .. } | Self::Expired { .. })
+        matches!(
+            self,
+            Self::Conflict { .. }
+                | Self::Busy { .. }
+                | Self::Expired { .. }
+                | Self::Locked { .. }
+                | Self::Silent { .. }
+        )
     }
 }

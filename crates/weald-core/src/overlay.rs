@@ -241,6 +241,16 @@ impl<'s> Overlay<'s> {
         self.changes().count()
     }
 
+    /// The blocks that would change, in the order of their ids.
+    pub fn changed_ids(&self) -> impl Iterator<Item = BlockId> {
+        self.changes().map(|(id, _)| *id)
+    }
+
+    /// The collection of a block that would change.
+    pub fn changed_collection(&self, id: BlockId) -> Option<BlockId> {
+        self.staged.get(&id).filter(|staged| staged.is_changed())?.collection
+    }
+
     /// Bytes that the changes carry.
     pub fn changed_bytes(&self) -> usize {
         self.changes().map(|(_, staged)| staged.change_bytes()).sum()

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{BlockId, StoredBlock, TransformError};
+use crate::{BlockId, StoredBlock, TransformError, TypeName, TypeVersion};
 
 /// The answer to the question for one block. "Not here" is never taken for "absent".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BlockRead {
     /// The block.
     Present(Arc<StoredBlock>),
@@ -38,7 +38,7 @@ impl<S: BlockSource + ?Sized> BlockSource for Arc<S> {
 
 /// Why this member cannot answer. A fault is this member's own trouble; it never becomes the result
 /// of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
     /// A block's bytes do not match their checksum or do not parse.
     #[error("a block is damaged: block={id} {detail}")]
@@ -57,6 +57,14 @@ pub enum Fault {
     /// A block is not the kind that its place demands.
     #[error("a block does not fit its place: {0}")]
     Transform(#[from] TransformError),
+    /// The partition's log has registered a type that this member has no code for.
+    #[error("no code for a registered collection type: type={type_name} version={version}")]
+    NoCode {
+        /// The type.
+        type_name: TypeName,
+        /// The version of its structure.
+        version: TypeVersion,
+    },
     /// The disk could not be read or written.
     #[error("the store cannot be used: {0}")]
     Storage(String),
@@ -66,7 +74,7 @@ pub enum Fault {
 }
 
 /// Why an execution stopped without an outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Halt {
     /// These blocks are needed in memory; execute again once they are.
     #[error("blocks are not in memory: count={}", .0.len())]

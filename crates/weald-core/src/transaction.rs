@@ -18,7 +18,7 @@ pub struct TransactionId {
 }
 
 /// Why a caller's id was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("a transaction id has 1 to {CALLER_ID_MAX} bytes: bytes={0}")]
 pub struct CallerIdError(pub usize);
 
@@ -92,7 +92,7 @@ pub struct ReadDependency {
 }
 
 /// What the caller asks: all of it or nothing.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct TransactionBody {
     /// Blocks that must still be what they were when the caller read them.
     pub reads: Vec<ReadDependency>,
@@ -104,7 +104,7 @@ pub struct TransactionBody {
 
 /// A client's place in its own sequence of requests (rule C10). A result is kept until its number
 /// is below the mark.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct SessionStamp {
     /// The session: 16 random bytes that one client draws at its start.
     pub session: [u8; 16],
@@ -115,7 +115,7 @@ pub struct SessionStamp {
 }
 
 /// A transaction as it travels and is logged.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct TransactionRequest {
     /// The attempt's name.
     pub id: TransactionId,

@@ -23,7 +23,7 @@ impl Base {
 }
 
 /// Replaces `remove` bytes of a payload from `offset` on by `insert`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Splice {
     /// Byte offset into the payload, at most its length.
     pub offset: u32,
@@ -52,7 +52,7 @@ impl Splice {
 }
 
 /// How a block changes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Change {
     /// The block becomes this one: it is new (base [`Base::Absent`]) or replaced as a whole.
     Insert(Block),
@@ -63,7 +63,7 @@ pub enum Change {
 }
 
 /// One block's change.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Transform {
     /// The block.
     pub id: BlockId,
@@ -74,7 +74,7 @@ pub struct Transform {
 }
 
 /// Why a transform does not fit the block it was applied to.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum TransformError {
     /// The block is at another revision than the transform is based on.
     #[error("transform on another base: block={id} expected={expected:?} found={found:?}")]

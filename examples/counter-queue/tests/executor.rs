@@ -53,6 +53,7 @@ impl Node {
             index: LogIndex(self.index + 1),
             time: Time::from_millis(self.index),
             limits: weald_core::limits::TransactionLimits::default(),
+            types: self.executor.registry().types(),
         }
     }
 

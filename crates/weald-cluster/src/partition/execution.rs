@@ -1,13 +1,19 @@
-//! Executing one request: its reads must still hold, its actions run, and the changes that the
-//! client computed itself fit what is there.
+//! Executing one request: nothing that it touches may be locked, its reads must still hold, its
+//! actions run, and the changes that the client computed itself fit what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use weald_core::{
     Base, BlockEffect, BlockId, BlockKind, BlockSource, Change, CollectionCommit, CollectionName,
     Commit, Context, Executed, Executor, Halt, LogIndex, Outcome, Overlay, OverlayError,
-    PartitionId, Position, Rejection, Revision, StoredBlock, Time, TransactionBody, TransactionId,
-    TransactionRequest, Transform, TransformError, limits::TransactionLimits,
+    PartitionId, Position, ReadDependency, Rejection, Revision, Settings, StoredBlock, Time,
+    TransactionBody, TransactionId, Transform, TransformError, limits::TransactionLimits,
+};
+
+use super::{
+    locks::{Intent, Locks, Part, Terms, Told},
+    results::Results,
 };
 
 /// Where an entry stands.
@@ -16,6 +22,12 @@ pub(super) struct Place {
     pub(super) partition: PartitionId,
     pub(super) index: LogIndex,
     pub(super) time: Time,
+}
+
+impl Place {
+    pub(super) fn position(&self) -> Position {
+        Position { partition: self.partition, index: self.index }
+    }
 }
 
 /// What execution changes; empty after a refusal.
@@ -27,18 +39,26 @@ pub(super) struct Execution {
     pub(super) created: Vec<BlockId>,
 }
 
-/// Tells who wrote a revision of a collection, where that is known.
-pub(super) type Winners<'a> = dyn Fn(BlockId, Revision) -> Option<TransactionId> + 'a;
-
 /// Runs requests at one place in the log.
 pub(super) struct Runner<'a> {
     pub(super) place: Place,
-    pub(super) limits: TransactionLimits,
+    pub(super) settings: &'a Settings,
     pub(super) executor: &'a dyn Executor,
+    pub(super) results: &'a Results,
+    pub(super) locks: &'a Locks,
+}
+
+/// One transaction's work in this partition.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub(super) id: TransactionId,
+    pub(super) body: &'a TransactionBody,
+    /// Blocks to hold besides.
+    pub(super) marks: &'a [BlockId],
 }
 
 /// Why a request has no effect.
-enum Stop {
+pub(super) enum Stop {
     Refused(Rejection),
     Halt(Halt),
 }
@@ -49,16 +69,29 @@ impl From<Halt> for Stop {
     }
 }
 
+/// What was executed and is not yet taken.
+struct Staged<'s> {
+    overlay: Overlay<'s>,
+    answers: Vec<Bytes>,
+    /// Changed by actions.
+    commits: BTreeMap<BlockId, CollectionCommit>,
+    /// Everything that is changed.
+    revisions: BTreeMap<BlockId, Revision>,
+    created: Vec<BlockId>,
+}
+
 impl Runner<'_> {
-    /// The effects and the outcome of `request`.
+    /// The effects and the outcome of `job`.
     pub(super) fn run(
         &self,
-        request: &TransactionRequest,
+        job: Job<'_>,
         view: &dyn BlockSource,
-        winners: &Winners<'_>,
     ) -> Result<(Execution, Outcome), Halt> {
-        match self.execute(request, view, winners) {
-            Ok((execution, commit)) => Ok((execution, Outcome::Committed(commit))),
+        match self.stage(job, view) {
+            Ok(staged) => {
+                let commit = staged.commit(self.place);
+                Ok((staged.into_execution(), Outcome::Committed(commit)))
+            }
             Err(Stop::Refused(rejection)) => {
                 Ok((Execution::default(), Outcome::Rejected(rejection)))
             }
@@ -66,95 +99,234 @@ impl Runner<'_> {
         }
     }
 
-    fn execute(
+    /// The part that `job` comes to under these terms.
+    pub(super) fn pend(
         &self,
-        request: &TransactionRequest,
+        job: Job<'_>,
+        terms: Terms,
         view: &dyn BlockSource,
-        winners: &Winners<'_>,
-    ) -> Result<(Execution, Commit), Stop> {
+    ) -> Result<Part, Stop> {
+        self.stage(job, view).and_then(|mut staged| staged.take_part(job, terms))
+    }
+
+    fn stage<'s>(&self, job: Job<'_>, view: &'s dyn BlockSource) -> Result<Staged<'s>, Stop> {
+        let body = job.body;
         let mut overlay = Overlay::new(view);
-        check_reads(&request.body, &mut overlay, winners)?;
+        for action in &body.actions {
+            self.check_unlocked(body, BlockId::header(&action.collection))?;
+        }
+        self.check_reads(body, &mut overlay)?;
+        for block in job.marks {
+            let stored = overlay.read(*block)?;
+            self.check_seen(body, *block, stored.as_deref())?;
+        }
         let context = Context {
-            transaction: request.id,
+            transaction: job.id,
             index: self.place.index,
             time: self.place.time,
-            limits: self.limits,
+            limits: self.settings.limits.transaction(),
+            types: self.settings.types.clone(),
         };
         let (answers, commits) =
-            match self.executor.execute(&context, &request.body.actions, &mut overlay)? {
+            match self.executor.execute(&context, &body.actions, &mut overlay)? {
                 Executed::Done { answers, commits } => (answers, commits),
                 Executed::Refused(rejection) => return Err(Stop::Refused(rejection)),
             };
         let mut revisions: BTreeMap<BlockId, Revision> =
             commits.iter().map(|(id, commit)| (*id, commit.revision)).collect();
-        let mut made = Vec::new();
-        if !request.body.transforms.is_empty() {
-            let client = ClientChanges { transforms: &request.body.transforms, winners };
+        let mut created: Vec<BlockId> =
+            commits.iter().filter(|(_, c)| c.created.is_some()).map(|(id, _)| *id).collect();
+        if !body.transforms.is_empty() {
+            let client = ClientChanges { runner: self, body };
             let taken = client.stage(&mut overlay, &revisions)?;
-            made.extend(taken.iter().filter(|(_, r)| **r == Revision(1)).map(|(id, _)| *id));
+            created.extend(taken.iter().filter(|(_, r)| **r == Revision(1)).map(|(id, _)| *id));
             revisions.extend(taken);
-            check_caps(&overlay, &self.limits)?;
+            check_caps(&overlay, &context.limits)?;
         }
-        let named: BTreeMap<BlockId, CollectionCommit> = commits;
+        self.check_unmarked(job, &overlay)?;
+        Ok(Staged { overlay, answers, commits, revisions, created })
+    }
+
+    /// Refuses with `Conflict` when a block is not what the client read.
+    fn check_reads(&self, body: &TransactionBody, overlay: &mut Overlay<'_>) -> Result<(), Stop> {
+        let mut needed = Vec::new();
+        for read in &body.reads {
+            match overlay.read(read.block) {
+                Ok(stored) => self.check_read(body, read, stored.as_deref())?,
+                Err(Halt::Need(ids)) => needed.extend(ids),
+                Err(halt) => return Err(halt.into()),
+            }
+        }
+        if needed.is_empty() { Ok(()) } else { Err(Halt::Need(needed).into()) }
+    }
+
+    fn check_read(
+        &self,
+        body: &TransactionBody,
+        read: &ReadDependency,
+        stored: Option<&StoredBlock>,
+    ) -> Result<(), Stop> {
+        self.check_seen(body, read.block, stored)?;
+        if Base::of(stored) == read.base {
+            return Ok(());
+        }
+        Err(Stop::Refused(self.conflict(body, stored)))
+    }
+
+    /// Refuses to look at a block that somebody else will change or make.
+    fn check_seen(
+        &self,
+        body: &TransactionBody,
+        block: BlockId,
+        stored: Option<&StoredBlock>,
+    ) -> Result<(), Stop> {
+        match stored {
+            Some(stored) => self.check_unlocked(body, stored.block.collection),
+            None => match self.locks.maker(block) {
+                Some(holder) => Err(locked(body, block, holder)),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn check_unlocked(&self, body: &TransactionBody, collection: BlockId) -> Result<(), Stop> {
+        match self.locks.lock(&collection) {
+            None => Ok(()),
+            Some(lock) => Err(locked(body, collection, lock.holder.id)),
+        }
+    }
+
+    /// Refuses to change a block that somebody else has read and still holds.
+    fn check_unmarked(&self, job: Job<'_>, overlay: &Overlay<'_>) -> Result<(), Stop> {
+        if self.locks.has_no_marks() {
+            return Ok(());
+        }
+        for block in overlay.changed_ids() {
+            if let Some(holder) = self.locks.marker(block, job.id) {
+                let collection = overlay.changed_collection(block).unwrap_or(block);
+                return Err(locked(job.body, collection, holder));
+            }
+        }
+        Ok(())
+    }
+
+    /// The refusal of a request that lost to whoever wrote `found`.
+    fn conflict(&self, body: &TransactionBody, found: Option<&StoredBlock>) -> Rejection {
+        let winner = found.and_then(|stored| {
+            let (collection, revision) = (stored.block.collection, stored.revision);
+            let here = self.results.winner(collection, revision);
+            here.or_else(|| self.locks.winner(collection, revision))
+        });
+        let collection =
+            found.map_or_else(String::new, |stored| text_of(body, stored.block.collection));
+        Rejection::Conflict { collection, winner }
+    }
+}
+
+impl Staged<'_> {
+    fn commit(&self, place: Place) -> Commit {
+        let named = self.commits.values();
+        Commit {
+            position: place.position(),
+            time: place.time,
+            revisions: named.map(|c| (c.name.clone(), c.revision)).collect(),
+            answers: self.answers.clone(),
+        }
+    }
+
+    fn into_execution(self) -> Execution {
+        let Self { overlay, commits, revisions, created, .. } = self;
         let floor = |(id, commit): (&BlockId, &CollectionCommit)| Some((*id, commit.floor?));
-        let execution = Execution {
+        Execution {
             blocks: overlay.into_effects(|collection| {
                 *revisions.get(&collection).expect("a changed collection has a revision")
             }),
-            floors: named.iter().filter_map(floor).collect(),
-            created: named
-                .iter()
-                .filter(|(_, commit)| commit.created.is_some())
-                .map(|(id, _)| *id)
-                .chain(made)
-                .collect(),
+            floors: commits.iter().filter_map(floor).collect(),
+            created,
             changed: revisions.into_iter().collect(),
-        };
-        let commit = Commit {
-            position: Position { partition: self.place.partition, index: self.place.index },
-            time: self.place.time,
-            revisions: named.into_values().map(|c| (c.name, c.revision)).collect(),
-            answers,
-        };
-        Ok((execution, commit))
-    }
-}
-
-/// Refuses with `Conflict` when a block is not what the client read.
-fn check_reads(
-    body: &TransactionBody,
-    overlay: &mut Overlay<'_>,
-    winners: &Winners<'_>,
-) -> Result<(), Stop> {
-    let mut needed = Vec::new();
-    for read in &body.reads {
-        match overlay.read(read.block) {
-            Ok(stored) if Base::of(stored.as_deref()) == read.base => {}
-            Ok(stored) => return Err(Stop::Refused(conflict(body, stored.as_deref(), winners))),
-            Err(Halt::Need(ids)) => needed.extend(ids),
-            Err(halt) => return Err(halt.into()),
         }
     }
-    if needed.is_empty() { Ok(()) } else { Err(Halt::Need(needed).into()) }
+
+    /// Everything as a part that waits. What the actions looked at in collections that they did not
+    /// change is held through the state blocks, which every change of a collection writes.
+    fn take_part(&mut self, job: Job<'_>, terms: Terms) -> Result<Part, Stop> {
+        let mut intents: BTreeMap<BlockId, Intent> = BTreeMap::new();
+        for transform in self.overlay.transforms() {
+            let collection = self.overlay.changed_collection(transform.id);
+            let collection = collection.expect("a changed block is or was somebody's");
+            let intent = intents.entry(collection).or_insert_with(|| Intent {
+                revision: *self.revisions.get(&collection).expect("it has a revision"),
+                floor: self.commits.get(&collection).and_then(|commit| commit.floor),
+                is_new: self.created.contains(&collection),
+                transforms: Vec::new(),
+            });
+            intent.transforms.push(transform);
+        }
+        let marks = self.marks(job)?;
+        let revisions = self.commits.values().map(|c| (c.name.clone(), c.revision)).collect();
+        let told = Told { answers: std::mem::take(&mut self.answers), revisions };
+        Ok(Part { terms, told, intents, marks })
+    }
+
+    fn marks(&mut self, job: Job<'_>) -> Result<BTreeSet<BlockId>, Stop> {
+        let looked_at = job.body.actions.iter().map(|action| &action.collection);
+        let only_read =
+            |name: &&CollectionName| !self.revisions.contains_key(&BlockId::header(name));
+        let states: Vec<BlockId> = looked_at.filter(only_read).map(BlockId::state).collect();
+        let reads = job.body.reads.iter().map(|read| read.block);
+        let mut marks = BTreeSet::new();
+        for block in reads.chain(job.marks.iter().copied()).chain(states) {
+            let stored = self.overlay.read(block)?;
+            let is_own = match &stored {
+                Some(stored) => self.revisions.contains_key(&stored.block.collection),
+                None => self.overlay.changed_collection(block).is_some(),
+            };
+            if !is_own {
+                marks.insert(block);
+            }
+        }
+        Ok(marks)
+    }
 }
 
-/// The refusal of a request that lost to whoever wrote `found`.
-fn conflict(
-    body: &TransactionBody,
-    found: Option<&StoredBlock>,
-    winners: &Winners<'_>,
-) -> Rejection {
-    let winner = found.and_then(|stored| winners(stored.block.collection, stored.revision));
-    let collection = found.map_or_else(String::new, |stored| {
-        name_of(body, stored.block.collection)
-            .map_or_else(|| stored.block.collection.to_string(), |name| name.to_string())
-    });
-    Rejection::Conflict { collection, winner }
+/// What a part changes now that it is committed. Its bases hold: its locks have kept others away.
+pub(super) fn carry_out(part: &Part, view: &dyn BlockSource) -> Result<Execution, Halt> {
+    let mut overlay = Overlay::new(view);
+    let mut needed = Vec::new();
+    let transforms = || part.intents.values().flat_map(|intent| &intent.transforms);
+    for transform in transforms() {
+        match overlay.read(transform.id) {
+            Ok(_) => {}
+            Err(Halt::Need(ids)) => needed.extend(ids),
+            Err(halt) => return Err(halt),
+        }
+    }
+    if !needed.is_empty() {
+        return Err(Halt::Need(needed));
+    }
+    for transform in transforms() {
+        overlay.apply(transform)?;
+    }
+    let floor = |(id, intent): (&BlockId, &Intent)| Some((*id, intent.floor?));
+    Ok(Execution {
+        blocks: overlay.into_effects(|collection| {
+            part.intents.get(&collection).expect("a changed collection has an intent").revision
+        }),
+        floors: part.intents.iter().filter_map(floor).collect(),
+        changed: part.changed(),
+        created: part.intents.iter().filter(|(_, i)| i.is_new).map(|(id, _)| *id).collect(),
+    })
 }
 
-fn name_of(body: &TransactionBody, collection: BlockId) -> Option<&CollectionName> {
+fn locked(body: &TransactionBody, collection: BlockId, holder: TransactionId) -> Stop {
+    Stop::Refused(Rejection::Locked { collection: text_of(body, collection), holder })
+}
+
+/// A collection by its name, if the request names it.
+fn text_of(body: &TransactionBody, collection: BlockId) -> String {
     let mut names = body.actions.iter().map(|action| &action.collection);
-    names.find(|name| BlockId::header(name) == collection)
+    let name = names.find(|name| BlockId::header(name) == collection);
+    name.map_or_else(|| collection.to_string(), CollectionName::to_string)
 }
 
 fn check_caps(overlay: &Overlay<'_>, limits: &TransactionLimits) -> Result<(), Stop> {
@@ -173,8 +345,8 @@ fn check_caps(overlay: &Overlay<'_>, limits: &TransactionLimits) -> Result<(), S
 /// Changes that a client computed itself. They must carry each collection's state block, which
 /// counts its revisions: that is how two clients' changes to one collection meet.
 struct ClientChanges<'a> {
-    transforms: &'a [Transform],
-    winners: &'a Winners<'a>,
+    runner: &'a Runner<'a>,
+    body: &'a TransactionBody,
 }
 
 impl ClientChanges<'_> {
@@ -186,9 +358,11 @@ impl ClientChanges<'_> {
     ) -> Result<BTreeMap<BlockId, Revision>, Stop> {
         let mut touched = BTreeSet::new();
         let mut revisions = BTreeMap::new();
-        for transform in self.transforms {
+        for transform in &self.body.transforms {
             let before = overlay.read(transform.id)?;
+            self.runner.check_seen(self.body, transform.id, before.as_deref())?;
             let (collection, kind) = whose(transform, before.as_deref())?;
+            self.runner.check_unlocked(self.body, collection)?;
             if taken.contains_key(&collection) {
                 return Err(invalid("actions and own changes on one collection"));
             }
@@ -214,8 +388,7 @@ impl ClientChanges<'_> {
         match overlay.apply(transform) {
             Ok(()) => Ok(()),
             Err(OverlayError::Transform(TransformError::BaseMismatch { .. })) => {
-                let body = TransactionBody::default();
-                Err(Stop::Refused(conflict(&body, before, self.winners)))
+                Err(Stop::Refused(self.runner.conflict(&TransactionBody::default(), before)))
             }
             Err(OverlayError::Halt(halt)) => Err(halt.into()),
             Err(error) => Err(invalid(&error.to_string())),

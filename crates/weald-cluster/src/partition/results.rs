@@ -8,7 +8,7 @@ use weald_core::{
 };
 
 /// One kept result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Kept {
     /// What was asked; `None` for an id that was fenced before its request came.
     pub(super) digest: Option<Digest>,
@@ -31,7 +31,7 @@ impl Kept {
 }
 
 /// The table of results.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Results {
     by_id: BTreeMap<TransactionId, Kept>,
     by_expiry: BTreeSet<(Time, TransactionId)>,

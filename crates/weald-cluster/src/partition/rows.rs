@@ -1,22 +1,52 @@
-//! The partition's tables as rows beside the blocks: one byte of table, then the key.
+//! The partition's tables as rows beside the blocks: one byte of table, then the key. Where a row
+//! is about something that has a placement key, that key comes first, so that a range of keys is a
+//! range of rows.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
-    BlockId, Digest, Time, TransactionId,
+    BlockId, Digest, Lock, PartitionId, PeerId, PlacementKey, Settings, Time, TransactionId,
     codec::{self, CodecError, Kind},
 };
 
-use super::{results::Kept, sessions::SessionRow};
+use super::{
+    Decision,
+    locks::{IntentRow, PartRow, Tombstone, TransformRow},
+    results::Kept,
+    sessions::SessionRow,
+    system::SystemRow,
+};
 
-const MACHINE: Kind = Kind(Kind::CLUSTER_FIRST.0);
-const RESULT: Kind = Kind(Kind::CLUSTER_FIRST.0 + 1);
-const SESSION: Kind = Kind(Kind::CLUSTER_FIRST.0 + 2);
+const fn kind(offset: u8) -> Kind {
+    Kind(Kind::CLUSTER_FIRST.0 + offset)
+}
+
+const MACHINE: Kind = kind(0);
+const RESULT: Kind = kind(1);
+const SESSION: Kind = kind(2);
+const INTENT: Kind = kind(3);
+const PART: Kind = kind(4);
+const TOMBSTONE: Kind = kind(5);
+const DECISION: Kind = kind(6);
+const SETTINGS: Kind = kind(7);
+const SYSTEM: Kind = kind(8);
+const NODE: Kind = kind(9);
+const RANGE: Kind = kind(10);
+const TRANSFORM: Kind = kind(11);
 
 const MACHINE_TABLE: u8 = b'm';
 const RESULT_TABLE: u8 = b'r';
 const SESSION_TABLE: u8 = b's';
 const COLLECTION_TABLE: u8 = b'c';
+const INTENT_TABLE: u8 = b'i';
+const TRANSFORM_TABLE: u8 = b't';
+const PART_TABLE: u8 = b'p';
+const TOMBSTONE_TABLE: u8 = b'x';
+const DECISION_TABLE: u8 = b'd';
+const SETTINGS_TABLE: u8 = b'g';
+const SYSTEM_TABLE: u8 = b'y';
+const NODE_TABLE: u8 = b'n';
+const RANGE_TABLE: u8 = b'k';
 
 /// Why a row of a partition could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,29 +83,83 @@ pub(super) enum Row {
     Machine(MachineRow),
     Result(TransactionId, Box<Kept>),
     Session([u8; 16], SessionRow),
+    Intent(BlockId, Box<IntentRow>),
+    Transform(Box<TransformRow>),
+    Part(TransactionId, Box<PartRow>),
+    Tombstone(PlacementKey, TransactionId, Tombstone),
+    Decision(TransactionId, Decision),
+    Settings(Box<Settings>),
+    System(SystemRow),
+    Node(PeerId, Box<weald_core::NodeRecord>),
+    Range(PartitionId, weald_core::KeyBounds),
     Collection,
 }
 
 impl Row {
     pub(super) fn parse(key: &Bytes, value: &[u8]) -> Result<Self, RowError> {
         let unknown = || RowError::Key(key.clone());
-        let damaged = |source| RowError::Value { key: key.clone(), source };
         let (table, rest) = key.split_first().ok_or_else(unknown)?;
-        match *table {
-            MACHINE_TABLE => Ok(Self::Machine(codec::decode(MACHINE, value).map_err(damaged)?)),
-            RESULT_TABLE => {
-                let id = rest.try_into().map_err(|_| unknown())?;
-                let kept = codec::decode(RESULT, value).map_err(damaged)?;
-                Ok(Self::Result(TransactionId::from_bytes(id), Box::new(kept)))
-            }
+        let value = Value { key, value };
+        let transaction = || id_of(rest).ok_or_else(unknown);
+        Ok(match *table {
+            MACHINE_TABLE => Self::Machine(value.decode(MACHINE)?),
+            SETTINGS_TABLE => Self::Settings(value.decode(SETTINGS)?),
+            SYSTEM_TABLE => Self::System(value.decode(SYSTEM)?),
+            RESULT_TABLE => Self::Result(transaction()?, value.decode(RESULT)?),
+            DECISION_TABLE => Self::Decision(transaction()?, value.decode(DECISION)?),
             SESSION_TABLE => {
                 let session = rest.try_into().map_err(|_| unknown())?;
-                Ok(Self::Session(session, codec::decode(SESSION, value).map_err(damaged)?))
+                Self::Session(session, value.decode(SESSION)?)
             }
-            COLLECTION_TABLE => collection_of(key).map(|_| Self::Collection).ok_or_else(unknown),
-            _ => Err(unknown()),
-        }
+            INTENT_TABLE => {
+                let collection = BlockId::from_bytes(rest.try_into().map_err(|_| unknown())?);
+                Self::Intent(collection, value.decode(INTENT)?)
+            }
+            TRANSFORM_TABLE => {
+                <[u8; BlockId::LEN]>::try_from(rest).map_err(|_| unknown())?;
+                Self::Transform(value.decode(TRANSFORM)?)
+            }
+            PART_TABLE => {
+                let (_, id) = placed_id_of(rest).ok_or_else(unknown)?;
+                Self::Part(id, value.decode(PART)?)
+            }
+            TOMBSTONE_TABLE => {
+                let (key, id) = placed_id_of(rest).ok_or_else(unknown)?;
+                Self::Tombstone(key, id, value.decode(TOMBSTONE)?)
+            }
+            NODE_TABLE => {
+                let peer = Digest::from_bytes(rest.try_into().map_err(|_| unknown())?);
+                Self::Node(PeerId::from_digest(peer), value.decode(NODE)?)
+            }
+            RANGE_TABLE => {
+                let partition = u32::from_be_bytes(rest.try_into().map_err(|_| unknown())?);
+                Self::Range(PartitionId(partition), value.decode(RANGE)?)
+            }
+            COLLECTION_TABLE => collection_of(key).map(|_| Self::Collection).ok_or_else(unknown)?,
+            _ => return Err(unknown()),
+        })
     }
+}
+
+struct Value<'r> {
+    key: &'r Bytes,
+    value: &'r [u8],
+}
+
+impl Value<'_> {
+    fn decode<T: serde::de::DeserializeOwned>(&self, kind: Kind) -> Result<T, RowError> {
+        let damaged = |source| RowError::Value { key: self.key.clone(), source };
+        codec::decode(kind, self.value).map_err(damaged)
+    }
+}
+
+fn id_of(rest: &[u8]) -> Option<TransactionId> {
+    Some(TransactionId::from_bytes(rest.try_into().ok()?))
+}
+
+fn placed_id_of(rest: &[u8]) -> Option<(PlacementKey, TransactionId)> {
+    let (key, id) = rest.split_first_chunk::<8>()?;
+    Some((PlacementKey::from_u64(u64::from_be_bytes(*key)), id_of(id)?))
 }
 
 /// What the keys of the rows that list collections begin with.
@@ -89,12 +173,35 @@ pub fn collection_of(key: &[u8]) -> Option<BlockId> {
     Some(BlockId::from_bytes(id.try_into().ok()?))
 }
 
+/// What the keys of the rows that say which collections are locked begin with. A reader that
+/// looks at a view looks at these rows *before* it opens the view: a lock that it does not find
+/// then was taken after its read began.
+pub fn locks_prefix() -> &'static [u8] {
+    &[INTENT_TABLE]
+}
+
+/// The key of the row that says who has locked `collection`, if somebody has.
+pub fn lock_key(collection: BlockId) -> Bytes {
+    intent_key(collection)
+}
+
+/// The collection and its lock, from a row under [`locks_prefix`].
+///
+/// # Errors
+/// When the row is of another kind or does not parse.
+pub fn lock_of(key: &Bytes, value: &[u8]) -> Result<(BlockId, Lock), RowError> {
+    match Row::parse(key, value)? {
+        Row::Intent(collection, row) => Ok((collection, row.lock)),
+        _ => Err(RowError::Key(key.clone())),
+    }
+}
+
 pub(super) fn machine_key() -> Bytes {
     Bytes::from_static(&[MACHINE_TABLE])
 }
 
 pub(super) fn result_key(id: &TransactionId) -> Bytes {
-    key(RESULT_TABLE, &id.to_bytes())
+    key(RESULT_TABLE, &[&id.to_bytes()])
 }
 
 pub(super) fn result_value(kept: &Kept) -> Bytes {
@@ -102,7 +209,7 @@ pub(super) fn result_value(kept: &Kept) -> Bytes {
 }
 
 pub(super) fn session_key(session: &[u8; 16]) -> Bytes {
-    key(SESSION_TABLE, session)
+    key(SESSION_TABLE, &[session])
 }
 
 pub(super) fn session_value(row: &SessionRow) -> Bytes {
@@ -110,12 +217,83 @@ pub(super) fn session_value(row: &SessionRow) -> Bytes {
 }
 
 pub(super) fn collection_key(collection: BlockId) -> Bytes {
-    key(COLLECTION_TABLE, &collection.to_bytes())
+    key(COLLECTION_TABLE, &[&collection.to_bytes()])
 }
 
-fn key(table: u8, rest: &[u8]) -> Bytes {
-    let mut key = Vec::with_capacity(1 + rest.len());
-    key.push(table);
-    key.extend_from_slice(rest);
+pub(super) fn intent_key(collection: BlockId) -> Bytes {
+    key(INTENT_TABLE, &[&collection.to_bytes()])
+}
+
+pub(super) fn intent_value(row: &IntentRow) -> Bytes {
+    codec::encode(INTENT, row)
+}
+
+pub(super) fn transform_key(block: BlockId) -> Bytes {
+    key(TRANSFORM_TABLE, &[&block.to_bytes()])
+}
+
+pub(super) fn transform_value(row: &TransformRow) -> Bytes {
+    codec::encode(TRANSFORM, row)
+}
+
+pub(super) fn part_key(placement: PlacementKey, id: &TransactionId) -> Bytes {
+    key(PART_TABLE, &[&placement.as_u64().to_be_bytes(), &id.to_bytes()])
+}
+
+pub(super) fn part_value(row: &PartRow) -> Bytes {
+    codec::encode(PART, row)
+}
+
+pub(super) fn tombstone_key(placement: PlacementKey, id: &TransactionId) -> Bytes {
+    key(TOMBSTONE_TABLE, &[&placement.as_u64().to_be_bytes(), &id.to_bytes()])
+}
+
+pub(super) fn tombstone_value(tombstone: &Tombstone) -> Bytes {
+    codec::encode(TOMBSTONE, tombstone)
+}
+
+pub(super) fn decision_key(id: &TransactionId) -> Bytes {
+    key(DECISION_TABLE, &[&id.to_bytes()])
+}
+
+pub(super) fn decision_value(decision: &Decision) -> Bytes {
+    codec::encode(DECISION, decision)
+}
+
+pub(super) fn settings_key() -> Bytes {
+    Bytes::from_static(&[SETTINGS_TABLE])
+}
+
+pub(super) fn settings_value(settings: &Settings) -> Bytes {
+    codec::encode(SETTINGS, settings)
+}
+
+pub(super) fn system_key() -> Bytes {
+    Bytes::from_static(&[SYSTEM_TABLE])
+}
+
+pub(super) fn system_value(row: &SystemRow) -> Bytes {
+    codec::encode(SYSTEM, row)
+}
+
+pub(super) fn node_key(peer: &PeerId) -> Bytes {
+    key(NODE_TABLE, &[peer.digest().as_bytes()])
+}
+
+pub(super) fn node_value(record: &weald_core::NodeRecord) -> Bytes {
+    codec::encode(NODE, record)
+}
+
+pub(super) fn range_key(partition: PartitionId) -> Bytes {
+    key(RANGE_TABLE, &[&partition.0.to_be_bytes()])
+}
+
+pub(super) fn range_value(bounds: &weald_core::KeyBounds) -> Bytes {
+    codec::encode(RANGE, bounds)
+}
+
+fn key(table: u8, parts: &[&[u8]]) -> Bytes {
+    let mut key = vec![table];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
     key.into()
 }

@@ -11,7 +11,7 @@ use super::rows;
 type SessionId = [u8; 16];
 
 /// What is kept of a session beyond its results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct SessionRow {
     /// Every number below is settled.
     pub(super) low_water: u64,
@@ -19,7 +19,7 @@ pub(super) struct SessionRow {
     pub(super) keep_until: Time,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Session {
     row: SessionRow,
     /// Requests whose results are kept, by number.
@@ -27,7 +27,7 @@ struct Session {
 }
 
 /// The table of sessions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Sessions {
     by_id: BTreeMap<SessionId, Session>,
     by_expiry: BTreeSet<(Time, SessionId)>,

@@ -3,12 +3,17 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use weald_core::{
-    Action, ActionBody, Base, Block, BlockKind, BlockRead, Change, CollectionCommit,
-    CollectionName, Context, Executed, Fault, Overlay, PlacementKey, ReadDependency, StoredBlock,
-    TransactionBody, Transform, TypeName, TypeVersion,
+    Action, ActionBody, ApplyLimits, Base, Block, BlockKind, BlockRead, Change, CollectionCommit,
+    CollectionName, Context, Executed, Fault, Overlay, PlacementKey, ReadDependency, Revision,
+    SettingsChange, SettingsEntry, StoredBlock, TransactionBody, Transform, TypeName, TypeVersion,
 };
 
 use super::*;
+
+mod bank;
+mod model;
+mod settings;
+mod spanning;
 
 /// Writes each action's bytes into the header block of its collection.
 struct Register;
@@ -65,9 +70,19 @@ impl BlockSource for Bench {
 }
 
 impl Bench {
-    fn new(limits: PartitionLimits) -> Self {
-        let partition = Partition::new(PartitionId(0), limits);
-        Self { partition, blocks: RefCell::default(), rows: BTreeMap::new(), is_away: false }
+    /// A partition whose log begins with its settings.
+    fn new(limits: ApplyLimits) -> Self {
+        let partition = Partition::new(PartitionId(0));
+        let mut bench =
+            Self { partition, blocks: RefCell::default(), rows: BTreeMap::new(), is_away: false };
+        let register = SettingsChange::Register {
+            type_name: "register".parse().unwrap(),
+            version: TypeVersion(1),
+        };
+        let changes = vec![SettingsChange::Limits(limits), register];
+        let settings = SettingsEntry { decided: LogIndex::ZERO, changes };
+        bench.try_apply(0, Payload::Settings(settings)).unwrap();
+        bench
     }
 
     fn try_apply(&mut self, millis: u64, payload: Payload) -> Result<Option<Outcome>, Halt> {
@@ -105,8 +120,8 @@ impl Bench {
     /// The rows alone give the same state back.
     fn check_restore(&self) {
         let rows = self.rows.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let (id, limits) = (self.partition.id, self.partition.limits);
-        let restored = Partition::restore(id, limits, self.partition.applied(), rows).unwrap();
+        let restored =
+            Partition::restore(self.partition.id, self.partition.applied(), rows).unwrap();
         assert_eq!(restored, self.partition);
     }
 }
@@ -137,7 +152,7 @@ fn stamped(request: TransactionRequest, number: u64, low_water: u64) -> Transact
 }
 
 fn bench() -> Bench {
-    Bench::new(PartitionLimits::default())
+    Bench::new(ApplyLimits::default())
 }
 
 fn is_committed(outcome: &Outcome) -> bool {
@@ -204,7 +219,7 @@ fn below_the_low_water_mark_results_go_and_copies_are_forgotten() {
 
 #[test]
 fn a_full_table_is_busy_and_evicts_nothing() {
-    let limits = PartitionLimits { results_max: 1, sessions_max: 1, ..PartitionLimits::default() };
+    let limits = ApplyLimits { results_max: 1, sessions_max: 1, ..ApplyLimits::default() };
     let mut bench = Bench::new(limits);
     let first = bench.apply(0, put(1, 1_000, "a"));
     let busy = bench.apply(0, put(2, 1_000, "b"));
@@ -222,7 +237,8 @@ fn a_full_table_is_busy_and_evicts_nothing() {
 #[test]
 fn a_resolved_id_never_commits() {
     let mut bench = bench();
-    let resolve = |byte| Payload::Resolve { id: id(byte), expiry: Time::from_millis(9_000) };
+    let resolve =
+        |byte| Payload::Resolve { id: id(byte), expiry: Time::from_millis(9_000), session: None };
     let fenced = bench.try_apply(0, resolve(1)).unwrap().unwrap();
     assert_eq!(fenced, Outcome::Rejected(Rejection::Fenced));
     assert_eq!(bench.apply(1, put(1, 5_000, "x")), Outcome::Rejected(Rejection::Fenced));

@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use weald_core::{
-    Action, ActionBody, BlockId, CollectionCommit, CollectionPolicy, Context, CreateMode, Halt,
-    Overlay, Rejection, TypeVersion,
+    Action, ActionBody, BlockId, CollectionCommit, CollectionPolicy, Context, CreateMode, Fault,
+    Halt, Overlay, Rejection, TypeSet, TypeVersion,
 };
 
 use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Needed, Opened};
@@ -139,7 +139,8 @@ impl Execution {
             let collection = action.collection.clone();
             return Err(Rejection::NoSuchCollection { collection }.into());
         }
-        code_of(registry, action, self.opened_of(action).header.version)
+        let version = self.opened_of(action).header.version;
+        code_of(registry, &self.context.types, action, version)
     }
 
     /// Whether the collection is there; if so, it is opened.
@@ -159,7 +160,7 @@ impl Execution {
             return Ok(false);
         };
         check_type(&header, action)?;
-        code_of(registry, action, header.version)?;
+        code_of(registry, &self.context.types, action, header.version)?;
         if known.is_none() {
             // Noted only once the type looks at it: what a tree's put does not see is no conflict.
             reader.is_noting = false;
@@ -197,7 +198,7 @@ impl Execution {
         let ActionBody::Create { version, policy, options, .. } = &action.body else {
             unreachable!("only a create makes a collection");
         };
-        let code = code_of(registry, action, *version)?;
+        let code = code_of(registry, &self.context.types, action, *version)?;
         let header = CollectionHeader {
             name: action.collection.clone(),
             type_name: action.type_name.clone(),
@@ -333,14 +334,18 @@ fn check_type(header: &CollectionHeader, action: &Action) -> Result<(), Stop> {
     Err(rejection.into())
 }
 
+/// The log says which types there are; that this member lacks the code of one is its own fault and
+/// never a result.
 fn code_of<'r>(
     registry: &'r Registry,
+    types: &TypeSet,
     action: &Action,
     version: TypeVersion,
 ) -> Result<&'r dyn CollectionType, Stop> {
     let type_name = &action.type_name;
-    registry
-        .find(type_name, version)
-        .map(|code| &**code)
-        .ok_or_else(|| Rejection::UnknownType { type_name: type_name.clone(), version }.into())
+    if !types.contains(type_name, version) {
+        return Err(Rejection::UnknownType { type_name: type_name.clone(), version }.into());
+    }
+    let code = registry.find(type_name, version).map(|code| &**code);
+    code.ok_or_else(|| Fault::NoCode { type_name: type_name.clone(), version }.into())
 }

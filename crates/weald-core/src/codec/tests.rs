@@ -6,10 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Action, ActionBody, Base, Block, BlockId, BlockKind, Change, CollectionPolicy, Commit,
-    CreateMode, Entry, LogIndex, Outcome, PartitionId, Payload, PlacementKey, Position,
-    ReadDependency, Rejection, Retention, Revision, SessionStamp, Splice, Time, TransactionBody,
-    TransactionId, TransactionRequest, Transform, TypeVersion,
+    Action, ActionBody, AdmissionPolicy, ApplyLimits, Base, Block, BlockId, BlockKind, Change,
+    CollectionPolicy, Commit, CreateMode, Digest, Entry, FeatureLevel, KeyBounds, Lock, LogIndex,
+    NodeRecord, NodeStanding, Outcome, OwnPart, PartId, Participant, PartitionId, Payload, PeerId,
+    Pend, PendAnswer, Pended, PlacementKey, Position, ReadDependency, Rejection, Retention,
+    Revision, SessionStamp, SettingsChange, SettingsEntry, SpanningAbort, SpanningCommit, Splice,
+    StoreId, SystemChange, SystemEntry, Time, TransactionBody, TransactionId, TransactionRequest,
+    Transform, TypeName, TypeVersion,
 };
 
 fn request() -> TransactionRequest {
@@ -71,6 +74,91 @@ fn outcomes() -> Vec<Outcome> {
     ]
 }
 
+fn lock() -> Lock {
+    let TransactionRequest { id, expiry, session, .. } = request();
+    let pend = Position { partition: PartitionId(3), index: LogIndex(9) };
+    let deadline = Time::from_millis(1_700_000_002_000);
+    Lock { holder: PartId { id, pend }, deadline, expiry, session }
+}
+
+fn pended() -> Pended {
+    Pended {
+        lock: lock(),
+        keys: vec![PlacementKey::from_u64(5)],
+        answers: vec![Bytes::from_static(b"answer")],
+        revisions: vec![("shop/orders".parse().unwrap(), Revision(3))],
+    }
+}
+
+/// One of each kind of entry besides a transaction.
+fn payloads() -> Vec<Payload> {
+    let TransactionRequest { id, expiry, session, body } = request();
+    let (digest, part) = (request().digest(), lock().holder);
+    let (type_name, version): (TypeName, _) = ("acme".parse().unwrap(), TypeVersion(2));
+    let policy =
+        SettingsChange::Policy { name: "p".to_owned(), value: Some(Bytes::from_static(b"v")) };
+    let settings = vec![
+        SettingsChange::Level(FeatureLevel(2)),
+        SettingsChange::Limits(ApplyLimits::default()),
+        SettingsChange::Register { type_name, version },
+        policy,
+    ];
+    let rejection = Rejection::Locked { collection: "c".to_owned(), holder: id };
+    let marks = vec![BlockId::state(&"c".parse().unwrap())];
+    let participants = vec![Participant { pended: pended(), actions: vec![1] }];
+    let own = OwnPart::Pended(part.pend);
+    vec![
+        Payload::Noop,
+        Payload::Tick,
+        Payload::Resolve { id, expiry, session },
+        Payload::Settings(SettingsEntry { decided: LogIndex(8), changes: settings }),
+        Payload::System(SystemEntry { based_on: LogIndex(7), changes: system_changes() }),
+        Payload::Pend(Pend { id, expiry, session, digest, is_primary: true, body, marks }),
+        Payload::Commit(SpanningCommit {
+            id,
+            expiry,
+            session,
+            digest,
+            own,
+            actions: vec![0],
+            participants,
+        }),
+        Payload::Abort(SpanningAbort { id, expiry, session, digest, rejection }),
+        Payload::ResolvePart { part, is_committed: true },
+        Payload::PartResolved { part, keys: vec![PlacementKey::from_u64(5)] },
+    ]
+}
+
+fn system_changes() -> Vec<SystemChange> {
+    let peer = PeerId::from_digest(Digest::from_bytes([4; 32]));
+    let record = NodeRecord {
+        store: StoreId([5; 16]),
+        weight: 100,
+        domain: "rack".to_owned(),
+        standing: NodeStanding::Draining,
+        public_key: Bytes::from_static(&[6; 32]),
+    };
+    vec![
+        SystemChange::PutNode(peer, record),
+        SystemChange::RemoveNode(peer),
+        SystemChange::Found(vec![(PartitionId(0), KeyBounds::ALL)]),
+        SystemChange::Split {
+            partition: PartitionId(0),
+            at: PlacementKey::from_u64(9),
+            child: PartitionId(1),
+        },
+        SystemChange::Level(FeatureLevel::NEWEST),
+        SystemChange::Admission(AdmissionPolicy::Invited),
+        SystemChange::Responsibility(5),
+        SystemChange::Register { type_name: "acme".parse().unwrap(), version: TypeVersion(2) },
+    ]
+}
+
+fn pend_answers() -> Vec<PendAnswer> {
+    let silent = Rejection::Silent { partition: PartitionId(3) };
+    vec![PendAnswer::Pended(pended()), PendAnswer::Refused(silent), PendAnswer::Resolved]
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -85,6 +173,13 @@ fn golden_vectors_hold() {
     for outcome in outcomes() {
         found += &format!("outcome {}\n", hex(&encode(Kind::OUTCOME, &outcome)));
     }
+    for payload in payloads() {
+        let entry = Entry { time: Time::from_millis(1), payload };
+        found += &format!("entry {}\n", hex(&encode(Kind::ENTRY, &entry)));
+    }
+    for answer in pend_answers() {
+        found += &format!("answer {}\n", hex(&encode(Kind::PEND_ANSWER, &answer)));
+    }
     assert_eq!(found, golden);
 }
 
@@ -94,6 +189,14 @@ fn every_type_round_trips() {
     for outcome in outcomes() {
         let bytes = encode(Kind::OUTCOME, &outcome);
         assert_eq!(decode::<Outcome>(Kind::OUTCOME, &bytes).unwrap(), outcome);
+    }
+    for payload in payloads() {
+        let entry = Entry { time: Time::from_millis(1), payload };
+        assert_eq!(decode::<Entry>(Kind::ENTRY, &encode(Kind::ENTRY, &entry)).unwrap(), entry);
+    }
+    for answer in pend_answers() {
+        let bytes = encode(Kind::PEND_ANSWER, &answer);
+        assert_eq!(decode::<PendAnswer>(Kind::PEND_ANSWER, &bytes).unwrap(), answer);
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) enum Ask {
     },
     /// Settle the id.
     Resolve,
+    /// Change what apply looks at.
+    Settings(weald_core::SettingsEntry),
     /// Let log time go on.
     Tick,
 }

@@ -9,8 +9,8 @@ use std::{
 
 use weald_core::{
     Clock, Entry, Epoch, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, Payload,
-    SessionStamp, SyncTicket, Synced, TransactionId, TransactionRequest, UnknownCause, codec,
-    limits::ENTRY_BYTES_MAX,
+    PlacementKey, SessionStamp, SyncTicket, Synced, TransactionId, TransactionRequest,
+    UnknownCause, codec, limits::ENTRY_BYTES_MAX,
 };
 
 use super::{
@@ -20,6 +20,8 @@ use super::{
 };
 use crate::write::Ack;
 
+/// Stands where an entry belongs to no transaction.
+const HOME: PlacementKey = PlacementKey::from_u64(0);
 /// Bytes of entries handed to the log at once; it syncs at most as much in one go.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
@@ -126,8 +128,9 @@ impl LocalProposer {
             }
             Ask::Resolve => {
                 let kept = weald_cluster::partition::EXPIRY_AHEAD_MAX - Duration::from_secs(1);
-                Payload::Resolve { id: proposal.id, expiry: time.after(kept) }
+                Payload::Resolve { id: proposal.id, expiry: time.after(kept), session: None }
             }
+            Ask::Settings(entry) => Payload::Settings(entry),
             Ask::Tick => Payload::Tick,
         };
         let entry = Entry { time, payload };
@@ -195,7 +198,11 @@ impl LocalProposer {
                     (request.id, Ask::Run { body: request.body, is_own_id })
                 }
                 Payload::Resolve { id, .. } => (id, Ask::Resolve),
-                Payload::Noop | Payload::Tick => continue,
+                Payload::Settings(entry) => {
+                    (TransactionId::new(HOME, [0; 16]), Ask::Settings(entry))
+                }
+                // A node that is alone makes no other entries; a tick is made again when it is due.
+                _ => continue,
             };
             waiting.push_front(Proposal { id, ask, bytes, waiter });
         }

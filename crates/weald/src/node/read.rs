@@ -91,5 +91,6 @@ pub(crate) fn fault_kind(fault: &Fault) -> ErrorKind {
         Fault::Damaged { .. } | Fault::Missing { .. } | Fault::Transform(_) | Fault::Storage(_) => {
             ErrorKind::Damaged
         }
+        Fault::NoCode { .. } => ErrorKind::Unavailable,
     }
 }

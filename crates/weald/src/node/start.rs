@@ -1,11 +1,14 @@
 //! Starting a node: open the stores, restore the partition, replay the log, spawn the driver.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use parking_lot::{Mutex, RwLock};
-use weald_cluster::partition::{Partition, PartitionLimits};
+use weald_cluster::partition::Partition;
 use weald_collections::{CollectionExecutor, CollectionType, DiaryType, Registry, TreeType};
-use weald_core::{Clock, Entropy, Executor, StateStore};
+use weald_core::{
+    Clock, Entropy, Executor, LogIndex, PlacementKey, SettingsChange, SettingsEntry, StateStore,
+    TransactionId, TypeName, TypeVersion,
+};
 use weald_storage::log::Notifier;
 
 use super::{
@@ -14,7 +17,10 @@ use super::{
 };
 use crate::{
     Config, Error, ErrorKind, Result,
-    driver::{Applier, Driver, EventQueue, LocalProposer, Loop, Parts, Tuning, Watchers, replay},
+    driver::{
+        Applier, Ask, Driver, EventQueue, LocalProposer, Loop, Parts, Proposal, Tuning, Waiter,
+        Watchers, replay,
+    },
 };
 
 /// What a builder hands over.
@@ -58,6 +64,7 @@ impl Start {
         };
         let recovery = replay(&mut applier, &*log);
         let read_only = Arc::new(RwLock::new(recovery.damage.clone()));
+        self.register_types(&applier, executor.registry(), &queue);
         let watchers = Arc::new(Watchers::default());
         let mut session = [0; 16];
         self.entropy.fill(&mut session);
@@ -86,6 +93,26 @@ impl Start {
         })
     }
 
+    /// Has the log register the types that this node has code for, before any write can come: only
+    /// what the log registers is executed. The types that come with Weald always are.
+    fn register_types(&self, applier: &Applier, registry: &Registry, queue: &EventQueue) {
+        let known = &applier.partition.settings().types;
+        let added = registry.names().filter(|(name, version)| !known.contains(name, *version));
+        let register = |(type_name, version): &(TypeName, TypeVersion)| SettingsChange::Register {
+            type_name: type_name.clone(),
+            version: *version,
+        };
+        let changes: Vec<_> = added.map(register).collect();
+        if changes.is_empty() {
+            return;
+        }
+        let ask = Ask::Settings(SettingsEntry { decided: LogIndex::ZERO, changes });
+        let waiter = Waiter::nobody(Instant::now() + self.config.write_timeout);
+        let id = TransactionId::new(PlacementKey::from_u64(0), [0; 16]);
+        let proposal = Proposal { id, ask, bytes: 0, waiter };
+        queue.propose(proposal).expect("a new queue has room for one");
+    }
+
     fn tuning(&self) -> Tuning {
         Tuning {
             dirty_bytes_max: self.config.dirty_bytes,
@@ -103,7 +130,7 @@ impl Start {
 
 fn restore(store: &dyn StateStore) -> Result<Partition> {
     let rows = store.rows(&[]).map_err(state_error)?;
-    Partition::restore(PARTITION, PartitionLimits::default(), store.applied(), rows)
+    Partition::restore(PARTITION, store.applied(), rows)
         .map_err(|error| Error::caused(ErrorKind::Damaged, error.to_string(), error))
 }
 

@@ -195,16 +195,21 @@ pub(crate) fn rejected(rejection: Rejection, id: TransactionId) -> Error {
         Rejection::NoSuchCollection { .. } => ErrorKind::NotFound,
         Rejection::AlreadyExists { .. } => ErrorKind::AlreadyExists,
         Rejection::Custom { code: KEY_EXISTS | INDEX_KEY_TAKEN, .. } => ErrorKind::AlreadyExists,
-        Rejection::Conflict { .. } | Rejection::Expectation { .. } => ErrorKind::Conflict,
+        Rejection::Conflict { .. }
+        | Rejection::Expectation { .. }
+        | Rejection::Locked { .. }
+        | Rejection::Superseded { .. } => ErrorKind::Conflict,
         Rejection::IdReused
         | Rejection::Expired { .. }
         | Rejection::Forgotten
         | Rejection::Fenced => ErrorKind::Identity,
         Rejection::Busy { .. } => ErrorKind::Busy,
+        Rejection::Silent { .. } => ErrorKind::Unavailable,
         Rejection::WrongType { .. }
         | Rejection::UnknownType { .. }
         | Rejection::TooLarge { .. }
         | Rejection::Panicked { .. }
+        | Rejection::Level { .. }
         | Rejection::Invalid { .. }
         | Rejection::Custom { .. } => ErrorKind::Invalid,
     };

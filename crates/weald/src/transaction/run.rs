@@ -154,6 +154,7 @@ where
         index: LogIndex(version.index().0.saturating_add(1)),
         time: running.clock.now(),
         limits: TransactionLimits::default(),
+        types: running.executor.registry().types(),
     };
     let source: &dyn BlockSource = &**version;
     let draft = Draft::new(&running.executor, source, context);

@@ -1,11 +1,13 @@
 //! Creating, opening, revisions, policy.
 
-use weald_core::{Fault, LogIndex};
+use std::sync::Arc;
+
+use weald_core::{Context, Fault, LogIndex, TypeSet};
 
 use super::*;
 use crate::{
-    ChainUse, CollectionState, RawDiary, ReadError, SourceReader, chain::ChainVerifier, inspect,
-    open,
+    ChainUse, CollectionExecutor, CollectionState, RawDiary, ReadError, Registry, SourceReader,
+    TreeType, chain::ChainVerifier, inspect, open,
 };
 
 fn diary(text: &str) -> RawDiary {
@@ -45,6 +47,34 @@ fn a21_another_type_or_version_is_refused() {
     let mut unknown = probe_create("n", CreateMode::Create);
     unknown.type_name = "nobody".parse().unwrap();
     assert!(matches!(site.run(&[unknown]), Err(Rejection::UnknownType { .. })));
+}
+
+#[test]
+fn r29_the_log_says_which_types_there_are_and_a_lack_of_code_is_this_members_fault() {
+    let site = probed();
+    let execute = |executor: &CollectionExecutor, types: TypeSet| {
+        let context = Context { types, ..site.context(&[]) };
+        let mut overlay = Overlay::new(&site.source);
+        executor.execute(&context, &[probe("p", "read")], &mut overlay)
+    };
+    let registered = site.executor.registry().types();
+    let done = execute(&site.executor, registered.clone());
+    assert!(matches!(done, Ok(Executed::Done { .. })));
+    let (type_name, version) = ("probe".parse().unwrap(), TypeVersion(1));
+    let refused = execute(&site.executor, TypeSet::built_in());
+    let unknown = Rejection::UnknownType { type_name, version };
+    assert_eq!(refused, Ok(Executed::Refused(unknown)), "whatever code there is");
+    let without = CollectionExecutor::new(Registry::new());
+    let fault = execute(&without, registered);
+    assert!(matches!(fault, Err(Halt::Fault(Fault::NoCode { .. }))));
+}
+
+#[test]
+fn the_built_in_types_are_the_ones_that_every_partition_knows() {
+    let mut registry = Registry::new();
+    registry.register(Arc::new(TreeType)).unwrap();
+    registry.register(Arc::new(DiaryType)).unwrap();
+    assert_eq!(registry.types(), TypeSet::built_in());
 }
 
 #[test]
