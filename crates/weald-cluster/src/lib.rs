@@ -1,11 +1,14 @@
 //! Replication as pure state machines: a [`replica`] agrees with its peers on the log of a
-//! partition, a [`partition`] applies it. Who the peers are is a [`configuration`].
+//! partition, a [`partition`] applies it. Who the peers are is a [`configuration`]; who they should
+//! be is computed by [`placement`]; [`routing`] finds who coordinates.
 
 pub mod configuration;
 mod kinds;
 mod log_time;
 pub mod mutation;
 pub mod partition;
+pub mod placement;
 pub mod replica;
+pub mod routing;
 
 pub use log_time::LogTime;

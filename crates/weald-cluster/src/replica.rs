@@ -209,6 +209,27 @@ impl State {
         self.settle();
     }
 
+    /// Acts as if the timer of its role were due, without moving the clock: for explorations in which
+    /// time does not pass, so that states differ in nothing but what was said. A coordinator gives a
+    /// sign of life, anybody else takes its coordinator for silent or its campaign for failed, and
+    /// who has lost its promises asks for a new life.
+    pub fn expire(&mut self) {
+        if self.rebirth.due().is_some() {
+            self.ask_for_life();
+        }
+        if self.stop.is_none() {
+            match &self.role {
+                RoleState::Follower => self.handle_silence(),
+                RoleState::PreCandidate(_) | RoleState::Candidate(_) => self.give_up_campaign(),
+                RoleState::Coordinator(_) => {
+                    self.begin_round();
+                    self.drive_membership();
+                }
+            }
+        }
+        self.settle();
+    }
+
     /// The next thing to do, in order; `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -362,8 +383,7 @@ impl State {
             }
             RoleState::PreCandidate(campaign) | RoleState::Candidate(campaign) => {
                 if campaign.due() <= now {
-                    self.become_follower(None);
-                    self.handle_silence();
+                    self.give_up_campaign();
                 }
             }
             RoleState::Coordinator(coordinator) => {
@@ -493,10 +513,12 @@ impl State {
         self.outputs.push_back(Output::Became { role, epoch: self.promised, coordinator });
     }
 
-    /// Draws a number below `bound`.
+    /// Draws a number below `bound`; zero where nothing is to be drawn.
     fn draw(&mut self, bound: u64) -> u64 {
-        let drawn = u64::from_le_bytes(self.entropy.draw());
-        if bound == 0 { 0 } else { drawn % bound }
+        if bound == 0 {
+            return 0;
+        }
+        u64::from_le_bytes(self.entropy.draw()) % bound
     }
 
     /// A digest of everything that decides what this member does next; for explorations.

@@ -2,9 +2,11 @@
 //! network, disks and clocks that fail, clients that never give up, and an oracle that knows what
 //! must hold. One seed gives one run, event by event.
 //!
-//! [`cli::run`] is what `cargo xtask sim` calls; `docs/testing.md` says how to use it.
+//! [`cli::run`] is what `cargo xtask sim` calls; `docs/testing.md` says how to use it. [`history`] judges
+//! what clients saw, in simulations and in real meshes alike.
 
 pub mod cli;
+pub mod history;
 
 mod batch;
 mod client;

@@ -96,6 +96,12 @@ impl State {
         self.count_pre_votes();
     }
 
+    /// Too few have answered in time: it begins again.
+    pub(super) fn give_up_campaign(&mut self) {
+        self.become_follower(None);
+        self.handle_silence();
+    }
+
     fn campaign(&mut self, number: u64, releasing: Option<Epoch>) -> Campaign {
         let jitter = u64::try_from(self.config.election_jitter.as_millis()).unwrap_or(u64::MAX);
         let wait = self.config.election_timeout + Duration::from_millis(self.draw(jitter));
@@ -139,7 +145,7 @@ impl State {
                 coordinator.is_released_to(from) && releasing == Some(self.promised)
             }
             _ => {
-                let timeout = self.config.election_timeout;
+                let timeout = self.config.silence;
                 let is_released = releasing.is_some() && releasing == Some(self.following.epoch);
                 is_released || self.following.is_silent(self.now.steady, timeout)
             }

@@ -12,6 +12,9 @@ pub struct Config {
     pub election_timeout: Duration,
     /// The most that is added to it by chance, default 50 ms.
     pub election_jitter: Duration,
+    /// How long a coordinator must be silent before a member promises to another campaigner, default
+    /// 500 ms (rule C2). A coordination is disturbed less by a longer one; none is lost by a shorter.
+    pub silence: Duration,
     /// How much later each further member in the order of preference campaigns, default 100 ms.
     pub rank_step: Duration,
     /// How far ahead of this member's clock a new entry's time may lie, default 10 s (rule C14).
@@ -53,6 +56,7 @@ impl Default for Config {
             heartbeat: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
             election_jitter: Duration::from_millis(50),
+            silence: Duration::from_millis(500),
             rank_step: Duration::from_millis(100),
             clock_bound: Duration::from_secs(10),
             append_bytes_max: 256 * 1024,

@@ -234,7 +234,7 @@ impl State {
         }
         self.run_transfer();
         if self.is_refused_for_clock() {
-            self.hand_over();
+            return self.resign();
         }
         if matches!(&self.role, RoleState::Coordinator(c) if c.heartbeat_due <= self.now.steady) {
             self.begin_round();

@@ -1,1 +1,7 @@
+//! A few members in memory: messages and syncs happen when a test says so.
 
+mod changes;
+mod rig;
+mod strangers;
+mod takeovers;
+mod writes;

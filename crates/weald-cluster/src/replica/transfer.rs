@@ -131,6 +131,14 @@ impl State {
         }
     }
 
+    /// Stops coordinating for somebody else's sake, who cannot take over the whole log: the next
+    /// campaign here waits until the others had their turn.
+    pub(super) fn resign(&mut self) {
+        self.become_follower(None);
+        let wait = self.config.election_timeout * 3;
+        self.following.set_campaign_due(Some(self.now.steady.after(wait)));
+    }
+
     /// Whether a quorum's clocks refuse this coordinator's entries (rule C9).
     pub(super) fn is_refused_for_clock(&self) -> bool {
         let RoleState::Coordinator(coordinator) = &self.role else { return false };

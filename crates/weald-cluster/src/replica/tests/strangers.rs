@@ -1,0 +1,161 @@
+use super::rig::{Rig, epoch, member, members};
+use crate::{configuration::Member, replica::*};
+use weald_core::{LogIndex, StoreId};
+
+fn messages(epoch: weald_core::Epoch) -> Vec<Message> {
+    let last = LogEnd { epoch, index: LogIndex(1_000) };
+    vec![
+        Message::PreVote { number: 100, last },
+        Message::Prepare { epoch, last, releasing: None },
+        Message::ReplicateWrite(ReplicateWrite {
+            epoch,
+            before: Point::default(),
+            entries: Vec::new(),
+            watermark: LogIndex(1_000),
+            round: 1,
+        }),
+        Message::ConfirmTransaction { epoch, watermark: LogIndex(1_000) },
+        Message::TransferCoordinator { epoch },
+        Message::SnapshotOffer { epoch, point: Point::default() },
+        Message::Attest { epoch, index: LogIndex(1) },
+        Message::ReadIndex { ids: vec![ReadId(1)] },
+        Message::Promise { epoch },
+    ]
+}
+
+#[test]
+fn w20_w60_what_a_stranger_says_is_refused_whatever_it_is() {
+    let mut rig = Rig::led();
+    let before = rig.state('b').clone();
+    for message in messages(epoch(100, 'x')) {
+        let envelope = rig.envelope(member('x'), 'b', message);
+        rig.input('b', Input::Message(envelope));
+    }
+    assert_eq!(rig.refused('b', RefusedReason::NotMember), 9);
+    assert_eq!((rig.state('b').epoch(), rig.state('b').last()), (before.epoch(), before.last()));
+    assert_eq!(rig.state('b').coordinator(), before.coordinator());
+}
+
+#[test]
+fn w91_an_earlier_run_and_another_life_are_refused() {
+    let mut rig = Rig::led();
+    rig.restart('c', Health::Whole);
+    rig.run(200);
+    let heard = rig.refused('b', RefusedReason::EarlierRun);
+    let mut old = rig.envelope(member('c'), 'a', Message::Promise { epoch: epoch(1, 'a') });
+    old.run = Run { incarnation: 1, nonce: 5 };
+    rig.restart('c', Health::Whole);
+    rig.run(200);
+    rig.input('a', Input::Message(old));
+    assert_eq!(rig.refused('a', RefusedReason::EarlierRun), 1, "{heard}");
+    let other_store = Member { store: StoreId([9; 16]), ..member('c') };
+    let envelope = rig.envelope(other_store, 'a', Message::Promise { epoch: epoch(1, 'a') });
+    rig.input('a', Input::Message(envelope));
+    assert!(rig.refused('a', RefusedReason::NotMember) > 0);
+}
+
+#[test]
+fn w90_a_member_may_not_speak_in_anothers_epoch() {
+    let mut rig = Rig::led();
+    let forged = Message::ConfirmTransaction { epoch: epoch(100, 'a'), watermark: LogIndex(9) };
+    let mut envelope = rig.envelope(member('c'), 'b', forged);
+    envelope.run.incarnation = 1;
+    envelope.run.nonce = 0;
+    envelope.run = run_of(&rig, 'c');
+    rig.input('b', Input::Message(envelope));
+    assert_eq!(rig.refused('b', RefusedReason::ForeignEpoch), 1);
+}
+
+fn run_of(rig: &Rig, name: char) -> Run {
+    let sent = rig.nodes[&name].outputs.iter().find_map(|output| match output {
+        Output::Send(envelope) => Some(envelope.run),
+        _ => None,
+    });
+    sent.unwrap()
+}
+
+#[test]
+fn w92_entries_that_do_not_chain_are_refused_even_with_the_right_index() {
+    let mut rig = Rig::led();
+    let last = rig.state('b').last();
+    let other = Point { hash: weald_core::Digest::of("other", &[]), ..last };
+    let content = (EntryKind::Command, &b"forged"[..]);
+    let entry = LogEntry::new(&other, rig.state('a').epoch(), rig.state('a').log_time(), content);
+    let write = ReplicateWrite {
+        epoch: rig.state('a').epoch(),
+        before: last,
+        entries: vec![entry],
+        watermark: LogIndex(0),
+        round: 0,
+    };
+    let mut envelope = rig.envelope(member('a'), 'b', Message::ReplicateWrite(write));
+    envelope.run = run_of(&rig, 'a');
+    rig.input('b', Input::Message(envelope));
+    assert_eq!(rig.refused('b', RefusedReason::BrokenChain), 1);
+    assert_eq!(rig.state('b').last(), last);
+}
+
+#[test]
+fn a_coordinator_that_shows_two_histories_stops_the_member() {
+    let mut rig = Rig::led();
+    rig.write('a', "x");
+    let before = rig.state('b').entry(LogIndex(1)).map(|entry| *entry.point()).unwrap();
+    let content = (EntryKind::Command, &b"another"[..]);
+    let entry = LogEntry::new(&before, rig.state('a').epoch(), rig.state('a').log_time(), content);
+    let write = ReplicateWrite {
+        epoch: rig.state('a').epoch(),
+        before,
+        entries: vec![entry],
+        watermark: LogIndex(0),
+        round: 0,
+    };
+    let mut envelope = rig.envelope(member('a'), 'b', Message::ReplicateWrite(write));
+    envelope.run = run_of(&rig, 'a');
+    rig.input('b', Input::Message(envelope));
+    assert!(matches!(rig.state('b').stop(), Some(Stop::Equivocation(_))));
+    assert_eq!(rig.commands('b'), ["x"]);
+}
+
+#[test]
+fn a_member_whose_state_differs_from_the_majority_stops_and_reloads() {
+    let mut rig = Rig::led();
+    let index = rig.write('a', "x");
+    rig.run(300);
+    let wrong = weald_core::Digest::of("rot", &[]);
+    rig.drops = Box::new(|_, _| true);
+    let next = rig.propose('a', "y").unwrap();
+    rig.drops = Box::new(|_, _| false);
+    assert!(next > index);
+    // c applied something else at the index that comes.
+    rig.input('c', Input::Applied { index: next, effect: wrong });
+    rig.run(600);
+    assert!(
+        matches!(rig.state('c').stop(), Some(Stop::Diverged(_))),
+        "{:?}",
+        rig.state('c').stop()
+    );
+    assert_eq!(rig.state('a').stop(), None);
+}
+
+#[test]
+fn a_configuration_of_strangers_is_not_learned_without_certificates() {
+    let mut rig = Rig::led();
+    let entry = LogEntry::configuration(
+        &rig.state('a').last(),
+        epoch(9, 'x'),
+        rig.state('a').log_time(),
+        &rig.state('a').configuration().joint(members("xyz")),
+    );
+    let attested = Attested {
+        partition: weald_core::PartitionId(1),
+        generation: 0,
+        configuration: crate::configuration::ConfigurationId(1),
+        index: entry.index(),
+        hash: entry.hash(),
+    };
+    let certificate = Certificate { attested, signatures: Default::default() };
+    let chain = vec![CertifiedConfiguration { entry, certificate }];
+    let envelope = rig.envelope(member('x'), 'b', Message::Configurations { chain });
+    rig.input('b', Input::Message(envelope));
+    assert_eq!(rig.refused('b', RefusedReason::BadCertificate), 1);
+}
