@@ -24,6 +24,9 @@ pub struct Arguments {
     /// This seed only, with its trace
     #[arg(long)]
     seed: Option<u64>,
+    /// The trace names every message
+    #[arg(long)]
+    messages: bool,
     /// A rule that is left out, by its name in the source
     #[arg(long)]
     mutation: Option<String>,
@@ -39,7 +42,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
     let mutation = arguments.mutation.as_deref().map(mutation_named).transpose()?;
     match (arguments.scenario.as_str(), arguments.seed) {
-        ("random", Some(seed)) => one(seed, mutation, print),
+        ("random", Some(seed)) => one(seed, (mutation, arguments.messages), print),
         ("random", None) => many(arguments, mutation, print),
         (other, _) => bail!("no scenario is called `{other}`"),
     }
@@ -50,8 +53,13 @@ fn mutation_named(name: &str) -> Result<Mutation> {
     found.with_context(|| format!("no rule is called `{name}`"))
 }
 
-fn one(seed: u64, mutation: Option<Mutation>, print: &mut dyn FnMut(&str)) -> Result<()> {
+fn one(
+    seed: u64,
+    (mutation, is_verbose): (Option<Mutation>, bool),
+    print: &mut dyn FnMut(&str),
+) -> Result<()> {
     let mut plan = Plan::draw(seed, mutation);
+    plan.settings.is_verbose = is_verbose;
     plan.settings.is_traced = true;
     let verdict = run::run(&plan);
     verdict.lines.iter().for_each(|line| print(line));

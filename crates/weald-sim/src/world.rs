@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) is_encoded: bool,
     /// Trace lines are kept.
     pub(crate) is_traced: bool,
+    /// So are lines about messages.
+    pub(crate) is_verbose: bool,
 }
 
 /// What happens.

@@ -188,6 +188,9 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, to: Name, envelope: Envelope) {
+        if self.settings.is_verbose {
+            self.trace.line(self.now, || describe(to, &envelope));
+        }
         self.handle(to, Input::Message(envelope));
         let buffered = self.state(to).is_some_and(|state| state.buffered_count() > 0);
         if buffered {
@@ -322,4 +325,21 @@ impl World {
             self.coverage.reach(Rare::Repaired);
         }
     }
+}
+
+/// One line about a message.
+fn describe(to: Name, envelope: &Envelope) -> String {
+    let from = name_of(&envelope.from).map_or_else(|| String::from("?"), |name| name.to_string());
+    let what = match &envelope.message {
+        Message::ReplicateWrite(write) => {
+            let (first, count) = (write.before.index.next(), write.entries.len());
+            format!("ReplicateWrite {first} +{count} watermark={}", write.watermark)
+        }
+        Message::ReplicateAck(ack) => {
+            let (matched, wants, refusal) = (ack.matched, ack.wants, ack.refusal);
+            format!("ReplicateAck matched={matched} wants={wants} refusal={refusal:?}")
+        }
+        other => other.name().to_owned(),
+    };
+    format!("{from}->{to} {what}")
 }
