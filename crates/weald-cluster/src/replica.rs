@@ -86,6 +86,8 @@ pub struct State {
     entropy: SeededEntropy,
     /// Nobody of a lower epoch is followed; durable before anything is said in it.
     promised: Epoch,
+    /// What was promised when the run began.
+    promised_at_start: Epoch,
     /// The highest epoch number heard of; campaigns go above it.
     highest_number: u64,
     log: Log,
@@ -161,6 +163,7 @@ impl State {
             now,
             entropy: SeededEntropy::new(seed),
             promised: stored.promised,
+            promised_at_start: stored.promised,
             highest_number: stored.promised.number,
             log: Log::new(before, entries, stored.promised),
             log_time: LogTime::new(time, now),
@@ -359,7 +362,10 @@ impl State {
         self.run_timers();
         match &self.role {
             RoleState::Coordinator(_) => self.send_to_members(),
-            _ => self.answer_coordinator(),
+            _ => {
+                self.note_repair();
+                self.answer_coordinator();
+            }
         }
         self.persist();
     }

@@ -127,7 +127,7 @@ impl State {
     }
 
     fn handle_write(&mut self, from: Member, write: ReplicateWrite) {
-        if self.health != Health::Whole {
+        if self.health == Health::Amnesiac {
             return;
         }
         self.following.round = self.following.round.max(write.round);
@@ -264,14 +264,18 @@ impl State {
         let Some(coordinator) = self.following.coordinator else { return };
         let is_durable = self.log.durable_promise() >= self.promised
             || self.config.breaks(Mutation::AnswerBeforePromiseIsDurable);
-        if !is_durable || self.stop.is_some() || self.health != Health::Whole {
+        if !is_durable || self.stop.is_some() || self.health == Health::Amnesiac {
             return;
         }
         let durable = match self.config.breaks(Mutation::AcknowledgeUnsynced) {
             true => self.log.last_index(),
             false => self.log.synced(),
         };
-        let matched = self.following.agreed.min(durable);
+        // A damaged member says what it lacks and acknowledges nothing.
+        let matched = match self.health {
+            Health::Whole => self.following.agreed.min(durable),
+            _ => LogIndex::ZERO,
+        };
         if !self.following.is_answer_owed && matched <= self.following.matched_sent {
             return;
         }
@@ -296,6 +300,19 @@ impl State {
     fn stop_for(&mut self, coordinator: Member, held: Point, sent: Point) {
         let evidence = Evidence::Entries(Box::new(Contradiction { coordinator, held, sent }));
         self.become_stopped(Stop::Equivocation(evidence));
+    }
+
+    /// A damaged member is whole again when its log agrees with a coordinator's, durably, up to the
+    /// known end, or beyond everything that it can have acknowledged before: up to an entry of an
+    /// epoch above what it had promised when it began (rule C11).
+    pub(super) fn note_repair(&mut self) {
+        let Health::Damaged { known_end } = self.health else { return };
+        let repaired = self.following.agreed.min(self.log.synced());
+        let is_later = self.log.point(repaired).is_some_and(|p| p.epoch > self.promised_at_start);
+        if self.following.coordinator.is_some() && (repaired >= known_end || is_later) {
+            self.following.is_answer_owed = true;
+            self.handle_repaired();
+        }
     }
 
     pub(super) fn handle_repaired(&mut self) {

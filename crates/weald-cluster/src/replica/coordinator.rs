@@ -317,15 +317,28 @@ impl State {
         if progress.flow != Flow::Fetch {
             return;
         }
-        let next = progress.next;
+        let (next, read_before) = (progress.next, progress.read_before.take());
         progress.send_from(next);
-        let mut before = self.point_before(next);
+        let mut before = self.point_before(next).or(read_before);
         if before.is_none() && entries.first().is_some_and(|e| e.index().next() == next) {
             before = Some(*entries.remove(0).point());
+            if entries.is_empty() {
+                // It is large and came alone: those after it are asked for with it in mind.
+                return self.fetch_after(to, before, next);
+            }
         }
         match before.filter(|before| entries.first().is_some_and(|e| e.continues(before))) {
             Some(before) => self.send_write(to, before, entries),
             None => self.offer_snapshot(to),
+        }
+    }
+
+    fn fetch_after(&mut self, to: Member, before: Option<Point>, from: LogIndex) {
+        let max_bytes = self.config.append_bytes_max;
+        if let Some(progress) = self.progress_mut(to) {
+            progress.flow = Flow::Fetch;
+            progress.read_before = before;
+            self.outputs.push_back(Output::Fetch { to, from, max_bytes });
         }
     }
 
@@ -336,6 +349,16 @@ impl State {
         // Without one yet, the offer comes with a later answer of the member.
         if let Some(point) = snapshot {
             self.send(to, Message::SnapshotOffer { epoch, point });
+        }
+    }
+
+    /// A member that was offered a snapshot still wants entries: it is offered again what helps; if
+    /// nothing does, the entries may be there by now.
+    fn offer_or_send(&mut self, to: Member, wants: LogIndex) {
+        if self.snapshot.is_some_and(|point| point.index >= wants) {
+            self.offer_snapshot(to);
+        } else if let Some(progress) = self.progress_mut(to) {
+            progress.send_from(wants);
         }
     }
 
@@ -370,7 +393,7 @@ impl State {
             progress.send_from(wants);
         }
         if progress.flow == Flow::Snapshot {
-            self.offer_snapshot(from);
+            self.offer_or_send(from, wants);
         }
         if has_moved {
             self.advance_commit();

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use weald_core::{LogIndex, Time};
 
+use super::Point;
+
 /// How entries are sent to a member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Flow {
@@ -36,6 +38,8 @@ pub(super) struct Progress {
     pub(super) watermark_sent: LogIndex,
     /// It refuses entries for their time.
     pub(super) refuses_clock: bool,
+    /// The point before `next`, where it was read from the disk.
+    pub(super) read_before: Option<Point>,
     /// A round and the entry that was next when the round was begun: who answers the round and
     /// wants an earlier one has lost something.
     check: Option<(u64, LogIndex)>,
@@ -53,6 +57,7 @@ impl Progress {
             round: 0,
             watermark_sent: LogIndex::ZERO,
             refuses_clock: false,
+            read_before: None,
             check: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,

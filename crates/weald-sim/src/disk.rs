@@ -1,0 +1,112 @@
+//! What a node keeps over a restart: its log behind [`MemberLog`], the last checkpoint of its state
+//! machine, who it is, and how often it has started.
+
+mod model;
+
+use weald_cluster::replica::{Health, LogEntry, Persist, PersistTicket, Point, SnapshotMeta, Stored};
+use weald_core::{LogIndex, StoreId};
+
+use crate::{machine::Machine, random::Random};
+
+pub(crate) use model::ModelLog;
+
+/// The log of one member, with syncs that the world lets take their time. What was handed over and
+/// not synced may be lost with a crash.
+pub(crate) trait MemberLog: std::fmt::Debug {
+    /// Takes what is to be made durable.
+    fn submit(&mut self, persist: Persist);
+
+    /// Begins a sync of all that has gathered. False when nothing has, or one is under way.
+    fn begin_sync(&mut self) -> bool;
+
+    /// The sync under way ends: up to which ticket everything is durable.
+    fn finish_sync(&mut self) -> PersistTicket;
+
+    /// Power fails: of what is not synced, something may survive.
+    fn crash(&mut self, random: &mut Random);
+
+    /// What is there, as a restart finds it.
+    fn recover(&mut self) -> Recovered;
+
+    /// Durable entries from `from` on; none when the first is not held.
+    fn read(&self, from: LogIndex, bytes_max: usize) -> Vec<LogEntry>;
+
+    /// Entries below `below` are needed no more.
+    fn release(&mut self, below: LogIndex);
+
+    /// Replaces everything by an empty log that begins after `point`, durably.
+    fn restart_at(&mut self, point: Point, stored: Stored);
+
+    /// Damages the durable entry that stands `back` places before the last.
+    fn rot(&mut self, back: u64);
+
+    /// Entries that were damaged are there again.
+    fn note_repaired(&mut self);
+
+    /// The same log, as a copied disk has it.
+    fn copy(&self) -> Box<dyn MemberLog>;
+}
+
+/// What a restart finds in a log.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) health: Health,
+    pub(crate) stored: Option<Stored>,
+    /// The point right before the first entry.
+    pub(crate) before: Point,
+    pub(crate) entries: Vec<LogEntry>,
+}
+
+/// The durable state of a state machine at one index, and what it stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) machine: Machine,
+    pub(crate) meta: SnapshotMeta,
+}
+
+/// A node's disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) store: StoreId,
+    pub(crate) incarnation: u64,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) log: Box<dyn MemberLog>,
+    /// Nothing is left of what was on it.
+    pub(crate) is_wiped: bool,
+}
+
+impl Disk {
+    /// A formatted disk with nothing on it.
+    pub(crate) fn new(random: &mut Random) -> Self {
+        Self {
+            store: draw_store(random),
+            incarnation: 0,
+            checkpoint: None,
+            log: Box::<ModelLog>::default(),
+            is_wiped: false,
+        }
+    }
+
+    /// Everything is lost; the disk is formatted anew.
+    pub(crate) fn wipe(&mut self, random: &mut Random) {
+        *self = Self { is_wiped: true, ..Self::new(random) };
+    }
+
+    /// A copy, as a backup of the whole machine has it.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            store: self.store,
+            incarnation: self.incarnation,
+            checkpoint: self.checkpoint.clone(),
+            log: self.log.copy(),
+            is_wiped: self.is_wiped,
+        }
+    }
+}
+
+fn draw_store(random: &mut Random) -> StoreId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&random.next().to_le_bytes());
+    bytes[8..].copy_from_slice(&random.next().to_le_bytes());
+    StoreId(bytes)
+}

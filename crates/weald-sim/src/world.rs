@@ -1,0 +1,234 @@
+//! A simulated world: nodes, a network between them, clients, one queue of events, one source of
+//! chance. Everything that happens follows from the seed and the commands.
+
+mod beat;
+mod clients;
+mod commands;
+mod driver;
+mod forgery;
+mod judge;
+mod requests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weald_cluster::{
+    configuration::{Configuration, Member},
+    replica::{Config, Envelope, Standing, State},
+};
+
+use crate::{
+    client::{Client, Reply, What},
+    coverage::Coverage,
+    disk::Checkpoint,
+    invariants::{Oracle, Seen, Violation},
+    name::Name,
+    network::{Network, Weather},
+    node::{Node, Process, name_of},
+    random::Random,
+    schedule::{Instant, Schedule},
+    trace::Trace,
+};
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Nodes that found the partition, all voters: 1, 3 or 5.
+    pub(crate) voters: u8,
+    pub(crate) config: Config,
+    pub(crate) weather: Weather,
+    /// What a sync takes, us: at least, at most.
+    pub(crate) sync: (u64, u64),
+    /// Nodes begin this much after each other, ms.
+    pub(crate) stagger: u64,
+    /// What clients wait between two operations, at most, us.
+    pub(crate) think: u64,
+    /// The greatest drift of a clock, parts in a million.
+    pub(crate) drift: u64,
+    /// Applied entries after which a node makes a checkpoint; zero for never.
+    pub(crate) checkpoint_every: u64,
+    /// Entries that its log keeps before a checkpoint.
+    pub(crate) log_kept: u64,
+    /// Messages are encoded and decoded.
+    pub(crate) is_encoded: bool,
+    /// Trace lines are kept.
+    pub(crate) is_traced: bool,
+    /// So are lines about messages.
+    pub(crate) is_verbose: bool,
+}
+
+/// What happens.
+#[derive(Debug, Hash)]
+enum Event {
+    Deliver { to: Name, envelope: Box<Envelope> },
+    Standing { to: Name, member: Member, standing: Standing },
+    Wake { node: Name, process: u64 },
+    Synced { node: Name, process: u64 },
+    Beat { node: Name, process: u64 },
+    Fetched { node: Name, process: u64, from: Name, least: u64 },
+    Asked { node: Name, client: u8, serial: u64, what: What },
+    Told { client: u8, serial: u64, reply: Reply },
+    ClientDue { client: u8, serial: u64 },
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    pub(crate) now: Instant,
+    pub(crate) nodes: BTreeMap<Name, Node>,
+    pub(crate) network: Network,
+    pub(crate) clients: BTreeMap<u8, Client>,
+    pub(crate) oracle: Oracle,
+    pub(crate) coverage: Coverage,
+    pub(crate) trace: Trace,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) genesis: Configuration,
+    random: Random,
+    schedule: Schedule<Event>,
+    /// What paused nodes have not heard yet.
+    held: BTreeMap<Name, Vec<Event>>,
+    /// Who is to vote.
+    goal: Option<BTreeSet<Name>>,
+    last_coordinator: Option<Name>,
+    /// When somebody last began to coordinate, and who.
+    pub(crate) elections: Vec<(Instant, Name)>,
+}
+
+impl World {
+    /// A world of `settings.voters` nodes that have just been founded and are about to start.
+    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let names = Name::first(settings.voters);
+        let mut nodes: BTreeMap<_, _> =
+            names.iter().map(|name| (*name, Node::new(*name, &mut random))).collect();
+        for node in nodes.values_mut() {
+            node.clock.drift = drift(&settings, &mut random);
+        }
+        let members = nodes.values().map(Node::first_member);
+        let genesis = Configuration::founding(members, []).expect("an odd number of voters");
+        Self {
+            now: Instant(0),
+            network: Network::new(settings.weather),
+            clients: BTreeMap::new(),
+            oracle: Oracle::new(),
+            coverage: Coverage::default(),
+            trace: Trace::new(settings.is_traced),
+            violation: None,
+            random,
+            schedule: Schedule::new(),
+            held: BTreeMap::new(),
+            goal: None,
+            last_coordinator: None,
+            elections: Vec::new(),
+            nodes,
+            genesis,
+            settings,
+        }
+    }
+
+    /// Lets time pass, until then or until an invariant does not hold.
+    pub(crate) fn run_until(&mut self, until: Instant) {
+        self.run_while(until, |_| true);
+    }
+
+    /// Lets time pass while `goes_on`, asked after every event. Whether it ended before `until`.
+    pub(crate) fn run_while(
+        &mut self,
+        until: Instant,
+        mut goes_on: impl FnMut(&Self) -> bool,
+    ) -> bool {
+        while self.violation.is_none() {
+            if !goes_on(self) {
+                return true;
+            }
+            let Some((at, event)) = self.schedule.pop(until) else { break };
+            self.now = self.now.max(at);
+            self.happen(event);
+        }
+        self.now = self.now.max(until);
+        self.violation.is_some()
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Some(node) = event.node()
+            && self.nodes.get(&node).is_none_or(|node| node.is_paused)
+        {
+            self.held.entry(node).or_default().push(event);
+            return;
+        }
+        self.trace.event(self.now, &event);
+        match event {
+            Event::Deliver { to, envelope } => self.deliver(to, *envelope),
+            Event::Standing { to, member, standing } => {
+                let input = weald_cluster::replica::Input::Standing(member, standing);
+                self.handle(to, input);
+            }
+            Event::Wake { node, process } => self.wake(node, process),
+            Event::Synced { node, process } => self.synced(node, process),
+            Event::Beat { node, process } => self.beat(node, process),
+            Event::Fetched { node, process, from, least } => {
+                self.fetched(node, process, (from, least));
+            }
+            Event::Asked { node, client, serial, what } => self.asked(node, (client, serial), what),
+            Event::Told { client, serial, reply } => self.told(client, serial, reply),
+            Event::ClientDue { client, serial } => self.client_due(client, serial),
+        }
+    }
+
+    /// Shows the oracle what was seen.
+    fn see(&mut self, seen: &Seen<'_>) {
+        if let Err(violation) = self.oracle.see(self.now, seen) {
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    /// The process that runs on a node, if one does and it is the one meant.
+    fn process(&mut self, node: Name, process: u64) -> Option<&mut Process> {
+        let running = self.nodes.get_mut(&node)?.process.as_mut()?;
+        (running.id == process).then_some(running)
+    }
+
+    /// The state of a node that runs.
+    pub(crate) fn state(&self, node: Name) -> Option<&State> {
+        self.nodes.get(&node)?.process.as_ref().map(|process| &process.state)
+    }
+
+    /// Who coordinates the highest epoch, among nodes that run.
+    pub(crate) fn coordinator(&self) -> Option<Name> {
+        let running = self.nodes.iter().filter_map(|(name, node)| Some((name, node.process.as_ref()?)));
+        let coordinating = running.filter_map(|(name, process)| {
+            process.state.coordinating().map(|epoch| (epoch, *name))
+        });
+        coordinating.max().map(|(_, name)| name)
+    }
+
+    /// A copy of a node's checkpoint, for another one.
+    fn checkpoint_of(&self, node: Name) -> Option<Checkpoint> {
+        self.nodes.get(&node)?.disk.checkpoint.clone()
+    }
+}
+
+impl Event {
+    /// Whom it happens to, if that is a node.
+    const fn node(&self) -> Option<Name> {
+        match self {
+            Self::Deliver { to, .. } | Self::Standing { to, .. } => Some(*to),
+            Self::Wake { node, .. }
+            | Self::Synced { node, .. }
+            | Self::Beat { node, .. }
+            | Self::Fetched { node, .. }
+            | Self::Asked { node, .. } => Some(*node),
+            Self::Told { .. } | Self::ClientDue { .. } => None,
+        }
+    }
+}
+
+/// The names of members, in order.
+fn names_of<'a>(members: impl IntoIterator<Item = &'a Member>) -> BTreeSet<Name> {
+    members.into_iter().filter_map(name_of).collect()
+}
+
+fn drift(settings: &Settings, random: &mut Random) -> i32 {
+    let drawn = random.below(2 * settings.drift + 1);
+    i32::try_from(drawn).unwrap_or(0) - i32::try_from(settings.drift).unwrap_or(0)
+}

@@ -1,0 +1,93 @@
+//! Whether a world is well: who agrees with whom, and how it ended.
+
+use weald_core::LogIndex;
+
+use super::World;
+use crate::{invariants::Violation, name::Name, node::name_of, schedule::Instant};
+
+impl World {
+    /// Notes that something does not hold.
+    pub(crate) fn fail(&mut self, invariant: &'static str, detail: String) {
+        let at = self.now;
+        self.violation.get_or_insert(Violation { invariant, at, detail });
+    }
+
+    /// Whether every voter has applied all that is committed, at least up to `least`, and the
+    /// configuration is not joint.
+    pub(crate) fn is_settled(&self, least: LogIndex) -> bool {
+        let Some(coordinator) = self.coordinator() else { return false };
+        let Some(state) = self.state(coordinator) else { return false };
+        let configuration = state.configuration();
+        let committed = self.oracle.ledger.last();
+        committed >= least
+            && !configuration.is_joint()
+            && configuration.voters.iter().all(|voter| {
+                let node = name_of(voter).and_then(|name| self.nodes.get(&name));
+                let process = node.and_then(|node| node.process.as_ref());
+                process.is_some_and(|process| {
+                    process.state.me() == *voter
+                        && process.machine.applied() == committed
+                        && process.state.stop().is_none()
+                })
+            })
+    }
+
+    /// Lets a world without faults go on until all agree; it has to within `bound` us.
+    pub(crate) fn expect_progress(&mut self, bound: u64) {
+        let (began, until) = (self.now, self.now.after(bound));
+        let before = self.oracle.ledger.last();
+        let written: u64 = self.clients.values().map(|client| client.written).sum();
+        let is_serving = |world: &Self| {
+            let now: u64 = world.clients.values().map(|client| client.written).sum();
+            world.clients.is_empty() || now > written
+        };
+        self.run_while(until, |world| !(is_serving(world) && world.oracle.ledger.last() > before));
+        self.load(0);
+        let least = self.oracle.ledger.last();
+        let is_busy = |world: &Self| world.clients.values().any(|client| client.doing.is_some());
+        self.run_while(until, |world| is_busy(world) || !world.is_settled(least));
+        if self.violation.is_none() && (is_busy(self) || !self.is_settled(least)) {
+            let detail = format!("no agreement since {}ms: {}", began.as_millis(), self.summary());
+            self.fail("liveness", detail);
+        }
+    }
+
+    /// One line about every node.
+    pub(crate) fn summary(&self) -> String {
+        let lines: Vec<_> = self.nodes.keys().map(|name| self.describe(*name)).collect();
+        lines.join("; ")
+    }
+
+    fn describe(&self, name: Name) -> String {
+        let node = &self.nodes[&name];
+        let Some(process) = &node.process else { return format!("{name} is down") };
+        let state = &process.state;
+        let role = format!("{:?}", state.role()).to_lowercase();
+        let stop = state.stop().map(|stop| format!("{stop:?}"));
+        let stop = stop.map(|stop| format!(" stopped={}", stop.split('(').next().unwrap_or("")));
+        let health = match state.health() {
+            weald_cluster::replica::Health::Whole => String::new(),
+            other => format!(" {other:?}"),
+        };
+        format!(
+            "{name} {role} epoch={} last={} committed={} applied={}{}{health}",
+            state.epoch().number,
+            state.last().index,
+            state.watermark(),
+            process.machine.applied(),
+            stop.unwrap_or_default(),
+        )
+    }
+
+    /// Writes and reads that were answered.
+    pub(crate) fn answered(&self) -> (u64, u64) {
+        let written = self.clients.values().map(|client| client.written).sum();
+        let read = self.clients.values().map(|client| client.read).sum();
+        (written, read)
+    }
+
+    /// When a node other than `except` last began to coordinate at or after `since`.
+    pub(crate) fn elected_since(&self, since: Instant) -> Option<(Instant, Name)> {
+        self.elections.iter().copied().find(|(at, _)| *at >= since)
+    }
+}
