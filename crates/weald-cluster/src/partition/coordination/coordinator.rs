@@ -140,7 +140,7 @@ impl Coordinator {
             }
         }
         if let Some((id, answer)) = &applied.pended {
-            let (id, answer, waiting) = (*id, answer.clone(), partition.waiting(id));
+            let (id, answer, waiting) = (*id, answer.clone(), partition.waiting(id).map(Box::new));
             self.participant.handle(now, participant::Input::Pended { id, answer, waiting });
             if let Some(ticket) = self.passing.remove(&id) {
                 self.gate.handle(now, gate::Input::Done(ticket));
