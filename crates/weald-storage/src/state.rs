@@ -24,6 +24,7 @@ mod rows;
 mod scrub;
 mod splices;
 mod sweep;
+mod transfer;
 mod view;
 mod wire;
 
@@ -49,6 +50,7 @@ pub use self::{
     compression::Compression,
     record::{RecordSummary, decode_record},
     scrub::{Damage, ScrubPage},
+    transfer::{InstallError, PAGE_BYTES_MAX, StateExport, StateInstall},
 };
 
 /// How a partition keeps its state.

@@ -94,6 +94,14 @@ impl Part {
         self.intents.keys().chain(&self.marks).map(BlockId::placement).collect()
     }
 
+    /// What is to stay of it under one placement key.
+    fn tombstone(&self, key: PlacementKey, is_committed: bool) -> Tombstone {
+        let changed = self.changed().into_iter();
+        let changed = changed.filter(|(id, _)| is_committed && id.placement() == key).collect();
+        let Terms { digest, expiry: keep_until, .. } = self.terms;
+        Tombstone { digest, keep_until, is_committed, changed }
+    }
+
     pub(super) fn lock(&self, id: TransactionId) -> Lock {
         let Terms { expiry, session, deadline, pend, .. } = self.terms;
         Lock { holder: PartId { id, pend }, deadline, expiry, session }
@@ -286,7 +294,7 @@ impl Locks {
         for key in part.keys() {
             effects.rows.insert(rows::part_key(key, id), None);
             if !part.terms.is_primary {
-                self.bury(key, *id, &part, is_committed, effects);
+                self.bury(key, *id, part.tombstone(key, is_committed), effects);
             }
         }
         Some(part)
@@ -296,18 +304,9 @@ impl Locks {
         &mut self,
         key: PlacementKey,
         id: TransactionId,
-        part: &Part,
-        is_committed: bool,
+        tombstone: Tombstone,
         effects: &mut Effects,
     ) {
-        let changed =
-            part.changed().into_iter().filter(|(c, _)| is_committed && c.placement() == key);
-        let tombstone = Tombstone {
-            digest: part.terms.digest,
-            keep_until: part.terms.expiry,
-            is_committed,
-            changed: changed.collect(),
-        };
         let value = Some(rows::tombstone_value(&tombstone));
         effects.rows.insert(rows::tombstone_key(key, &id), value);
         self.restore_tombstone(key, id, tombstone);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use weald_core::{
     BlockSource, CollectionName, Commit, Executor, Halt, LOCK_HELD, Outcome, OwnPart, PartId, Pend,
     PendAnswer, PlacementKey, Position, Rejection, Revision, SpanningAbort, SpanningCommit,
-    TransactionBody, TransactionId,
+    TransactionId,
     limits::{ENTRY_BYTES_MAX, TRANSACTION_ACTIONS_MAX},
 };
 
@@ -161,22 +161,13 @@ impl Partition {
         executor: &dyn Executor,
     ) -> Result<Own, Halt> {
         match &commit.own {
-            OwnPart::Execute(body) => self.own_executed(place, commit.id, body, view, executor),
+            OwnPart::Execute(body) => {
+                let job = Job { id: commit.id, body, marks: &[] };
+                let (execution, outcome) = self.runner(place, executor).run(job, view)?;
+                Ok(Own { execution, outcome })
+            }
             OwnPart::Pended(pend) => self.own_pended(place, commit.id, *pend, view),
         }
-    }
-
-    fn own_executed(
-        &self,
-        place: Place,
-        id: TransactionId,
-        body: &TransactionBody,
-        view: &dyn BlockSource,
-        executor: &dyn Executor,
-    ) -> Result<Own, Halt> {
-        let job = Job { id, body, marks: &[] };
-        let (execution, outcome) = self.runner(place, executor).run(job, view)?;
-        Ok(Own { execution, outcome })
     }
 
     fn own_pended(

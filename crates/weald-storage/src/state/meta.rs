@@ -109,6 +109,29 @@ pub(crate) fn read(
     Ok((checkpoint, floors))
 }
 
+/// The index that the last checkpoint covered.
+pub(crate) fn covered(
+    snapshot: &dyn Snapshot,
+    partition: PartitionId,
+) -> Result<LogIndex, StateError> {
+    let at = key(partition, CHECKPOINT, &[]);
+    let value = snapshot.get(Keyspace::Meta, &at).map_err(|e| storage_error(e.to_string()))?;
+    let Some(value) = value else { return Ok(LogIndex::ZERO) };
+    let checkpoint = open(&at, &value).and_then(Checkpoint::decode);
+    let damaged = || storage_error(format!("the checkpoint is damaged partition={partition}"));
+    checkpoint.map(|checkpoint| checkpoint.covered).ok_or_else(damaged)
+}
+
+/// Everything here that belongs to a partition.
+pub(crate) fn partition_range(partition: PartitionId) -> KeyRange {
+    KeyRange::prefix([&[STATE][..], &partition.0.to_be_bytes()].concat())
+}
+
+/// Whether the value fits the key and its own checksum.
+pub(crate) fn is_intact(key: &[u8], value: &[u8]) -> bool {
+    open(key, value).is_some()
+}
+
 fn read_floor(key: &[u8], content: &[u8]) -> Option<(BlockId, Floor)> {
     let id = BlockId::from_bytes(key.try_into().ok()?);
     let mut fields = Fields::new(content);

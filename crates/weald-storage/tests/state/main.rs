@@ -8,5 +8,6 @@ mod damage;
 mod disk;
 mod history;
 mod schedules;
+mod transfer;
 mod versions;
 mod world;

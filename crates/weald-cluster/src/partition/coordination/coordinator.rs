@@ -14,6 +14,9 @@ use super::{
 };
 use crate::partition::{Applied, Partition};
 
+/// Stands in an arrival until the coordinator has named it for the gate.
+const UNNAMED: u64 = 0;
+
 /// What a coordinator wants done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
@@ -100,7 +103,11 @@ impl Coordinator {
     pub fn arrive(&mut self, now: Time, request: Request) {
         let Request { ticket, id, collections, policy } = request;
         let queued = Queued::Request(ticket);
-        self.queue(now, queued, Arrival { ticket: 0, id, collections, is_locking: false, policy });
+        self.queue(
+            now,
+            queued,
+            Arrival { ticket: UNNAMED, id, collections, is_locking: false, policy },
+        );
         self.gather(now);
     }
 
@@ -140,7 +147,7 @@ impl Coordinator {
             }
         }
         if let Some((id, answer)) = &applied.pended {
-            let (id, answer, waiting) = (*id, answer.clone(), partition.waiting(id));
+            let (id, answer, waiting) = (*id, answer.clone(), partition.waiting(id).map(Box::new));
             self.participant.handle(now, participant::Input::Pended { id, answer, waiting });
             if let Some(ticket) = self.passing.remove(&id) {
                 self.gate.handle(now, gate::Input::Done(ticket));
@@ -223,7 +230,7 @@ impl Coordinator {
         }
         let named = pend.body.actions.iter().map(|action| BlockId::header(&action.collection));
         let arrival = Arrival {
-            ticket: 0,
+            ticket: UNNAMED,
             id: pend.id,
             collections: named.collect(),
             is_locking: true,

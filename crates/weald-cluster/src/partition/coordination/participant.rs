@@ -22,7 +22,7 @@ pub enum Input {
         /// The answer.
         answer: PendAnswer,
         /// The part.
-        waiting: Option<Waiting>,
+        waiting: Option<Box<Waiting>>,
     },
     /// A primary has decided.
     Resolve {
@@ -140,9 +140,9 @@ impl Participant {
         self.waiting.entry(id).or_insert(Held { waiting, ask });
     }
 
-    fn pended(&mut self, id: TransactionId, answer: PendAnswer, waiting: Option<Waiting>) {
+    fn pended(&mut self, id: TransactionId, answer: PendAnswer, waiting: Option<Box<Waiting>>) {
         if let Some(waiting) = waiting {
-            self.hold(waiting);
+            self.hold(*waiting);
         }
         let message = Message::Pended { id, partition: self.partition, answer };
         self.outputs.push_back(Output::Send(id.home(), message));

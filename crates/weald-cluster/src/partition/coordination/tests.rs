@@ -297,7 +297,7 @@ mod primaries {
         let resolve =
             Output::Send(key, Message::Resolve { part, keys: vec![key], is_committed: true });
         let sent = outputs(&mut primary, 0, Input::Decisions(vec![(id(1), decision)]));
-        assert_eq!(sent, [resolve.clone()]);
+        assert_eq!(sent, std::slice::from_ref(&resolve));
         let due = primary.poll_timeout().unwrap().as_millis();
         assert_eq!(outputs(&mut primary, due, Input::Tick), [resolve]);
         let noted = outputs(&mut primary, due, Input::Resolved { part, keys: vec![key] });
