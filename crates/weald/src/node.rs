@@ -122,7 +122,7 @@ impl Weald {
             applied: store.applied(),
             checkpointed: store.checkpointed(),
             dirty_bytes: store.dirty_bytes(),
-            writes_waiting: running.driver.queue().writes_waiting(),
+            writes_waiting: running.driver.writes_waiting(),
         }
     }
 

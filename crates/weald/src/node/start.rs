@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     Config, Error, ErrorKind, Result,
-    driver::{Applier, Driver, EventQueue, LocalProposer, Loop, Parts, Tuning, Watchers, replay},
+    driver::{
+        Applier, Driver, EventQueue, Intake, IntakeLimits, LocalProposer, Parts, Relay, Tuning,
+        Watchers, replay,
+    },
 };
 
 /// What a builder hands over.
@@ -44,11 +47,10 @@ impl Start {
     ) -> Result<Running> {
         self.config.check()?;
         let executor = Arc::new(CollectionExecutor::new(registry(&self.types)?));
-        let config = &self.config;
-        let queue =
-            Arc::new(EventQueue::new(config.writes_waiting_max, config.writes_waiting_bytes));
-        let notified = Arc::clone(&queue);
-        let home = open(&mut self, Arc::new(move || notified.note_synced()))?;
+        let queue = Arc::new(EventQueue::default());
+        let relay = Arc::new(Relay::new(Arc::clone(&queue)));
+        let told = Arc::clone(&relay);
+        let home = open(&mut self, Arc::new(move || told.handle_news()))?;
         let store: Arc<dyn StateStore> = Arc::clone(&home.store) as Arc<dyn StateStore>;
         let log = home.log.store();
         let mut applier = Applier {
@@ -64,15 +66,22 @@ impl Start {
         let clock = Arc::clone(&self.clock);
         let proposer =
             LocalProposer::new(PARTITION, Arc::clone(&log), clock, session, recovery.last);
-        let driver = self.spawn(Parts {
+        let limits = IntakeLimits {
+            writes_max: self.config.writes_waiting_max,
+            bytes_max: self.config.writes_waiting_bytes,
+        };
+        let parts = Parts {
             applier,
-            proposer: Box::new(proposer),
+            intake: Arc::new(Intake::new(Box::new(proposer), limits)),
             log,
             queue,
             watchers: Arc::clone(&watchers),
             clock: Arc::clone(&self.clock),
             read_only: Arc::clone(&read_only),
             tuning: self.tuning(),
+        };
+        let driver = Driver::spawn(&relay, parts).map_err(|error| {
+            Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
         })?;
         Ok(Running {
             driver,
@@ -92,12 +101,6 @@ impl Start {
             log_bytes: self.config.checkpoint_log_bytes,
             interval: self.config.checkpoint_interval,
         }
-    }
-
-    fn spawn(&self, parts: Parts) -> Result<Driver> {
-        Driver::spawn(Loop::new(parts)).map_err(|error| {
-            Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
-        })
     }
 }
 
