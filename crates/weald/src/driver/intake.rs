@@ -122,11 +122,11 @@ impl Intake {
     }
 
     /// As [`Intake::take_committed`] if nobody is proposing at the moment. Returns whether it was
-    /// done and nothing is left that the log must sync.
+    /// done and left nothing: no entry to sync, no proposal that waits for room, no failure.
     pub(crate) fn try_take_committed(&self, committed: &mut VecDeque<Committed>) -> bool {
         let Some(mut state) = self.state.try_lock() else { return false };
         state.take_committed(committed);
-        state.proposer.pending_count() == 0
+        state.is_idle() && state.proposer.failure().is_none()
     }
 
     /// Whether the log has nothing to sync; `false` also while somebody is proposing.

@@ -83,3 +83,6 @@ impl Drop for Ending<'_> {
         drop(work);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,7 +150,12 @@ impl Loop {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Checkpointed(result) => self.checkpoint.ended(result),
+            Event::Checkpointed(result) => {
+                let told = self.checkpoint.ended(result);
+                // Who is told finds the door as it is from now on.
+                self.set_door();
+                self.checkpoint.answer(&told);
+            }
             Event::Checkpoint(caller) => self.checkpoint.want(caller),
             Event::Standing(id, caller) => {
                 // A caller who has gone needs no answer.

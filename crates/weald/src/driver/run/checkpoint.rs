@@ -56,7 +56,8 @@ impl Checkpoint {
         self.is_wanted = true;
     }
 
-    pub(super) fn ended(&mut self, result: Result<LogIndex, StateError>) {
+    /// One has ended; returns what those who wanted it are to be told.
+    pub(super) fn ended(&mut self, result: Result<LogIndex, StateError>) -> Result<(), StateError> {
         self.is_running = false;
         self.last = Instant::now();
         let result = result.map(|_| ());
@@ -64,7 +65,7 @@ impl Checkpoint {
             tracing::warn!(target: "weald::driver", %error, "a checkpoint failed");
         }
         self.failure = result.clone().err();
-        self.answer(&result);
+        result
     }
 
     pub(super) fn answer(&mut self, result: &Result<(), StateError>) {
