@@ -2,12 +2,13 @@
 
 use std::{fs, io};
 
-/// Bytes that this process has caused to be written to disks.
+/// Bytes that this process has handed to the system to write. What the system says it wrote
+/// (`write_bytes`) counts a whole folio of the page cache, up to megabytes, for each sector in it.
 ///
 /// # Errors
 /// When the system does not tell.
 pub fn written_bytes() -> io::Result<u64> {
-    field("/proc/self/io", "write_bytes:")
+    field("/proc/self/io", "wchar:")
 }
 
 /// Resident bytes now.
