@@ -52,16 +52,21 @@ impl CollectionHeader {
     /// # Errors
     /// [`Fault::Damaged`] when it is of another kind or does not parse.
     pub fn decode(stored: &StoredBlock) -> Result<Self, Fault> {
+        let header = Self::parse(stored)?;
         let id = stored.block.id;
-        if stored.block.kind != BlockKind::HEADER {
-            return Err(Fault::Damaged { id, detail: "not a header".to_owned() });
-        }
-        let header: Self = codec::decode(kind::HEADER, &stored.block.payload)
-            .map_err(|error| Fault::Damaged { id, detail: error.to_string() })?;
         if header.id() != id {
             return Err(Fault::Damaged { id, detail: "the header of another name".to_owned() });
         }
         Ok(header)
+    }
+
+    fn parse(stored: &StoredBlock) -> Result<Self, Fault> {
+        let id = stored.block.id;
+        if stored.block.kind != BlockKind::HEADER {
+            return Err(Fault::Damaged { id, detail: "not a header".to_owned() });
+        }
+        codec::decode(kind::HEADER, &stored.block.payload)
+            .map_err(|error| Fault::Damaged { id, detail: error.to_string() })
     }
 
     /// The header of `name`; `None` when the collection is proved absent.
@@ -72,8 +77,22 @@ impl CollectionHeader {
         reader: &mut R,
         name: &CollectionName,
     ) -> Result<Option<Self>, Halt> {
-        let stored = reader.read(BlockId::header(name))?;
-        Ok(stored.as_deref().map(Self::decode).transpose()?)
+        Self::read_at(reader, BlockId::header(name), name)
+    }
+
+    /// As [`CollectionHeader::read`], with the block's id, which follows from the name.
+    pub(crate) fn read_at<R: BlockReader + ?Sized>(
+        reader: &mut R,
+        id: BlockId,
+        name: &CollectionName,
+    ) -> Result<Option<Self>, Halt> {
+        let Some(stored) = reader.read(id)? else { return Ok(None) };
+        let header = Self::parse(&stored)?;
+        if header.name != *name {
+            let detail = "the header of another name".to_owned();
+            return Err(Fault::Damaged { id, detail }.into());
+        }
+        Ok(Some(header))
     }
 }
 

@@ -114,7 +114,15 @@ impl CollectionState {
         reader: &mut R,
         name: &CollectionName,
     ) -> Result<Self, Halt> {
-        let stored = reader.expect(BlockId::state(name), BlockKind::STATE)?;
+        Self::read_at(reader, BlockId::state(name))
+    }
+
+    /// As [`CollectionState::read`], by the block's id.
+    pub(crate) fn read_at<R: BlockReader + ?Sized>(
+        reader: &mut R,
+        id: BlockId,
+    ) -> Result<Self, Halt> {
+        let stored = reader.expect(id, BlockKind::STATE)?;
         Ok(Self::decode(&stored)?)
     }
 

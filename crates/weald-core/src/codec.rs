@@ -90,10 +90,42 @@ pub enum CodecError {
 /// When the type cannot be encoded at all (a sequence of unknown length), which a type's first test
 /// shows.
 pub fn encode<T: Serialize + ?Sized>(kind: Kind, value: &T) -> Bytes {
-    let mut bytes = vec![FORMAT_VERSION, kind.0];
-    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())
-        .expect("our own types encode, and a vector takes every byte");
+    // Counting first costs less than a buffer that grows.
+    let mut bytes = Vec::with_capacity(encoded_len(value));
+    encode_to(&mut bytes, kind, value);
     bytes.into()
+}
+
+/// Bytes that [`encode`] makes of `value`, the envelope among them.
+pub(crate) fn encoded_len<T: Serialize + ?Sized>(value: &T) -> usize {
+    let mut counted = Counted(0);
+    encode_to(&mut counted, Kind(0), value);
+    counted.0
+}
+
+/// Writes what [`encode`] makes of `value`, in pieces.
+pub(crate) fn encode_to<T: Serialize + ?Sized>(
+    out: &mut impl std::io::Write,
+    kind: Kind,
+    value: &T,
+) {
+    out.write_all(&[FORMAT_VERSION, kind.0]).expect("whoever gets the bytes takes all of them");
+    bincode::serde::encode_into_std_write(value, out, bincode::config::standard())
+        .expect("our own types encode, and whoever gets the bytes takes all of them");
+}
+
+/// Counts bytes.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Decodes what [`encode`] made.

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::codec::{self, Kind};
+
 /// A SHA-256 digest: 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Digest([u8; 32]);
@@ -72,6 +74,13 @@ impl DigestBuilder {
         self
     }
 
+    /// Adds as one part what [`codec::encode`] makes of `value`, without making it.
+    pub(crate) fn encoded<T: Serialize + ?Sized>(&mut self, kind: Kind, value: &T) -> &mut Self {
+        self.0.update((codec::encoded_len(value) as u64).to_le_bytes());
+        codec::encode_to(&mut Pieces(&mut self.0), kind, value);
+        self
+    }
+
     /// Adds a number as 8 little-endian bytes.
     pub fn number(&mut self, number: u64) -> &mut Self {
         self.0.update(number.to_le_bytes());
@@ -81,6 +90,20 @@ impl DigestBuilder {
     /// The digest of all parts so far.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
+    }
+}
+
+/// Digests what is written.
+struct Pieces<'a>(&'a mut Sha256);
+
+impl std::io::Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -98,6 +121,14 @@ mod tests {
     fn parts_are_delimited() {
         assert_ne!(Digest::of("t", &[b"ab", b"c"]), Digest::of("t", &[b"a", b"bc"]));
         assert_ne!(Digest::of("t", &[b"a"]), Digest::of("u", &[b"a"]));
+    }
+
+    #[test]
+    fn what_is_encoded_in_pieces_is_the_part_that_it_would_be_whole() {
+        let value = ("text", vec![7u8; 100], Some(3u64));
+        let mut pieces = DigestBuilder::new("t");
+        pieces.encoded(Kind(9), &value);
+        assert_eq!(pieces.finish(), Digest::of("t", &[&codec::encode(Kind(9), &value)]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::limits::{COLLECTION_NAME_BYTES_MAX, TYPE_NAME_BYTES_MAX};
 
@@ -34,8 +34,8 @@ pub enum NameError {
 /// assert_eq!(name.group(), "shop");
 /// # Ok::<(), weald_core::NameError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CollectionName(Arc<str>);
 
 impl CollectionName {
@@ -75,6 +75,12 @@ impl TryFrom<String> for CollectionName {
     }
 }
 
+impl Serialize for CollectionName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl From<CollectionName> for String {
     fn from(name: CollectionName) -> Self {
         name.as_str().to_owned()
@@ -94,8 +100,8 @@ impl fmt::Debug for CollectionName {
 }
 
 /// The name of a collection type, such as `tree`: 1 to 32 bytes of `a-z`, `0-9`, `-`, `.`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TypeName(Arc<str>);
 
 impl TypeName {
@@ -127,6 +133,12 @@ impl TryFrom<String> for TypeName {
 
     fn try_from(text: String) -> Result<Self, NameError> {
         text.parse()
+    }
+}
+
+impl Serialize for TypeName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The overlay: staged block changes over a source, with savepoints. Each transaction owns one;
 //! rolling it back touches nothing else.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use crate::{
     Base, Block, BlockEffect, BlockId, BlockRead, BlockSource, Change, Halt, ReadDependency,
@@ -153,11 +156,11 @@ impl<'s> Overlay<'s> {
     /// [`OverlayError::Absent`] when it is not there; [`OverlayError::Transform`] when a splice
     /// does not fit, and then nothing of it is staged.
     pub fn splice(&mut self, id: BlockId, splices: Vec<Splice>) -> Result<(), OverlayError> {
-        self.fetch(id)?;
-        let staged = self.staged.get_mut(&id).expect("a fetched block is staged");
+        let staged = self.fetch(id)?;
         let before = staged.current.clone().ok_or(OverlayError::Absent(id))?;
         let payload = spliced(id, &before.block.payload, &splices)?;
-        let block = Block { payload, ..before.block.clone() };
+        let Block { id, kind, collection, .. } = before.block;
+        let block = Block { id, kind, collection, payload };
         let after = Arc::new(StoredBlock { block, revision: before.revision });
         match &mut staged.edit {
             Edit::Splices(list) if splices.len() == 1 => {
@@ -272,30 +275,33 @@ impl<'s> Overlay<'s> {
     /// The staged changes with their results. `revision_of` gives the revision that a collection
     /// (by its header's id) has through this transaction.
     pub fn into_effects(self, revision_of: impl Fn(BlockId) -> Revision) -> Vec<BlockEffect> {
+        let Self { staged, journal, .. } = self;
+        // What it holds of the blocks would make copies necessary.
+        drop(journal);
         let effect = |(id, staged): (BlockId, Staged)| {
-            let collection = staged.collection.expect("a changed block is or was somebody's");
-            let revision = revision_of(collection);
-            let after = staged
-                .current
-                .as_ref()
-                .map(|stored| Arc::new(StoredBlock { block: stored.block.clone(), revision }));
-            BlockEffect { id, base: staged.base, revision, change: staged.into_change(), after }
+            let Staged { base, collection, current, edit } = staged;
+            let revision = revision_of(collection.expect("a changed block is or was somebody's"));
+            let change = change_of(edit, current.as_deref());
+            let after = current.map(|stored| at_revision(stored, revision));
+            BlockEffect { id, base, revision, change, after }
         };
-        self.staged.into_iter().filter(|(_, staged)| staged.is_changed()).map(effect).collect()
+        staged.into_iter().filter(|(_, staged)| staged.is_changed()).map(effect).collect()
     }
 
-    fn fetch(&mut self, id: BlockId) -> Result<&Staged, Halt> {
-        if !self.staged.contains_key(&id) {
-            let current = match self.source.block(id)? {
-                BlockRead::Present(stored) => Some(stored),
-                BlockRead::Absent => None,
-                BlockRead::NotHere => return Err(Halt::Need(vec![id])),
-            };
-            let base = Base::of(current.as_deref());
-            let collection = current.as_ref().map(|stored| stored.block.collection);
-            self.staged.insert(id, Staged { base, collection, current, edit: Edit::None });
+    fn fetch(&mut self, id: BlockId) -> Result<&mut Staged, Halt> {
+        match self.staged.entry(id) {
+            Entry::Occupied(occupied) => Ok(occupied.into_mut()),
+            Entry::Vacant(vacant) => {
+                let current = match self.source.block(id)? {
+                    BlockRead::Present(stored) => Some(stored),
+                    BlockRead::Absent => None,
+                    BlockRead::NotHere => return Err(Halt::Need(vec![id])),
+                };
+                let base = Base::of(current.as_deref());
+                let collection = current.as_ref().map(|stored| stored.block.collection);
+                Ok(vacant.insert(Staged { base, collection, current, edit: Edit::None }))
+            }
         }
-        Ok(&self.staged[&id])
     }
 
     fn stage(&mut self, id: BlockId, next: Staged) {
@@ -325,23 +331,7 @@ impl Staged {
     }
 
     fn change(&self) -> Change {
-        self.clone().into_change()
-    }
-
-    /// Splices stay splices while they are smaller than the whole block.
-    fn into_change(self) -> Change {
-        match (self.edit, self.current) {
-            (_, None) => Change::Delete,
-            (Edit::Splices(splices), Some(stored)) => {
-                let update = Change::Update(splices);
-                if update.payload_bytes() < stored.block.payload.len() {
-                    update
-                } else {
-                    Change::Insert(stored.block.clone())
-                }
-            }
-            (_, Some(stored)) => Change::Insert(stored.block.clone()),
-        }
+        change_of(self.edit.clone(), self.current.as_deref())
     }
 
     fn change_bytes(&self) -> usize {
@@ -359,6 +349,31 @@ impl Staged {
         let collection = after.as_ref().map(|block| block.collection).or(self.collection);
         Self { base: self.base, collection, current: after.map(fresh), edit: Edit::Whole }
     }
+}
+
+/// Splices stay splices while they are smaller than the whole block.
+fn change_of(edit: Edit, current: Option<&StoredBlock>) -> Change {
+    match (edit, current) {
+        (_, None) => Change::Delete,
+        (Edit::Splices(splices), Some(stored)) => {
+            let update = Change::Update(splices);
+            if update.payload_bytes() < stored.block.payload.len() {
+                update
+            } else {
+                Change::Insert(stored.block.clone())
+            }
+        }
+        (_, Some(stored)) => Change::Insert(stored.block.clone()),
+    }
+}
+
+/// The block as `revision` wrote it; copied only if somebody else has it, too.
+fn at_revision(mut stored: Arc<StoredBlock>, revision: Revision) -> Arc<StoredBlock> {
+    if let Some(own) = Arc::get_mut(&mut stored) {
+        own.revision = revision;
+        return stored;
+    }
+    Arc::new(StoredBlock { block: stored.block.clone(), revision })
 }
 
 /// A block made here has no revision yet; [`Overlay::into_effects`] gives it one.

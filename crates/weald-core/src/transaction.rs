@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Base, BlockId, Digest, Entropy, PlacementKey, Time, Transform, codec};
+use crate::{
+    Action, Base, BlockId, Digest, DigestBuilder, Entropy, PlacementKey, Time, Transform, codec,
+};
 
 /// Bytes of a caller's own id, at most.
 pub const CALLER_ID_MAX: usize = 128;
@@ -131,7 +133,9 @@ impl TransactionRequest {
     /// The digest of what the caller asked, without what a gateway adds (expiry, session). The same
     /// id with another digest is `IdReused`.
     pub fn digest(&self) -> Digest {
-        Digest::of("weald request", &[&codec::encode(codec::Kind::BODY, &self.body)])
+        let mut digest = DigestBuilder::new("weald request");
+        digest.encoded(codec::Kind::BODY, &self.body);
+        digest.finish()
     }
 }
 

@@ -138,7 +138,8 @@ impl Transform {
             }
             (Change::Update(splices), Some(stored)) => {
                 let payload = spliced(self.id, &stored.block.payload, splices)?;
-                Ok(Some(Block { payload, ..stored.block.clone() }))
+                let Block { id, kind, collection, .. } = stored.block;
+                Ok(Some(Block { id, kind, collection, payload }))
             }
             (Change::Delete, Some(_)) => Ok(None),
             (Change::Update(_), None) => Err(mismatch("update of an absent block")),

@@ -5,7 +5,6 @@ mod parse;
 
 use std::fmt;
 
-
 use crate::name::Name;
 
 /// One thing that is done to a world. [`fmt::Display`] and [`std::str::FromStr`] are inverse.
@@ -143,4 +142,3 @@ impl fmt::Display for Dropping {
 pub(crate) fn names(names: &[Name]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
-

@@ -88,7 +88,8 @@ impl Bounds {
     /// Bounds that have a name, for `cargo xtask explore`.
     pub fn named() -> Vec<(&'static str, Self)> {
         let small = Self::small;
-        let change = Self { has_change: true, is_begun: true, campaigns: 0, proposals: 0, ..small() };
+        let change =
+            Self { has_change: true, is_begun: true, campaigns: 0, proposals: 0, ..small() };
         vec![
             ("small", small()),
             ("s0", Self { proposals: 0, ..small() }),

@@ -26,6 +26,8 @@ pub use info::{
 };
 pub(crate) use read::{Version, blocking, fault_error, load, read, read_error};
 pub(crate) use system::Drawn;
+#[cfg(test)]
+pub(crate) use system::SystemClock;
 pub(crate) use write::{closed, rejected, unknown};
 
 use crate::{
@@ -122,7 +124,7 @@ impl Weald {
             applied: store.applied(),
             checkpointed: store.checkpointed(),
             dirty_bytes: store.dirty_bytes(),
-            writes_waiting: running.driver.queue().writes_waiting(),
+            writes_waiting: running.driver.writes_waiting(),
         }
     }
 

@@ -91,12 +91,47 @@ fn differences(kind: BlockKind, old: &Bytes, new: &Bytes) -> Vec<Splice> {
 fn difference(old: &[u8], new: &Bytes, part: Range<usize>) -> Option<Splice> {
     let offset = part.start;
     let changed = &new[part];
-    let prefix = old.iter().zip(changed).take_while(|(old, new)| old == new).count();
+    let prefix = common_prefix(old, changed);
     if prefix == old.len() && prefix == changed.len() {
         return None;
     }
-    let tails = old[prefix..].iter().rev().zip(changed[prefix..].iter().rev());
-    let suffix = tails.take_while(|(old, new)| old == new).count();
+    let suffix = common_suffix(&old[prefix..], &changed[prefix..]);
     let insert = offset + prefix..offset + changed.len() - suffix;
     Some(Splice::new(insert.start, old.len() - suffix - prefix, new.slice(insert)))
+}
+
+/// Bytes compared at once.
+const CHUNK: usize = 64;
+
+fn common_prefix(old: &[u8], new: &[u8]) -> usize {
+    let chunks = old.chunks_exact(CHUNK).zip(new.chunks_exact(CHUNK));
+    let equal = CHUNK * chunks.take_while(|(old, new)| old == new).count();
+    let rest = old[equal..].iter().zip(&new[equal..]);
+    equal + rest.take_while(|(old, new)| old == new).count()
+}
+
+fn common_suffix(old: &[u8], new: &[u8]) -> usize {
+    let chunks = old.rchunks_exact(CHUNK).zip(new.rchunks_exact(CHUNK));
+    let equal = CHUNK * chunks.take_while(|(old, new)| old == new).count();
+    let rest = old[..old.len() - equal].iter().rev().zip(new[..new.len() - equal].iter().rev());
+    equal + rest.take_while(|(old, new)| old == new).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_is_the_smallest_splice_whatever_its_place() {
+        let old: Vec<u8> = (0..200u8).collect();
+        for (start, end) in [(0, 0), (0, 1), (63, 64), (64, 65), (100, 180), (199, 200), (0, 200)] {
+            let mut new = old.clone();
+            new.splice(start..end, [255, 254]);
+            let new = Bytes::from(new);
+            let splice = difference(&old, &new, 0..new.len()).unwrap();
+            assert_eq!(splice, Splice::new(start, end - start, vec![255, 254]), "{start}..{end}");
+        }
+        let same = Bytes::from(old.clone());
+        assert_eq!(difference(&old, &same, 0..same.len()), None);
+    }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use weald_core::{
-    Action, ActionBody, BlockId, CollectionCommit, CollectionPolicy, Context, CreateMode, Fault,
-    Halt, Overlay, Rejection, TypeSet, TypeVersion,
+    Action, ActionBody, BlockId, CollectionCommit, CollectionName, CollectionPolicy, Context,
+    CreateMode, Fault, Halt, Overlay, Rejection, TypeSet, TypeVersion,
 };
 
 use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Needed, Opened};
@@ -28,6 +28,8 @@ const CAPS_CHECK_INTERVAL: u64 = 64;
 pub(crate) struct Execution {
     context: Context,
     opened: BTreeMap<BlockId, Opened>,
+    /// The collection of the action under way, and the id of its header block.
+    current: Option<(CollectionName, BlockId)>,
     ledger: Ledger,
     acted: u64,
     answers_bytes: usize,
@@ -36,7 +38,7 @@ pub(crate) struct Execution {
 impl Execution {
     pub(crate) fn new(context: Context) -> Self {
         let ledger = Ledger::default();
-        Self { context, opened: BTreeMap::new(), ledger, acted: 0, answers_bytes: 0 }
+        Self { context, opened: BTreeMap::new(), current: None, ledger, acted: 0, answers_bytes: 0 }
     }
 
     /// Whether what actions read becomes a dependency.
@@ -150,13 +152,13 @@ impl Execution {
         overlay: &mut Overlay<'_>,
         action: &Action,
     ) -> Result<bool, Stop> {
-        let (id, is_noting) = (BlockId::header(&action.collection), self.ledger.is_noting);
+        let (id, is_noting) = (self.id_of(&action.collection), self.ledger.is_noting);
         let known = self.opened.get(&id);
         if let Some(opened) = known.filter(|_| !is_noting) {
             return check_type(&opened.header, action).map(|()| true);
         }
         let mut reader = Noting { overlay, is_noting };
-        let Some(header) = CollectionHeader::read(&mut reader, &action.collection)? else {
+        let Some(header) = CollectionHeader::read_at(&mut reader, id, &action.collection)? else {
             return Ok(false);
         };
         check_type(&header, action)?;
@@ -164,8 +166,9 @@ impl Execution {
         if known.is_none() {
             // Noted only once the type looks at it: what a tree's put does not see is no conflict.
             reader.is_noting = false;
-            let state = CollectionState::read(&mut reader, &action.collection)?;
-            self.opened.insert(id, Opened::new(header, state));
+            let state_id = BlockId::state(&action.collection);
+            let state = CollectionState::read_at(&mut reader, state_id)?;
+            self.opened.insert(id, Opened::new((id, state_id), header, state));
         }
         Ok(true)
     }
@@ -210,7 +213,8 @@ impl Execution {
             created_at: self.context.time,
             created_by: self.context.transaction,
         };
-        let mut opened = Opened::new(header, CollectionState::default());
+        let ids = (self.id_of(&action.collection), BlockId::state(&action.collection));
+        let mut opened = Opened::new(ids, header, CollectionState::default());
         opened.is_changed = true;
         opened.created = Some(action.type_name.clone());
         let id = opened.id;
@@ -251,8 +255,8 @@ impl Execution {
         operation: impl FnOnce(&mut Scope<'_, '_>) -> Result<Bytes, Stop>,
         code: &dyn CollectionType,
     ) -> Result<Bytes, Stop> {
+        let id = self.id_of(&action.collection);
         let Self { context, opened, ledger, .. } = self;
-        let id = BlockId::header(&action.collection);
         let opened = opened.get_mut(&id).expect("a called collection was opened");
         ledger.has_seen_state.set(false);
         let mut scope = Scope::new(overlay, context, ledger, opened);
@@ -274,8 +278,20 @@ impl Execution {
     }
 
     fn opened_of(&mut self, action: &Action) -> &mut Opened {
-        let id = BlockId::header(&action.collection);
+        let id = self.id_of(&action.collection);
         self.opened.get_mut(&id).expect("an action opened its collection")
+    }
+
+    /// The id of a collection; remembered, since an action asks again and again.
+    fn id_of(&mut self, name: &CollectionName) -> BlockId {
+        match &self.current {
+            Some((current, id)) if current == name => *id,
+            _ => {
+                let id = BlockId::header(name);
+                self.current = Some((name.clone(), id));
+                id
+            }
+        }
     }
 
     fn stopped(&mut self) -> Result<(), Stop> {

@@ -12,6 +12,8 @@ use crate::{CollectionHeader, CollectionState, kind};
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
     pub(crate) id: BlockId,
+    /// The id of the state block.
+    state_id: BlockId,
     pub(crate) header: CollectionHeader,
     /// The state as the type sees and changes it.
     pub(crate) state: CollectionState,
@@ -28,9 +30,15 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn new(header: CollectionHeader, state: CollectionState) -> Self {
+    /// A collection by the ids of its header and state blocks.
+    pub(crate) fn new(
+        (id, state_id): (BlockId, BlockId),
+        header: CollectionHeader,
+        state: CollectionState,
+    ) -> Self {
         Self {
-            id: header.id(),
+            id,
+            state_id,
             header,
             state,
             written: state,
@@ -67,7 +75,7 @@ impl Opened {
 
     pub(crate) fn state_block(&self) -> Block {
         Block {
-            id: BlockId::state(&self.header.name),
+            id: self.state_id,
             kind: BlockKind::STATE,
             collection: self.id,
             payload: self.written.encode(),
@@ -80,7 +88,7 @@ impl Opened {
             self.state.revision = self.revision();
         }
         if let Some(splice) = self.state.splice_from(&self.written) {
-            overlay.splice(BlockId::state(&self.header.name), vec![splice])?;
+            overlay.splice(self.state_id, vec![splice])?;
             self.written = self.state;
         }
         Ok(())

@@ -61,7 +61,10 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
     let mut all = vec![
         ("a stranger's sign of life", with(stranger, life(next(stranger)))),
         ("a stranger's loss of memory", with(stranger, Message::Amnesiac { nonce: 3 })),
-        ("a stranger's campaign", with(stranger, Message::PreVote { number: 99, last: Default::default() })),
+        (
+            "a stranger's campaign",
+            with(stranger, Message::PreVote { number: 99, last: Default::default() }),
+        ),
         ("a forged certificate", with(stranger, forged_chain(state, stranger))),
     ];
     let peer = state.coordinator().filter(|coordinator| *coordinator != me);
@@ -71,7 +74,10 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
         let current = with(peer, message.clone());
         all.push(("another life", with(other_life, message.clone())));
         all.push(("another store", with(Member { store: StoreId([8; 16]), ..peer }, message)));
-        all.push(("an earlier run", Envelope { run: Run { incarnation: 0, nonce: 1 }, ..current.clone() }));
+        all.push((
+            "an earlier run",
+            Envelope { run: Run { incarnation: 0, nonce: 1 }, ..current.clone() },
+        ));
         all.push(("another generation", Envelope { generation: 9, ..current.clone() }));
         let to = Member { life: me.life + 1, ..me };
         all.push(("what is meant for another life", Envelope { to, ..current }));

@@ -162,7 +162,8 @@ impl Chain {
             apply_splices(&mut payload, self.splices(position))
                 .map_err(|detail| Fault::Damaged { id, detail: format!("{detail} in memory") })?;
         }
-        let block = Block { payload: payload.into(), ..image.block.clone() };
+        let Block { id, kind, collection, .. } = image.block;
+        let block = Block { id, kind, collection, payload: payload.into() };
         Ok(Some(Some(Arc::new(StoredBlock { block, revision: newest.revision }))))
     }
 

@@ -12,18 +12,32 @@ pub(crate) struct Applier {
     pub(crate) executor: Arc<dyn Executor>,
 }
 
+/// Where the blocks that an entry needs may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From memory only: applying never waits.
+    Memory,
+    /// From the disk, too.
+    Disk,
+}
+
 impl Applier {
     /// Applies the entry at `index` and makes its effects visible.
     ///
     /// # Errors
-    /// This member's own trouble: the partition stops here until it is repaired.
-    pub(crate) fn apply(&mut self, index: LogIndex, entry: &Entry) -> Result<Applied, Fault> {
+    /// This member's own trouble: the partition stops here until it is repaired. And, within
+    /// [`Reach::Memory`] only, [`Halt::Need`]: then nothing has happened.
+    pub(crate) fn apply(
+        &mut self,
+        index: LogIndex,
+        entry: &Entry,
+        reach: Reach,
+    ) -> Result<Applied, Halt> {
         let view = self.store.view(At::Latest).map_err(fault)?;
         let mut applied = loop {
             match self.partition.apply(index, entry, &*view, &*self.executor) {
-                Ok(applied) => break applied,
-                Err(Halt::Need(ids)) => view.load(&ids)?,
-                Err(Halt::Fault(fault)) => return Err(fault),
+                Err(Halt::Need(ids)) if reach == Reach::Disk => view.load(&ids)?,
+                done => break done?,
             }
         };
         drop(view);

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use weald_core::{
-    LogError, LogIndex, Outcome, StateError, Time, TransactionBody, TransactionId, UnknownCause,
+    LogError, LogIndex, Outcome, Payload, StateError, Time, TransactionBody, TransactionId,
+    UnknownCause,
 };
 
 use crate::write::Ack;
@@ -12,10 +13,6 @@ use crate::write::Ack;
 /// Everything that can happen to a driver.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A caller wants something logged.
-    Propose(Proposal),
-    /// The log may be durable further, have room again, or have failed.
-    Synced,
     /// A checkpoint has ended; it covers this index.
     Checkpointed(Result<LogIndex, StateError>),
     /// A caller wants a checkpoint.
@@ -112,9 +109,21 @@ impl Waiter {
         Self { reply: None, ack: Ack::Durable, deadline: now }
     }
 
-    /// Gives the answer, once. Whether somebody was there to take it.
-    pub(crate) fn answer(&mut self, answer: Answer) -> bool {
-        self.reply.take().is_some_and(|reply| reply.send(answer).is_ok())
+    /// Gives the answer, once, if somebody is there to take it.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        if let Some(reply) = self.reply.take() {
+            // A caller who has gone needs no answer.
+            reply.send(answer).ok();
+        }
+    }
+
+    /// Tells the outcome. Gives it back when nobody is there to take it.
+    pub(crate) fn settle(&mut self, outcome: Outcome) -> Option<Outcome> {
+        let Some(reply) = self.reply.take() else { return Some(outcome) };
+        match reply.send(Answer::Settled(outcome)) {
+            Err(Answer::Settled(outcome)) => Some(outcome),
+            _ => None,
+        }
     }
 
     /// Answers `Unknown`.
@@ -134,6 +143,13 @@ pub(crate) struct Committed {
     pub(crate) waiter: Waiter,
     /// Bytes that it counted for.
     pub(crate) bytes: usize,
+}
+
+impl Committed {
+    /// Whether the entry carries this transaction.
+    pub(crate) fn is_of(&self, id: &TransactionId) -> bool {
+        matches!(&self.entry.payload, Payload::Transaction(request) if request.id == *id)
+    }
 }
 
 /// How long a request is valid after it was proposed, log time.

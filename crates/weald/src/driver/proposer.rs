@@ -262,11 +262,7 @@ impl Proposer for LocalProposer {
     }
 
     fn is_pending(&self, id: &TransactionId) -> bool {
-        let of = |entry: &Entry| match &entry.payload {
-            Payload::Transaction(request) => Some(request.id),
-            _ => None,
-        };
-        self.pending.iter().any(|pending| of(&pending.committed.entry) == Some(*id))
+        self.pending.iter().any(|pending| pending.committed.is_of(id))
     }
 
     fn expire(&mut self, now: Instant) {

@@ -4,7 +4,7 @@ use weald_core::{
     Entry, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, Time, codec,
 };
 
-use super::Applier;
+use super::{Applier, applier::Reach};
 
 /// Bytes read from the log at once.
 const PAGE_BYTES: usize = 4 << 20;
@@ -73,8 +73,8 @@ fn replay_from(
                     format!("a log entry is damaged: index={} {error}", record.index)
                 })?;
             applier
-                .apply(record.index, &entry)
-                .map_err(|fault| format!("an entry cannot be applied: {fault}"))?;
+                .apply(record.index, &entry, Reach::Disk)
+                .map_err(|halt| format!("an entry cannot be applied: {halt}"))?;
         }
     }
     Ok(())

@@ -1,28 +1,32 @@
-//! The driver's loop: one queue in, one closed set of events, no decision about the data.
+//! The driver's loop: events in, answers out. All decisions about data are the partition's.
+
+mod checkpoint;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, mpsc},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
+use weald_cluster::partition::Applied;
 use weald_core::{
-    Clock, LogIndex, LogStore, Outcome, Payload, StateError, TransactionId, UnknownCause,
+    Clock, Halt, LogStore, Outcome, Payload, StateError, TransactionId, UnknownCause,
 };
 
 use super::{
-    Answer, Applier, Ask, Event, EventQueue, Proposal, Proposer, Refused, Standing, Waiter,
-    Watchers, checkpointer::Checkpointer, event::Committed, recent::Recent,
+    Applier, Door, Event, EventQueue, Intake, Refused, Standing, Waiter, Watchers, applier::Reach,
+    checkpointer::Checkpointer, event::Committed, recent::Recent,
 };
+use checkpoint::Checkpoint;
 
 /// How often a busy driver looks for waiters past their deadline.
 const DEADLINE_STEP: Duration = Duration::from_millis(20);
 /// How often an idle one looks for what is due.
 const IDLE_STEP: Duration = Duration::from_millis(500);
-/// How long after a failed checkpoint the next one is tried.
-const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
+/// Answers given in one go, so that whoever waits is woken for several at once.
+const ANSWERS_MAX: usize = 8;
 /// Outcomes kept of writes whose callers were not told.
 const RECENT_MAX: usize = 65_536;
 
@@ -34,20 +38,23 @@ pub(crate) struct Tuning {
     pub(crate) interval: Duration,
 }
 
-/// What a driver works with.
+/// What a driver works with. Whoever holds it applies what is committed: the driver's thread, or
+/// the log's when it has nothing better to do.
 pub(crate) struct Loop {
     applier: Applier,
-    proposer: Box<dyn Proposer>,
-    queue: Arc<EventQueue>,
+    intake: Arc<Intake>,
     watchers: Arc<Watchers>,
     clock: Arc<dyn Clock>,
     /// Why writes are refused; read by the node's status.
     read_only: Arc<RwLock<Option<String>>>,
     tuning: Tuning,
-    waiting: VecDeque<Proposal>,
+    /// Committed and not yet applied.
+    committed: VecDeque<Committed>,
+    /// Applied and not yet answered, and what they count for: writes, bytes.
+    share: (usize, usize),
+    answers: Vec<(Waiter, TransactionId, Outcome)>,
     recent: Recent,
     checkpoint: Checkpoint,
-    checkpointer: Option<Checkpointer>,
     closing: Option<oneshot::Sender<Result<(), StateError>>>,
     looked_for_late: Instant,
     /// An entry could not be applied; none after it is.
@@ -55,20 +62,10 @@ pub(crate) struct Loop {
     is_ended: bool,
 }
 
-struct Checkpoint {
-    requests: mpsc::Sender<LogIndex>,
-    callers: Vec<oneshot::Sender<Result<(), StateError>>>,
-    is_running: bool,
-    is_wanted: bool,
-    last: Instant,
-    log_bytes: u64,
-    failure: Option<StateError>,
-}
-
 /// The parts of a loop.
 pub(crate) struct Parts {
     pub(crate) applier: Applier,
-    pub(crate) proposer: Box<dyn Proposer>,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) log: Arc<dyn LogStore>,
     pub(crate) queue: Arc<EventQueue>,
     pub(crate) watchers: Arc<Watchers>,
@@ -78,74 +75,88 @@ pub(crate) struct Parts {
 }
 
 impl Loop {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let (sender, requests) = mpsc::channel();
+    /// The loop, and what writes its checkpoints.
+    pub(crate) fn new(parts: Parts) -> (Self, Checkpointer) {
+        let (checkpoint, requests) = Checkpoint::new();
         let checkpointer = Checkpointer {
             store: Arc::clone(&parts.applier.store),
             log: parts.log,
-            queue: Arc::clone(&parts.queue),
+            queue: parts.queue,
             requests,
         };
-        Self {
+        let work = Self {
             applier: parts.applier,
-            proposer: parts.proposer,
-            queue: parts.queue,
+            intake: parts.intake,
             watchers: parts.watchers,
             clock: parts.clock,
             read_only: parts.read_only,
             tuning: parts.tuning,
-            waiting: VecDeque::new(),
+            committed: VecDeque::new(),
+            share: (0, 0),
+            answers: Vec::with_capacity(ANSWERS_MAX),
             recent: Recent::new(RECENT_MAX),
-            checkpoint: Checkpoint {
-                requests: sender,
-                callers: Vec::new(),
-                is_running: false,
-                is_wanted: false,
-                last: Instant::now(),
-                log_bytes: 0,
-                failure: None,
-            },
-            checkpointer: Some(checkpointer),
+            checkpoint,
             closing: None,
             looked_for_late: Instant::now(),
             is_stopped: false,
             is_ended: false,
+        };
+        work.set_door();
+        (work, checkpointer)
+    }
+
+    /// Handles `events`, lets proposals go to the log and applies what is committed. Returns for how
+    /// long the driver may sleep if nothing wakes it; `None` when it has ended.
+    pub(crate) fn turn(&mut self, events: &mut Vec<Event>) -> Option<Duration> {
+        for event in events.drain(..) {
+            self.handle(event);
         }
+        self.set_door();
+        self.advance();
+        self.apply();
+        self.maintain();
+        if self.is_ended {
+            self.end();
+            return None;
+        }
+        Some(if self.intake.let_doze() { IDLE_STEP } else { DEADLINE_STEP })
     }
 
-    pub(crate) fn queue(&self) -> Arc<EventQueue> {
-        Arc::clone(&self.queue)
-    }
-
-    pub(crate) fn take_checkpointer(&mut self) -> Checkpointer {
-        self.checkpointer.take().expect("it is taken once, when the threads start")
-    }
-
-    /// Runs until the node is closed or dropped.
-    pub(crate) fn run(&mut self) {
-        let mut events = Vec::new();
-        while !self.is_ended {
-            let is_busy = self.proposer.pending_count() > 0 || !self.waiting.is_empty();
-            self.queue.take(&mut events, if is_busy { DEADLINE_STEP } else { IDLE_STEP });
-            for event in events.drain(..) {
-                self.handle(event);
+    /// In the log's thread: applies what is committed while the log has nothing else to write and
+    /// no block is missing. Returns whether nothing is left for the driver to see to.
+    pub(crate) fn apply_at_once(&mut self) -> bool {
+        let is_all = self.intake.try_take_committed(&mut self.committed);
+        if !is_all || self.is_stopped || self.closing.is_some() {
+            return false;
+        }
+        while let Some(committed) = self.committed.pop_front() {
+            if let Some(committed) = self.apply_one(committed, Reach::Memory) {
+                self.committed.push_front(committed);
+                break;
             }
-            self.propose();
-            self.apply();
-            self.maintain();
+            if !self.committed.is_empty() && !self.intake.is_log_idle() {
+                break;
+            }
         }
-        self.end();
+        self.answer();
+        self.committed.is_empty() && !self.is_stopped && !self.wants_checkpoint(Instant::now())
+    }
+
+    /// Stops everything: an entry was left half applied.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopped = true;
+        self.become_read_only("applying an entry has failed".to_owned());
     }
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Propose(proposal) => self.waiting.push_back(proposal),
-            Event::Synced => {}
-            Event::Checkpointed(result) => self.checkpointed(result),
-            Event::Checkpoint(caller) => {
-                self.checkpoint.callers.push(caller);
-                self.checkpoint.is_wanted = true;
+            Event::Checkpointed(result) => {
+                let told = self.checkpoint.ended(result);
+                // Who is told finds the door as it is from now on.
+                self.set_door();
+                self.checkpoint.answer(&told);
             }
+            Event::Checkpoint(caller) => self.checkpoint.want(caller),
             Event::Standing(id, caller) => {
                 // A caller who has gone needs no answer.
                 caller.send(self.standing(&id)).ok();
@@ -155,36 +166,18 @@ impl Loop {
         }
     }
 
-    fn propose(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        if let Some(refused) = self.refusal() {
-            for mut proposal in std::mem::take(&mut self.waiting) {
-                proposal.waiter.answer(Answer::Refused(refused.clone()));
-                self.queue.release(1, proposal.bytes);
-            }
-            return;
-        }
-        if self.is_over_budget() {
-            return;
-        }
-        let (writes, bytes) = self.proposer.propose(&mut self.waiting);
-        self.queue.release(writes, bytes);
-        self.note_failure();
-    }
-
-    /// Why no proposal is taken now.
-    fn refusal(&self) -> Option<Refused> {
-        if let Some(reason) = &*self.read_only.read() {
-            return Some(Refused::ReadOnly(reason.clone()));
-        }
-        match &self.checkpoint.failure {
-            Some(StateError::DiskFull(detail)) if self.is_over_budget() => {
-                Some(Refused::DiskFull(detail.clone()))
-            }
-            _ => None,
-        }
+    /// Lets proposals go, wait or be refused.
+    fn set_door(&self) {
+        let door = if let Some(reason) = &*self.read_only.read() {
+            Door::Shut(Refused::ReadOnly(reason.clone()))
+        } else if !self.is_over_budget() {
+            Door::Open
+        } else if let Some(StateError::DiskFull(detail)) = self.checkpoint.failure() {
+            Door::Shut(Refused::DiskFull(detail.clone()))
+        } else {
+            Door::Paused
+        };
+        self.intake.set_door(door);
     }
 
     /// Whether proposals wait for a checkpoint to free memory.
@@ -192,50 +185,89 @@ impl Loop {
         self.applier.store.dirty_bytes() >= self.tuning.dirty_bytes_max
     }
 
+    fn advance(&mut self) {
+        if let Some(failure) = self.intake.advance() {
+            self.become_read_only(failure.to_string());
+        }
+    }
+
     fn apply(&mut self) {
-        self.proposer.poll();
-        let (mut writes, mut bytes) = (0, 0);
-        while let Some(committed) = self.proposer.next_committed() {
-            // A tick is the driver's own: it took no share of the queue's bounds.
-            if committed.entry.payload != Payload::Tick {
-                (writes, bytes) = (writes + 1, bytes + committed.bytes);
+        loop {
+            self.intake.take_committed(&mut self.committed);
+            if self.committed.is_empty() {
+                break;
             }
-            self.apply_one(committed);
+            while let Some(committed) = self.committed.pop_front() {
+                let left = self.apply_one(committed, Reach::Disk);
+                assert!(left.is_none(), "who may load blocks has all that it needs");
+            }
+            self.answer();
         }
-        self.note_failure();
-        if writes > 0 {
-            self.queue.release(writes, bytes);
-        }
+        self.advance();
     }
 
-    fn apply_one(&mut self, committed: Committed) {
-        let Committed { index, entry, mut waiter, bytes } = committed;
+    /// Applies an entry; [`Loop::answer`] tells who waits. Gives it back when that takes blocks out
+    /// of `reach`.
+    fn apply_one(&mut self, mut committed: Committed, reach: Reach) -> Option<Committed> {
         if self.is_stopped {
-            waiter.give_up(UnknownCause::Stopped);
-            return;
+            self.take_share(&committed);
+            committed.waiter.give_up(UnknownCause::Stopped);
+            return None;
         }
-        self.checkpoint.log_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-        match self.applier.apply(index, &entry) {
+        // Should applying panic, nothing is applied on what it leaves behind.
+        self.is_stopped = true;
+        match self.applier.apply(committed.index, &committed.entry, reach) {
             Ok(applied) => {
-                self.watchers.wake(&applied.changed);
-                let Some((id, outcome)) = applied.settled else { return };
-                if !waiter.answer(Answer::Settled(outcome.clone())) {
-                    self.recent.insert(id, outcome);
-                }
+                self.is_stopped = false;
+                self.take_share(&committed);
+                self.applied(applied, committed);
             }
-            Err(fault) => {
+            Err(Halt::Need(_)) => {
+                self.is_stopped = false;
+                return Some(committed);
+            }
+            Err(Halt::Fault(fault)) => {
                 // Whoever is told finds the node already refusing.
-                self.is_stopped = true;
                 self.become_read_only(format!("an entry cannot be applied: {fault}"));
-                waiter.give_up(UnknownCause::Stopped);
+                self.take_share(&committed);
+                committed.waiter.give_up(UnknownCause::Stopped);
             }
+        }
+        None
+    }
+
+    /// Counts an entry among those that are on their way no more. A tick is the driver's own and
+    /// takes no share of the bounds.
+    fn take_share(&mut self, committed: &Committed) {
+        if !matches!(committed.entry.payload, Payload::Tick) {
+            self.share = (self.share.0 + 1, self.share.1 + committed.bytes);
         }
     }
 
-    fn note_failure(&mut self) {
-        if let Some(failure) = self.proposer.failure() {
-            let reason = failure.to_string();
-            self.become_read_only(reason);
+    /// Tells of an entry that was applied.
+    fn applied(&mut self, applied: Applied, committed: Committed) {
+        self.checkpoint.log_bytes += u64::try_from(committed.bytes).unwrap_or(u64::MAX);
+        if self.is_over_budget() {
+            self.set_door();
+        }
+        self.watchers.wake(&applied.changed);
+        let Some((id, outcome)) = applied.settled else { return };
+        self.answers.push((committed.waiter, id, outcome));
+        if self.answers.len() == ANSWERS_MAX {
+            self.answer();
+        }
+    }
+
+    /// Answers who waits for what was applied. Who is answered finds its share given back.
+    fn answer(&mut self) {
+        let (writes, bytes) = std::mem::take(&mut self.share);
+        if writes > 0 {
+            self.intake.release(writes, bytes);
+        }
+        for (mut waiter, id, outcome) in self.answers.drain(..) {
+            if let Some(outcome) = waiter.settle(outcome) {
+                self.recent.insert(id, outcome);
+            }
         }
     }
 
@@ -245,13 +277,13 @@ impl Loop {
             tracing::error!(target: "weald::driver", reason, "writes are refused from now on");
             *read_only = Some(reason);
             drop(read_only);
-            self.proposer.abandon();
+            self.set_door();
+            self.intake.abandon();
         }
     }
 
     fn standing(&self, id: &TransactionId) -> Standing {
-        let is_waiting = self.waiting.iter().any(|proposal| proposal.id == *id);
-        if is_waiting || self.proposer.is_pending(id) {
+        if self.committed.iter().any(|committed| committed.is_of(id)) || self.intake.holds(id) {
             return Standing::Pending;
         }
         let kept: Option<&Outcome> =
@@ -263,105 +295,27 @@ impl Loop {
         let now = Instant::now();
         if now.duration_since(self.looked_for_late) >= DEADLINE_STEP {
             self.looked_for_late = now;
-            self.proposer.expire(now);
-            self.expire_waiting(now);
+            self.intake.expire(now);
         }
         self.tick(now);
         self.start_checkpoint(now);
-        let is_idle = self.proposer.pending_count() == 0 && self.waiting.is_empty();
-        let is_stuck = self.read_only.read().is_some();
-        if self.closing.is_some() && (is_idle || is_stuck) && !self.checkpoint.is_running {
-            self.is_ended = true;
-        }
-    }
-
-    /// Proposals past their deadline were not logged: a definite refusal.
-    fn expire_waiting(&mut self, now: Instant) {
-        let late = |proposal: &Proposal| proposal.waiter.deadline <= now;
-        if !self.waiting.iter().any(late) {
-            return;
-        }
-        for mut proposal in std::mem::take(&mut self.waiting) {
-            if late(&proposal) {
-                let refused = Refused::Log(weald_core::LogError::Busy {
-                    queued_bytes: proposal.bytes,
-                    max: self.tuning.dirty_bytes_max,
-                });
-                proposal.waiter.answer(Answer::Refused(refused));
-                self.queue.release(1, proposal.bytes);
-            } else {
-                self.waiting.push_back(proposal);
-            }
+        if self.closing.is_some() && !self.checkpoint.is_running() {
+            let is_stuck = self.read_only.read().is_some();
+            self.is_ended |= is_stuck || self.intake.end_if_idle();
         }
     }
 
     /// Lets log time go on when something is due and nothing else comes.
     fn tick(&mut self, now: Instant) {
-        let is_idle = self.proposer.pending_count() == 0 && self.waiting.is_empty();
-        let is_due = || self.applier.partition.due().is_some_and(|due| due < self.clock.now());
-        if is_idle && self.closing.is_none() && self.read_only.read().is_none() && is_due() {
-            let home = weald_core::PlacementKey::from_u64(0);
-            let id = TransactionId::new(home, [0; 16]);
-            let waiter = Waiter::nobody(now + IDLE_STEP);
-            let mut tick = VecDeque::from([Proposal { id, ask: Ask::Tick, bytes: 0, waiter }]);
-            self.proposer.propose(&mut tick);
-            self.note_failure();
-        }
-    }
-
-    fn start_checkpoint(&mut self, now: Instant) {
-        let store = &self.applier.store;
-        let applied = self.applier.partition.applied();
-        let has_news = applied > store.checkpointed();
-        let since = now.duration_since(self.checkpoint.last);
-        let is_due = self.checkpoint.is_wanted
-            || store.dirty_bytes() >= self.tuning.dirty_bytes_max / 2
-            || self.checkpoint.log_bytes >= self.tuning.log_bytes
-            || since >= self.tuning.interval;
-        let may_retry = self.checkpoint.failure.is_none() || since >= CHECKPOINT_RETRY;
-        if self.checkpoint.is_running || !is_due || !(may_retry || self.checkpoint.is_wanted) {
-            return;
-        }
-        if !has_news {
-            self.checkpoint.is_wanted = false;
-            self.checkpoint.last = now;
-            self.answer_checkpoints(&Ok(()));
-            return;
-        }
-        // The thread that takes requests lives as long as this one.
-        self.checkpoint.is_running = self.checkpoint.requests.send(applied).is_ok();
-        self.checkpoint.is_wanted = false;
-        self.checkpoint.log_bytes = 0;
-        self.checkpoint.last = now;
-    }
-
-    fn checkpointed(&mut self, result: Result<LogIndex, StateError>) {
-        self.checkpoint.is_running = false;
-        self.checkpoint.last = Instant::now();
-        let result = result.map(|_| ());
-        if let Err(error) = &result {
-            tracing::warn!(target: "weald::driver", %error, "a checkpoint failed");
-        }
-        self.checkpoint.failure = result.clone().err();
-        self.answer_checkpoints(&result);
-    }
-
-    fn answer_checkpoints(&mut self, result: &Result<(), StateError>) {
-        for caller in self.checkpoint.callers.drain(..) {
-            // A caller who has gone needs no answer.
-            caller.send(result.clone()).ok();
+        let is_due = self.applier.partition.due().is_some_and(|due| due < self.clock.now());
+        if is_due && self.closing.is_none() {
+            self.intake.tick(now + IDLE_STEP);
+            self.advance();
         }
     }
 
     fn end(&mut self) {
-        let late = self.queue.end().into_iter().filter_map(|event| match event {
-            Event::Propose(proposal) => Some(proposal),
-            _ => None,
-        });
-        for mut proposal in std::mem::take(&mut self.waiting).into_iter().chain(late) {
-            proposal.waiter.answer(Answer::Refused(Refused::Closing));
-        }
-        self.proposer.abandon();
+        self.intake.end();
         self.watchers.end();
         let Some(caller) = self.closing.take() else { return };
         let applied = self.applier.partition.applied();
@@ -370,7 +324,7 @@ impl Loop {
         } else {
             Ok(())
         };
-        self.answer_checkpoints(&result);
+        self.checkpoint.answer(&result);
         // A caller who has gone needs no answer.
         caller.send(result).ok();
     }

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     Config, Error, ErrorKind, Result,
     driver::{
-        Applier, Ask, Driver, EventQueue, LocalProposer, Loop, Parts, Proposal, Tuning, Waiter,
-        Watchers, replay,
+        Applier, Ask, Driver, EventQueue, Intake, IntakeLimits, LocalProposer, Parts, Proposal,
+        Relay, Tuning, Waiter, Watchers, replay,
     },
 };
 
@@ -50,11 +50,10 @@ impl Start {
     ) -> Result<Running> {
         self.config.check()?;
         let executor = Arc::new(CollectionExecutor::new(registry(&self.types)?));
-        let config = &self.config;
-        let queue =
-            Arc::new(EventQueue::new(config.writes_waiting_max, config.writes_waiting_bytes));
-        let notified = Arc::clone(&queue);
-        let home = open(&mut self, Arc::new(move || notified.note_synced()))?;
+        let queue = Arc::new(EventQueue::default());
+        let relay = Arc::new(Relay::new(Arc::clone(&queue)));
+        let told = Arc::clone(&relay);
+        let home = open(&mut self, Arc::new(move || told.handle_news()))?;
         let store: Arc<dyn StateStore> = Arc::clone(&home.store) as Arc<dyn StateStore>;
         let log = home.log.store();
         let mut applier = Applier {
@@ -64,22 +63,32 @@ impl Start {
         };
         let recovery = replay(&mut applier, &*log);
         let read_only = Arc::new(RwLock::new(recovery.damage.clone()));
-        self.register_types(&applier, executor.registry(), &queue);
         let watchers = Arc::new(Watchers::default());
         let mut session = [0; 16];
         self.entropy.fill(&mut session);
         let clock = Arc::clone(&self.clock);
         let proposer =
             LocalProposer::new(PARTITION, Arc::clone(&log), clock, session, recovery.last);
-        let driver = self.spawn(Parts {
+        let limits = IntakeLimits {
+            writes_max: self.config.writes_waiting_max,
+            bytes_max: self.config.writes_waiting_bytes,
+        };
+        let intake = Arc::new(Intake::new(Box::new(proposer), limits));
+        if recovery.damage.is_none() {
+            self.register_types(&applier, executor.registry(), &intake);
+        }
+        let parts = Parts {
             applier,
-            proposer: Box::new(proposer),
+            intake,
             log,
             queue,
             watchers: Arc::clone(&watchers),
             clock: Arc::clone(&self.clock),
             read_only: Arc::clone(&read_only),
             tuning: self.tuning(),
+        };
+        let driver = Driver::spawn(&relay, parts).map_err(|error| {
+            Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
         })?;
         Ok(Running {
             driver,
@@ -95,7 +104,7 @@ impl Start {
 
     /// Has the log register the types that this node has code for, before any write can come: only
     /// what the log registers is executed. The types that come with Weald always are.
-    fn register_types(&self, applier: &Applier, registry: &Registry, queue: &EventQueue) {
+    fn register_types(&self, applier: &Applier, registry: &Registry, intake: &Intake) {
         let known = &applier.partition.settings().types;
         let added = registry.names().filter(|(name, version)| !known.contains(name, *version));
         let register = |(type_name, version): &(TypeName, TypeVersion)| SettingsChange::Register {
@@ -110,7 +119,7 @@ impl Start {
         let waiter = Waiter::nobody(Instant::now() + self.config.write_timeout);
         let id = TransactionId::new(PlacementKey::from_u64(0), [0; 16]);
         let proposal = Proposal { id, ask, bytes: 0, waiter };
-        queue.propose(proposal).expect("a new queue has room for one");
+        intake.propose(proposal).expect("a new intake has room for one");
     }
 
     fn tuning(&self) -> Tuning {
@@ -119,12 +128,6 @@ impl Start {
             log_bytes: self.config.checkpoint_log_bytes,
             interval: self.config.checkpoint_interval,
         }
-    }
-
-    fn spawn(&self, parts: Parts) -> Result<Driver> {
-        Driver::spawn(Loop::new(parts)).map_err(|error| {
-            Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
-        })
     }
 }
 

@@ -130,7 +130,7 @@ impl Weald {
         let (sender, receiver) = oneshot::channel();
         let waiter = Waiter { reply: Some(sender), ack, deadline: Instant::now() + timeout };
         let proposal = Proposal { id, ask, bytes, waiter };
-        running.driver.queue().propose(proposal).map_err(|error| match error {
+        running.driver.propose(proposal).map_err(|error| match error {
             ProposeError::Full { writes, bytes } => Error::new(
                 ErrorKind::Busy,
                 format!("too many writes wait: writes={writes} bytes={bytes}"),
