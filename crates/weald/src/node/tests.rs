@@ -307,6 +307,18 @@ async fn a_damaged_log_opens_read_only_and_names_the_damage() {
     }
 }
 
+#[tokio::test]
+async fn a_check_beside_a_checkpoint_waits_and_reports_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Weald::open(folder.path()).await.unwrap();
+    node.raw_diary("events").create().await.unwrap().append("one").await.unwrap();
+    // As a checkpoint holds one while it runs.
+    let mut held = Some(node.running().unwrap().home.engine.snapshot().unwrap());
+    let report = node.verify(|progress| drop(held.take_if(|_| progress.done > 0))).await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert!(held.is_none(), "the check has waited");
+}
+
 /// A clock that a test sets.
 #[derive(Default)]
 struct SetClock(AtomicU64);

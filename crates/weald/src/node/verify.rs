@@ -1,6 +1,6 @@
 //! Checking everything that is stored.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use weald_collections::{
@@ -8,10 +8,14 @@ use weald_collections::{
     chain::{ChainDamage, ChainVerifier},
 };
 use weald_core::{BlockId, Halt};
-use weald_storage::header::IDENTITY_FILE;
+use weald_storage::{engine::EngineError, header::IDENTITY_FILE};
 
 use super::{Running, Version, Weald, home::state_error, listing::header, read::read_blocking};
 use crate::{Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport};
+
+/// How often the engine's check is tried while somebody holds a snapshot of it, with pauses between.
+const ENGINE_TRIES: u32 = 1000;
+const ENGINE_PAUSE: Duration = Duration::from_millis(10);
 
 impl Weald {
     /// Reads everything that is stored and checks it: checksums of log, blocks and engine, hash
@@ -69,9 +73,7 @@ impl Check {
         }
         self.check_log()?;
         self.step();
-        if let Err(error) = self.running.home.engine.verify() {
-            self.damage("engine", &error);
-        }
+        self.check_engine()?;
         self.step();
         self.check_blocks()?;
         self.step();
@@ -80,6 +82,23 @@ impl Check {
             self.step();
         }
         Ok(())
+    }
+
+    /// The engine cannot be checked under a snapshot, and a checkpoint or a read holds one for a
+    /// moment: that is no damage.
+    fn check_engine(&mut self) -> Result<()> {
+        for _ in 0..ENGINE_TRIES {
+            match self.running.home.engine.verify() {
+                Ok(()) => return Ok(()),
+                Err(EngineError::Busy { .. }) => std::thread::sleep(ENGINE_PAUSE),
+                Err(error) => {
+                    self.damage("engine", &error);
+                    return Ok(());
+                }
+            }
+        }
+        let what = "the engine cannot be checked: somebody reads or checkpoints all the time";
+        Err(Error::new(ErrorKind::Busy, what))
     }
 
     fn check_log(&mut self) -> Result<()> {
