@@ -148,7 +148,10 @@ impl State {
         if let Some(large) = commands.iter().find(|command| command.len() > max) {
             return Err(ProposeError::TooLarge { bytes: large.len(), max });
         }
-        let (bytes, max) = (coordinator.uncommitted_bytes, self.config.uncommitted_bytes_max);
+        // What others have committed while this disk is slow is in memory, too.
+        let kept = self.log.bytes().saturating_sub(self.config.tail_bytes_max);
+        let bytes = coordinator.uncommitted_bytes.max(kept);
+        let max = self.config.uncommitted_bytes_max;
         if bytes >= max { Err(ProposeError::Busy { bytes, max }) } else { Ok(()) }
     }
 

@@ -199,7 +199,7 @@ impl World {
     }
 
     /// Applies what is committed, and answers whoever waits for it.
-    fn apply(&mut self, name: Name) {
+    pub(super) fn apply(&mut self, name: Name) {
         while self.violation.is_none() {
             let Some(node) = self.nodes.get_mut(&name) else { return };
             let Some(process) = &mut node.process else { return };
