@@ -53,7 +53,7 @@ pub(crate) enum Seen<'a> {
     /// A node was told what no member says, and has changed.
     Misled { node: Name, by: &'static str },
     /// A node has taken a step.
-    Stepped { node: Name, state: &'a State, config: &'a Config },
+    Stepped { node: Name, state: &'a State, config: &'a Config, recovered_bytes: usize },
 }
 
 /// One invariant.

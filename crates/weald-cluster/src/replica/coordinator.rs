@@ -382,12 +382,14 @@ impl State {
         progress.heard = Some(now);
         progress.refuses_clock = ack.refusal == Some(AckRefusal::Clock);
         let wants = ack.wants.min(last.next());
+        let is_new_round = ack.round > progress.round;
         let has_moved = progress.acknowledged(ack.matched.min(last), wants, ack.round);
         let is_refused = matches!(ack.refusal, Some(AckRefusal::Gap | AckRefusal::Evicted));
         if is_refused && progress.flow == Flow::Stream {
             progress.send_from(wants);
         }
-        if progress.flow == Flow::Snapshot {
+        // Once in a round: the offer is answered, too.
+        if progress.flow == Flow::Snapshot && is_new_round {
             self.offer_or_send(from, wants);
         }
         if has_moved {
