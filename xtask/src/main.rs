@@ -12,6 +12,7 @@ mod publish_check;
 mod requirements;
 mod rocksdb;
 mod rust_text;
+mod sim;
 mod sources;
 mod test_summary;
 mod tidy;
@@ -46,6 +47,8 @@ enum Task {
     Bench(bench::Options),
     /// Fuzzes the decoders and the operation sequences
     Fuzz(fuzz::Options),
+    /// Simulates clusters: seeds, scripts, takeovers, rules left out
+    Sim(sim::Options),
     /// Packages every crate as for a release, without uploading
     PublishCheck,
     /// Licences, sources, banned crates and, where reachable, advisories of the dependencies
@@ -73,6 +76,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Requirements(options) => requirements::run(&workspace, options),
         Task::Bench(options) => bench::run(&workspace, options),
         Task::Fuzz(options) => fuzz::run(&workspace, options),
+        Task::Sim(options) => sim::run(&workspace, options),
         Task::PublishCheck => publish_check::run(&workspace),
         Task::Deny => deny::run(&workspace),
         Task::Rocksdb => rocksdb::run(&workspace).map(|_| ()),

@@ -323,8 +323,13 @@ impl State {
     }
 
     /// What a snapshot of the state machine at `point` stands for, if the configuration that holds
-    /// there is still known. `time` and `effect` are the state machine's at the point.
+    /// there is still known, and certified: whoever installs the snapshot has no entry to sign.
+    /// `time` and `effect` are the state machine's at the point.
     pub fn snapshot_meta(&self, point: Point, time: Time, effect: Digest) -> Option<SnapshotMeta> {
+        let uncertified = self.configurations.uncertified();
+        if uncertified.is_some_and(|(entry, _)| entry.index() <= point.index) {
+            return None;
+        }
         let configuration = self.configurations.at(point.index)?;
         let configurations = self.configurations.chain().to_vec();
         Some(SnapshotMeta { point, time, configurations, configuration, effect })

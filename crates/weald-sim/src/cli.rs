@@ -2,17 +2,17 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use weald_cluster::mutation::Mutation;
 
-use crate::{batch, mutations, plan::Plan, run, shrink};
+use crate::{batch, mutations, plan::Plan, run, script, shrink, takeover};
 
 /// Runs simulated clusters.
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]
 pub struct Arguments {
-    /// `random` (the default), `takeover`, `coverage`, `mutations`, or the name of a script
+    /// `random` (the default), `takeover`, `mutations`, `scripts`, or the name of a script
     #[arg(default_value = "random")]
     scenario: String,
     /// How many seeds
@@ -27,6 +27,12 @@ pub struct Arguments {
     /// The trace names every message
     #[arg(long)]
     messages: bool,
+    /// Keeps what happens in scripts as what has to happen
+    #[arg(long)]
+    update: bool,
+    /// Members' claims of freshness are judged, too
+    #[arg(long)]
+    freshness: bool,
     /// A rule that is left out, by its name in the source
     #[arg(long)]
     mutation: Option<String>,
@@ -35,6 +41,9 @@ pub struct Arguments {
     jobs: usize,
 }
 
+/// Seeds among which every rare branch is reached.
+const ENOUGH: u64 = 1000;
+
 /// Does what the arguments ask for and hands each line of the report to `print`.
 ///
 /// # Errors
@@ -42,10 +51,54 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
     let mutation = arguments.mutation.as_deref().map(mutation_named).transpose()?;
     match (arguments.scenario.as_str(), arguments.seed) {
-        ("random", Some(seed)) => one(seed, (mutation, arguments.messages), print),
+        ("random", Some(seed)) => one(seed, mutation, (arguments, print)),
         ("random", None) => many(arguments, mutation, print),
-        (other, _) => bail!("no scenario is called `{other}`"),
+        ("mutations", _) => all_mutations(arguments, print),
+        ("takeover", _) => {
+            let seeds = arguments.from..arguments.from + arguments.seeds;
+            print(&takeover::measure(seeds).to_string());
+            Ok(())
+        }
+        ("scripts", _) => scripts(arguments.update, print),
+        (name, _) => {
+            let (played, is_expected) = script::play_named(name)?;
+            print(&played);
+            ensure!(is_expected, "this is not what is kept beside the script");
+            Ok(())
+        }
     }
+}
+
+fn scripts(is_update: bool, print: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut failed = 0;
+    for name in script::names()? {
+        let (played, is_expected) = script::play_named(&name)?;
+        let verdict = played.lines().last().unwrap_or_default().to_owned();
+        if is_update {
+            script::keep(&name, &played)?;
+        }
+        failed += usize::from(verdict != "well" || !(is_update || is_expected));
+        let change = if is_expected { "" } else { " (differs from what was kept)" };
+        print(&format!("{name}: {verdict}{change}"));
+    }
+    ensure!(failed == 0, "{failed} scripts failed");
+    Ok(())
+}
+
+fn all_mutations(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut missed = 0;
+    for mutation in mutations::ALL {
+        let seeds = arguments.from..arguments.from + arguments.seeds;
+        match mutations::caught(mutation, seeds) {
+            Some((seed, invariant)) => print(&format!("{mutation:?}: {invariant}, seed {seed}")),
+            None => {
+                missed += 1;
+                print(&format!("{mutation:?}: not caught"));
+            }
+        }
+    }
+    ensure!(missed == 0, "{missed} rules can be left out and nobody notices");
+    Ok(())
 }
 
 fn mutation_named(name: &str) -> Result<Mutation> {
@@ -55,11 +108,12 @@ fn mutation_named(name: &str) -> Result<Mutation> {
 
 fn one(
     seed: u64,
-    (mutation, is_verbose): (Option<Mutation>, bool),
-    print: &mut dyn FnMut(&str),
+    mutation: Option<Mutation>,
+    (arguments, print): (&Arguments, &mut dyn FnMut(&str)),
 ) -> Result<()> {
     let mut plan = Plan::draw(seed, mutation);
-    plan.settings.is_verbose = is_verbose;
+    plan.settings.is_verbose = arguments.messages;
+    plan.settings.judges_freshness = arguments.freshness;
     plan.settings.is_traced = true;
     let verdict = run::run(&plan);
     verdict.lines.iter().for_each(|line| print(line));
@@ -82,7 +136,12 @@ fn many(
     let seeds = arguments.from..arguments.from + arguments.seeds;
     let batch = batch::run(seeds, mutation, arguments.jobs);
     print(&batch.to_string());
-    let Some((seed, violation)) = batch.failures.first() else { return Ok(()) };
+    let Some((seed, violation)) = batch.failures.first() else {
+        let missing = batch.coverage.missing();
+        let is_enough = arguments.seeds < ENOUGH || missing.is_empty();
+        ensure!(is_enough, "branches that no run reached: {missing:?}");
+        return Ok(());
+    };
     for (seed, violation) in batch.failures.iter().take(20) {
         print(&format!("seed {seed}: {violation}"));
     }

@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) written: u64,
     /// Reads that were answered.
     pub(crate) read: u64,
+    /// What it was told last.
+    pub(crate) answer: String,
 }
 
 /// What a client does.
@@ -68,7 +70,8 @@ pub(crate) enum Reply {
 impl Client {
     pub(crate) const fn new(id: u8) -> Self {
         let (number, serial, written, read) = (0, 0, 0, 0);
-        Self { id, number, serial, doing: None, is_active: true, written, read }
+        let answer = String::new();
+        Self { id, number, serial, doing: None, is_active: true, written, read, answer }
     }
 
     /// A new write: the same id at every attempt.

@@ -1,7 +1,7 @@
 //! What is done to a world: faults, repairs and wishes of operators. Scripts are written in them,
 //! plans of random runs are lists of them, and a failing plan is printed in the same words.
 
-mod parse;
+pub(crate) mod parse;
 
 use std::fmt;
 
@@ -84,13 +84,6 @@ pub(crate) enum DiskState {
     Full,
     /// The next sync fails.
     Failing,
-}
-
-impl Command {
-    /// Whether it takes something away that may never come back.
-    pub(crate) const fn is_destructive(&self) -> bool {
-        matches!(self, Self::Wipe(_) | Self::Rot(..) | Self::Rollback(_))
-    }
 }
 
 impl fmt::Display for Command {

@@ -25,6 +25,8 @@ mod plan;
 mod random;
 mod run;
 mod schedule;
+mod script;
 mod shrink;
+mod takeover;
 mod trace;
 mod world;

@@ -2,6 +2,8 @@
 
 use weald_cluster::mutation::Mutation;
 
+use crate::{plan::Plan, run};
+
 /// Every rule that can be left out.
 pub(crate) const ALL: [Mutation; 19] = [
     Mutation::ServeLowerEpochs,
@@ -24,3 +26,18 @@ pub(crate) const ALL: [Mutation; 19] = [
     Mutation::CoordinateUnheard,
     Mutation::ForgetAmnesia,
 ];
+
+/// The first of `seeds` whose run shows that a rule is missing, with the invariant that shows it.
+/// A run without progress shows nothing by itself: many rules are there for safety.
+pub(crate) fn caught(
+    mutation: Mutation,
+    seeds: std::ops::Range<u64>,
+) -> Option<(u64, &'static str)> {
+    seeds.into_iter().find_map(|seed| {
+        let violation = run::run(&Plan::draw(seed, Some(mutation))).violation?;
+        (violation.invariant != "liveness").then_some((seed, violation.invariant))
+    })
+}
+
+#[cfg(test)]
+mod tests;

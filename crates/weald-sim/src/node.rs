@@ -68,6 +68,8 @@ pub(crate) struct Process {
     pub(crate) was_damaged: bool,
     pub(crate) is_installing: bool,
     pub(crate) has_coordinated: bool,
+    /// Bytes of entries that recovery brought into memory.
+    pub(crate) recovered_bytes: usize,
 }
 
 /// A request that waits for its entry.
@@ -144,7 +146,9 @@ impl Node {
         };
         let was_damaged = matches!(restart.health, Health::Damaged { .. });
         let state = State::new(config.clone(), PARTITION, restart, (now, seed));
+        let recovered_bytes = state.memory_bytes();
         self.process = Some(Process {
+            recovered_bytes,
             id: self.process_count,
             began: at,
             state,

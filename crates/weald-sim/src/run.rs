@@ -69,3 +69,6 @@ fn run_world(plan: &Plan) -> Verdict {
         lines: world.trace.lines().to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) is_encoded: bool,
     /// Trace lines are kept.
     pub(crate) is_traced: bool,
+    /// Claims of bounded staleness are judged.
+    pub(crate) judges_freshness: bool,
     /// So are lines about messages.
     pub(crate) is_verbose: bool,
 }
@@ -110,7 +112,7 @@ impl World {
             now: Instant(0),
             network: Network::new(settings.weather),
             clients: BTreeMap::new(),
-            oracle: Oracle::new(),
+            oracle: Oracle::new(settings.judges_freshness),
             coverage: Coverage::default(),
             trace: Trace::new(settings.is_traced),
             violation: None,

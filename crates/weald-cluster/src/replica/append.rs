@@ -329,7 +329,11 @@ impl State {
     }
 
     fn handle_snapshot_offer(&mut self, from: Member, point: Point) {
-        if point.index > self.log.last_index() && !self.following.is_installing {
+        if self.log.point(point.index) == Some(&point) {
+            // The coordinator names an entry that is held: the logs agree up to it.
+            self.following.agree(point.index);
+        } else if point.index > self.watermark && !self.following.is_installing {
+            // Beyond the log's end, or on another history than its uncommitted end.
             self.following.is_installing = true;
             self.outputs.push_back(super::Output::Install { from, point });
         }

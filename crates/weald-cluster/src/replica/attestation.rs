@@ -194,8 +194,7 @@ impl State {
         if index > self.watermark {
             return None;
         }
-        let waiting = self.configurations.uncertified().map(|(entry, _)| entry);
-        let entry = waiting.filter(|entry| entry.index() == index);
+        let entry = self.configurations.uncertified_at(index);
         let entry = entry.or_else(|| self.log.entry(index))?;
         let committed = self.configurations.committed();
         let own = entry.carried().map(|configuration| configuration.id);

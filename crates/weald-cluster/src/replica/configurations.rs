@@ -121,6 +121,11 @@ impl Configurations {
         Some((self.uncertified.front()?, self.last_certified()))
     }
 
+    /// The entry at `index`, if it carries a committed configuration without a certificate.
+    pub(super) fn uncertified_at(&self, index: LogIndex) -> Option<&LogEntry> {
+        self.uncertified.iter().find(|entry| entry.index() == index)
+    }
+
     /// Whether every committed configuration has its certificate. The root needs none.
     pub(super) fn is_certified(&self) -> bool {
         self.uncertified.is_empty()

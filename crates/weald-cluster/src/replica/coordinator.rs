@@ -151,7 +151,10 @@ impl State {
         if let Some(large) = commands.iter().find(|command| command.len() > max) {
             return Err(ProposeError::TooLarge { bytes: large.len(), max });
         }
-        let (bytes, max) = (coordinator.uncommitted_bytes, self.config.uncommitted_bytes_max);
+        // What others have committed while this disk is slow is in memory, too.
+        let kept = self.log.bytes().saturating_sub(self.config.tail_bytes_max);
+        let bytes = coordinator.uncommitted_bytes.max(kept);
+        let max = self.config.uncommitted_bytes_max;
         if bytes >= max { Err(ProposeError::Busy { bytes, max }) } else { Ok(()) }
     }
 
@@ -387,12 +390,14 @@ impl State {
         progress.heard = Some(now);
         progress.refuses_clock = ack.refusal == Some(AckRefusal::Clock);
         let wants = ack.wants.min(last.next());
+        let is_new_round = ack.round > progress.round;
         let has_moved = progress.acknowledged(ack.matched.min(last), wants, ack.round);
         let is_refused = matches!(ack.refusal, Some(AckRefusal::Gap | AckRefusal::Evicted));
         if is_refused && progress.flow == Flow::Stream {
             progress.send_from(wants);
         }
-        if progress.flow == Flow::Snapshot {
+        // Once in a round: the offer is answered, too.
+        if progress.flow == Flow::Snapshot && is_new_round {
             self.offer_or_send(from, wants);
         }
         if has_moved {

@@ -102,14 +102,14 @@ impl Progress {
             let (_, bytes) = self.in_flight.pop_front().expect("it was looked at");
             self.in_flight_bytes -= bytes;
         }
-        let begins_again = match self.flow {
-            Flow::Probe { .. } => true,
-            Flow::Snapshot => has_moved,
-            Flow::Stream => self.has_lost(wants, round),
-            Flow::Fetch => false,
-        };
-        if begins_again {
+        let has_lost = self.flow == Flow::Stream && self.has_lost(wants, round);
+        let is_probe = matches!(self.flow, Flow::Probe { .. });
+        if has_lost || is_probe || (self.flow == Flow::Snapshot && has_moved) {
             self.send_from(wants);
+        }
+        if has_lost {
+            // It may lack what it had acknowledged: its disk is damaged.
+            self.next = wants;
         }
         has_moved
     }

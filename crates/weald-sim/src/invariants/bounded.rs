@@ -13,7 +13,7 @@ impl Invariant for Bounded {
     }
 
     fn see(&mut self, _: Instant, seen: &Seen<'_>, _: &Ledger) -> Result<(), String> {
-        let Seen::Stepped { node, state, config } = seen else { return Ok(()) };
+        let Seen::Stepped { node, state, config, recovered_bytes } = seen else { return Ok(()) };
         let (waiting, max) = (state.buffered_count(), config.buffer.entries_max);
         if waiting > max {
             return Err(format!("{node} buffers {waiting} entries, at most {max}"));
@@ -21,6 +21,8 @@ impl Invariant for Bounded {
         // What is applied and durable, what waits to be committed, what waits to be durable here.
         let waits = config.uncommitted_bytes_max + config.window_bytes_max;
         let max = config.tail_bytes_max + waits + config.append_bytes_max + LARGEST;
+        // What recovery found is let go once it is known to be committed.
+        let max = max + recovered_bytes;
         let bytes = state.memory_bytes();
         if bytes > max {
             return Err(format!("{node} keeps {bytes} bytes of entries, at most {max}"));

@@ -124,11 +124,17 @@ impl World {
             && !self.nodes[&from].is_paused;
         let checkpoint = self.checkpoint_of(from).filter(|_| is_reachable);
         let checkpoint = checkpoint.filter(|checkpoint| checkpoint.meta.point.index.0 >= least);
+        let log = &self.nodes[&name].disk.log;
+        let held = checkpoint.as_ref().map(|c| log.read(c.meta.point.index.next(), 1));
+        let follows = |_: LogIndex| held.as_ref().is_some_and(|entries| !entries.is_empty());
         let Some(process) = self.process(name, process) else { return };
         process.is_installing = false;
         let has_diverged = process.state.stop().is_some_and(is_diverged);
+        let (applied, watermark) = (process.machine.applied(), process.state.watermark());
         let is_ahead = |checkpoint: &Checkpoint| {
-            has_diverged || checkpoint.meta.point.index > process.machine.applied()
+            // One that has diverged goes on from its own log, which has to begin early enough.
+            let index = checkpoint.meta.point.index;
+            index > applied || (has_diverged && (index >= watermark || follows(index)))
         };
         let Some(checkpoint) = checkpoint.filter(is_ahead) else {
             return self.handle(name, Input::InstallFailed);
@@ -150,6 +156,8 @@ impl World {
         self.trace.line(self.now, || format!("{name} installs {} of {from}", meta.point.index));
         self.placed(name);
         self.handle(name, Input::Installed(meta));
+        self.apply(name);
+        self.carry_out(name);
     }
 
     /// A node's machine is somewhere without having applied what is before.

@@ -89,7 +89,9 @@ impl World {
             (Reply::Outcome(outcome), what) => self.finish_write(id, what, outcome),
             (Reply::Value { value, index }, What::Read { key }) => {
                 self.see(&Seen::ReadAnswered { client: id, key, value, index });
-                self.clients.get_mut(&id).expect("it was looked at").read += 1;
+                let client = self.clients.get_mut(&id).expect("it was looked at");
+                client.read += 1;
+                client.answer = format!("{value} as of {index}");
                 self.finish(id);
             }
             (Reply::Elsewhere(node), _) => self.attempt(id, Some(node)),
@@ -115,9 +117,12 @@ impl World {
             }
             _ => {}
         }
-        if matches!(outcome, Outcome::Applied { .. }) {
-            self.clients.get_mut(&id).expect("it was looked at").written += 1;
-        }
+        let client = self.clients.get_mut(&id).expect("it was looked at");
+        client.written += u64::from(matches!(outcome, Outcome::Applied { .. }));
+        client.answer = match outcome {
+            Outcome::Applied { index, .. } => format!("applied at {index}"),
+            Outcome::Fenced | Outcome::Forgotten => String::from("never applied"),
+        };
         self.finish(id);
     }
 

@@ -49,7 +49,8 @@ impl World {
         self.begin_sync(name);
         if let Some(process) = self.nodes.get(&name).and_then(|node| node.process.as_ref()) {
             let config = &self.settings.config;
-            let seen = Seen::Stepped { node: name, state: &process.state, config };
+            let (state, recovered_bytes) = (&process.state, process.recovered_bytes);
+            let seen = Seen::Stepped { node: name, state, config, recovered_bytes };
             if let Err(violation) = self.oracle.see(self.now, &seen) {
                 self.violation.get_or_insert(violation);
             }
@@ -201,7 +202,7 @@ impl World {
     }
 
     /// Applies what is committed, and answers whoever waits for it.
-    fn apply(&mut self, name: Name) {
+    pub(super) fn apply(&mut self, name: Name) {
         while self.violation.is_none() {
             let Some(node) = self.nodes.get_mut(&name) else { return };
             let Some(process) = &mut node.process else { return };

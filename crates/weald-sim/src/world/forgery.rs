@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use weald_cluster::{
     configuration::{ConfigurationId, Member},
     replica::{
-        Attested, Certificate, CertifiedConfiguration, Envelope, Heartbeat, Input, LogEntry,
-        Message, Run, State,
+        Attested, Certificate, CertifiedConfiguration, Envelope, Health, Heartbeat, Input, LogEnd,
+        LogEntry, Message, Run, State,
     },
 };
 use weald_core::{Digest, Epoch, LogIndex, PeerId, StoreId, Time};
@@ -20,6 +20,10 @@ impl World {
         self.handle(name, Input::Timeout);
         let Some(node) = self.nodes.get(&name) else { return };
         let Some(process) = &node.process else { return };
+        if process.state.health() == Health::Amnesiac {
+            // It knows nobody and notes whoever may help it.
+            return;
+        }
         let now = node.clock.at(self.now);
         let mut told = None;
         for (by, envelope) in forgeries(&process.state) {
@@ -63,7 +67,7 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
         ("a stranger's loss of memory", with(stranger, Message::Amnesiac { nonce: 3 })),
         (
             "a stranger's campaign",
-            with(stranger, Message::PreVote { number: 99, last: Default::default() }),
+            with(stranger, Message::PreVote { number: 99, last: LogEnd::default() }),
         ),
         ("a forged certificate", with(stranger, forged_chain(state, stranger))),
     ];

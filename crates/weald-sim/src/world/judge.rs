@@ -39,9 +39,11 @@ impl World {
         let written: u64 = self.clients.values().map(|client| client.written).sum();
         let is_serving = |world: &Self| {
             let now: u64 = world.clients.values().map(|client| client.written).sum();
-            world.clients.is_empty() || now > written
+            world.clients.values().all(|client| !client.is_active) || now > written
         };
-        self.run_while(until, |world| !(is_serving(world) && world.oracle.ledger.last() > before));
+        let is_new = |world: &Self| world.oracle.ledger.last() > before;
+        let is_asked = self.clients.values().any(|client| client.is_active);
+        self.run_while(until, |world| is_asked && !(is_serving(world) && is_new(world)));
         self.load(0);
         let least = self.oracle.ledger.last();
         let is_busy = |world: &Self| world.clients.values().any(|client| client.doing.is_some());
@@ -86,7 +88,7 @@ impl World {
         (written, read)
     }
 
-    /// When a node other than `except` last began to coordinate at or after `since`.
+    /// Who was first to coordinate at or after `since`, and when.
     pub(crate) fn elected_since(&self, since: Instant) -> Option<(Instant, Name)> {
         self.elections.iter().copied().find(|(at, _)| *at >= since)
     }

@@ -1,0 +1,3 @@
+//! Each rule is missed when it is left out.
+
+use super::*;
