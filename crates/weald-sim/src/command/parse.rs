@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Command, DiskState, Dropping};
 use crate::name::Name;
 
+/// Makes a command of the node that it names.
+type OfNode = fn(Name) -> Command;
+
 impl FromStr for Command {
     type Err = anyhow::Error;
 
@@ -38,7 +41,7 @@ fn parse(verb: &str, rest: &[&str]) -> Result<Command> {
 }
 
 fn of_node(verb: &str, node: Name) -> Result<Command> {
-    let known: [(&str, fn(Name) -> Command); 12] = [
+    let known: [(&str, OfNode); 12] = [
         ("isolate", Command::Isolate),
         ("crash", Command::Crash),
         ("restart", Command::Restart),
