@@ -11,7 +11,12 @@ use std::{
 
 use weald_cluster::mutation::Mutation;
 
-use crate::{coverage::{Coverage, Rare}, invariants::Violation, plan::Plan, run};
+use crate::{
+    coverage::{Coverage, Rare},
+    invariants::Violation,
+    plan::Plan,
+    run,
+};
 
 /// What came of a batch.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +69,11 @@ impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (written, read) = self.answered;
         let seconds = self.passed / 1_000_000;
-        writeln!(f, "{} runs, {seconds} virtual seconds, {written} writes and {read} reads answered", self.runs)?;
+        writeln!(
+            f,
+            "{} runs, {seconds} virtual seconds, {written} writes and {read} reads answered",
+            self.runs
+        )?;
         for rare in Rare::ALL {
             writeln!(f, "{:>9} {rare:?}", self.coverage.count(rare))?;
         }

@@ -149,6 +149,10 @@ fn many(
     if let Some(mutation) = mutation {
         write!(again, " --mutation {mutation:?}").context("a string takes it")?;
     }
-    print(&format!("{} of {} seeds failed; run one again: {again}", batch.failures.len(), arguments.seeds));
+    print(&format!(
+        "{} of {} seeds failed; run one again: {again}",
+        batch.failures.len(),
+        arguments.seeds
+    ));
     bail!("{violation}")
 }

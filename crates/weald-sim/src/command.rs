@@ -5,7 +5,6 @@ pub(crate) mod parse;
 
 use std::fmt;
 
-
 use crate::name::Name;
 
 /// One thing that is done to a world. [`fmt::Display`] and [`std::str::FromStr`] are inverse.
@@ -136,4 +135,3 @@ impl fmt::Display for Dropping {
 pub(crate) fn names(names: &[Name]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
-

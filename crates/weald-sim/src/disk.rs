@@ -3,7 +3,9 @@
 
 mod model;
 
-use weald_cluster::replica::{Health, LogEntry, Persist, PersistTicket, Point, SnapshotMeta, Stored};
+use weald_cluster::replica::{
+    Health, LogEntry, Persist, PersistTicket, Point, SnapshotMeta, Stored,
+};
 use weald_core::{LogIndex, StoreId};
 
 use crate::{machine::Machine, random::Random};

@@ -47,14 +47,8 @@ pub(crate) struct Network {
 
 impl Weather {
     /// Every message takes 1 ms.
-    pub(crate) const CALM: Self = Self {
-        delay_min: 1000,
-        delay_max: 1000,
-        late: 0,
-        late_max: 0,
-        loss: 0,
-        copies: 0,
-    };
+    pub(crate) const CALM: Self =
+        Self { delay_min: 1000, delay_max: 1000, late: 0, late_max: 0, loss: 0, copies: 0 };
 
     /// Some network, from a quiet one to a bad one.
     pub(crate) fn draw(random: &mut Random) -> Self {
@@ -169,9 +163,8 @@ mod tests {
         let mut network = Network::new(Weather::CALM);
         let mut random = Random::new(1);
         network.cut(Name(0), Name(1));
-        let mut route = |from, to| {
-            network.route((Name(from), Name(to)), "Promise", Instant(0), &mut random)[0]
-        };
+        let mut route =
+            |from, to| network.route((Name(from), Name(to)), "Promise", Instant(0), &mut random)[0];
         assert_eq!((route(0, 1), route(1, 0)), (None, Some(1000)));
     }
 }

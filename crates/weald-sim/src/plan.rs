@@ -46,7 +46,9 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.steps.iter().try_for_each(|(at, command)| writeln!(f, "at {}ms {command}", at.as_millis()))
+        self.steps
+            .iter()
+            .try_for_each(|(at, command)| writeln!(f, "at {}ms {command}", at.as_millis()))
     }
 }
 
@@ -162,8 +164,15 @@ impl Drawing {
 
     fn dropping(&mut self, millis: u64) -> Dropping {
         const MESSAGES: [&str; 9] = [
-            "ConfirmTransaction", "ReplicateWrite", "ReplicateAck", "Heartbeat", "Promise",
-            "Prepare", "Configurations", "Attested", "ReadIndexReply",
+            "ConfirmTransaction",
+            "ReplicateWrite",
+            "ReplicateAck",
+            "Heartbeat",
+            "Promise",
+            "Prepare",
+            "Configurations",
+            "Attested",
+            "ReadIndexReply",
         ];
         let message = Some((*self.random.pick(&MESSAGES)).to_owned());
         let to = if self.random.one_in(2) { Some(self.node()) } else { None };

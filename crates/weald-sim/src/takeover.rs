@@ -46,7 +46,8 @@ impl Takeovers {
         let epoch = world.state(crashed).expect("it runs").epoch();
         world.command(&Command::Crash(crashed));
         let others = || Name::first(3).into_iter().filter(|name| *name != crashed);
-        let lasts: Vec<_> = others().filter_map(|name| world.state(name)).map(|s| s.last()).collect();
+        let lasts: Vec<_> =
+            others().filter_map(|name| world.state(name)).map(|s| s.last()).collect();
         let began = world.now;
         let is_served = |world: &World| {
             let fresh = &world.oracle.ledger.entries()[before..];

@@ -197,10 +197,10 @@ impl World {
 
     /// Who coordinates the highest epoch, among nodes that run.
     pub(crate) fn coordinator(&self) -> Option<Name> {
-        let running = self.nodes.iter().filter_map(|(name, node)| Some((name, node.process.as_ref()?)));
-        let coordinating = running.filter_map(|(name, process)| {
-            process.state.coordinating().map(|epoch| (epoch, *name))
-        });
+        let running =
+            self.nodes.iter().filter_map(|(name, node)| Some((name, node.process.as_ref()?)));
+        let coordinating = running
+            .filter_map(|(name, process)| process.state.coordinating().map(|epoch| (epoch, *name)));
         coordinating.max().map(|(_, name)| name)
     }
 

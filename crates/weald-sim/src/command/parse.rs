@@ -37,8 +37,11 @@ fn parse(verb: &str, rest: &[&str]) -> Result<Command> {
     })
 }
 
+/// Makes a command of the node it is done to.
+type OfNode = fn(Name) -> Command;
+
 fn of_node(verb: &str, node: Name) -> Result<Command> {
-    let known: [(&str, fn(Name) -> Command); 12] = [
+    let known: [(&str, OfNode); 12] = [
         ("isolate", Command::Isolate),
         ("crash", Command::Crash),
         ("restart", Command::Restart),
@@ -122,12 +125,36 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_back() {
         let lines = [
-            "cut A->B", "mend B->A", "isolate C", "partition A,B", "heal", "drop any for 5000ms",
-            "drop Heartbeat from A to B 5 for 2000ms", "crash A", "restart B", "pause C",
-            "resume C", "wipe A", "rot B 3", "backup A", "rollback A", "disk A normal",
-            "disk B slow 300ms", "disk C full", "disk C failing", "clock A +3600000ms",
-            "clock A -5ms", "checkpoint A 5", "add D", "voters A,B,D", "transfer B", "forge A",
-            "corrupt B", "load 3", "reorder 30%", "loss 1%",
+            "cut A->B",
+            "mend B->A",
+            "isolate C",
+            "partition A,B",
+            "heal",
+            "drop any for 5000ms",
+            "drop Heartbeat from A to B 5 for 2000ms",
+            "crash A",
+            "restart B",
+            "pause C",
+            "resume C",
+            "wipe A",
+            "rot B 3",
+            "backup A",
+            "rollback A",
+            "disk A normal",
+            "disk B slow 300ms",
+            "disk C full",
+            "disk C failing",
+            "clock A +3600000ms",
+            "clock A -5ms",
+            "checkpoint A 5",
+            "add D",
+            "voters A,B,D",
+            "transfer B",
+            "forge A",
+            "corrupt B",
+            "load 3",
+            "reorder 30%",
+            "loss 1%",
         ];
         for line in lines {
             assert_eq!(line.parse::<Command>().unwrap().to_string(), line);

@@ -10,13 +10,7 @@ use weald_cluster::{
 use weald_core::LogIndex;
 
 use super::{Event, World, names_of};
-use crate::{
-    coverage::Rare,
-    disk::Checkpoint,
-    invariants::Seen,
-    name::Name,
-    node::name_of,
-};
+use crate::{coverage::Rare, disk::Checkpoint, invariants::Seen, name::Name, node::name_of};
 
 /// How often, us.
 const BEAT: u64 = 100_000;
@@ -52,7 +46,8 @@ impl World {
     fn progress_of(&self, name: Name) -> (LogIndex, LogIndex) {
         let node = &self.nodes[&name];
         let applied = node.process.as_ref().map(|process| process.machine.applied());
-        let checkpoint = node.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.meta.point.index);
+        let checkpoint =
+            node.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.meta.point.index);
         (applied.unwrap_or_default(), checkpoint.unwrap_or_default())
     }
 
@@ -79,8 +74,7 @@ impl World {
         let member = process.state.me();
         let others: Vec<_> = self.nodes.keys().copied().filter(|other| *other != name).collect();
         for to in others {
-            let arrivals =
-                self.network.route((name, to), "Standing", self.now, &mut self.random);
+            let arrivals = self.network.route((name, to), "Standing", self.now, &mut self.random);
             for delay in arrivals.into_iter().flatten() {
                 let event = Event::Standing { to, member, standing };
                 self.schedule.add(self.now.after(delay), event);
@@ -105,12 +99,7 @@ impl World {
     }
 
     /// Fetches a snapshot from a member, or from anybody else.
-    pub(super) fn install(
-        &mut self,
-        name: Name,
-        from: impl Into<Option<Member>>,
-        least: LogIndex,
-    ) {
+    pub(super) fn install(&mut self, name: Name, from: impl Into<Option<Member>>, least: LogIndex) {
         let asked = from.into().and_then(|member| name_of(&member));
         let others: Vec<_> = self.nodes.keys().copied().filter(|other| *other != name).collect();
         if others.is_empty() {
@@ -189,9 +178,8 @@ impl World {
         };
         let configuration = state.configuration();
         let is_there = names_of(&configuration.voters) == *goal && !configuration.is_joint();
-        let change = next_change(configuration, goal, |name| {
-            self.state(name).map(|state| state.me())
-        });
+        let change =
+            next_change(configuration, goal, |name| self.state(name).map(|state| state.me()));
         if is_there && change.is_none() {
             self.goal = None;
         } else if let Some(change) = change {
@@ -211,7 +199,8 @@ fn next_change(
     goal: &BTreeSet<Name>,
     member_of: impl Fn(Name) -> Option<Member>,
 ) -> Option<Change> {
-    let known = |name: &Name| now.members().filter(|m| name_of(m) == Some(*name)).max_by_key(|m| m.life);
+    let known =
+        |name: &Name| now.members().filter(|m| name_of(m) == Some(*name)).max_by_key(|m| m.life);
     if let Some(stranger) = goal.iter().find(|name| known(name).is_none()) {
         return member_of(*stranger).map(Change::AddLearner);
     }

@@ -156,7 +156,9 @@ impl World {
     /// does not.
     fn may_lose(&self, name: Name) -> bool {
         let is_intact = |other: &Node| {
-            other.name != name && !other.disk.is_wiped && other.lost_life.is_none()
+            other.name != name
+                && !other.disk.is_wiped
+                && other.lost_life.is_none()
                 && other.process.as_ref().is_none_or(|process| !process.was_damaged)
         };
         let intact: BTreeSet<Name> =

@@ -2,7 +2,8 @@
 //! nothing about the protocol.
 
 use weald_cluster::replica::{
-    Envelope, Health, Input, Message, Output, Persist, RefusedReason, Report, Role, Run, State, Stop,
+    Envelope, Health, Input, Message, Output, Persist, RefusedReason, Report, Role, Run, State,
+    Stop,
 };
 use weald_core::{LogIndex, identity::KeyStore};
 
@@ -75,7 +76,8 @@ impl World {
                 let is_joint = configuration.is_joint();
                 self.coverage.reach(if is_joint { Rare::JointEntered } else { Rare::JointLeft });
                 let voters = super::names_of(&configuration.voters);
-                self.trace.line(self.now, || format!("{name} has voters {voters:?} joint={is_joint}"));
+                self.trace
+                    .line(self.now, || format!("{name} has voters {voters:?} joint={is_joint}"));
             }
             Output::Configured { .. } => {}
             Output::Sign { index, attested } => {

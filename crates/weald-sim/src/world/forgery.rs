@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use weald_cluster::{
     configuration::{ConfigurationId, Member},
     replica::{
-        Attested, Certificate, CertifiedConfiguration, Envelope, Health, Heartbeat, Input, LogEnd, LogEntry,
-        Message, Run, State,
+        Attested, Certificate, CertifiedConfiguration, Envelope, Health, Heartbeat, Input, LogEnd,
+        LogEntry, Message, Run, State,
     },
 };
 use weald_core::{Digest, Epoch, LogIndex, PeerId, StoreId, Time};
@@ -65,7 +65,10 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
     let mut all = vec![
         ("a stranger's sign of life", with(stranger, life(next(stranger)))),
         ("a stranger's loss of memory", with(stranger, Message::Amnesiac { nonce: 3 })),
-        ("a stranger's campaign", with(stranger, Message::PreVote { number: 99, last: LogEnd::default() })),
+        (
+            "a stranger's campaign",
+            with(stranger, Message::PreVote { number: 99, last: LogEnd::default() }),
+        ),
         ("a forged certificate", with(stranger, forged_chain(state, stranger))),
     ];
     let peer = state.coordinator().filter(|coordinator| *coordinator != me);
@@ -75,7 +78,10 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
         let current = with(peer, message.clone());
         all.push(("another life", with(other_life, message.clone())));
         all.push(("another store", with(Member { store: StoreId([8; 16]), ..peer }, message)));
-        all.push(("an earlier run", Envelope { run: Run { incarnation: 0, nonce: 1 }, ..current.clone() }));
+        all.push((
+            "an earlier run",
+            Envelope { run: Run { incarnation: 0, nonce: 1 }, ..current.clone() },
+        ));
         all.push(("another generation", Envelope { generation: 9, ..current.clone() }));
         let to = Member { life: me.life + 1, ..me };
         all.push(("what is meant for another life", Envelope { to, ..current }));

@@ -55,7 +55,8 @@ impl World {
 
     fn redirect(&mut self, node: Name, client: (u8, u64)) {
         let coordinator = self.state(node).and_then(|state| state.coordinator());
-        let elsewhere = coordinator.and_then(|member| name_of(&member)).filter(|name| *name != node);
+        let elsewhere =
+            coordinator.and_then(|member| name_of(&member)).filter(|name| *name != node);
         self.reply(client, elsewhere.map_or(Reply::Retry, Reply::Elsewhere));
     }
 
