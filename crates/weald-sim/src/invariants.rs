@@ -120,11 +120,9 @@ impl Oracle {
 
     /// Shows `seen` to every invariant; the first that does not hold.
     pub(crate) fn see(&mut self, now: Instant, seen: &Seen<'_>) -> Result<(), Violation> {
-        if self.is_rotten(seen) {
-            return Ok(());
-        }
+        let is_rotten = self.is_rotten(seen);
         let violation = |invariant, detail| Violation { invariant, at: now, detail };
-        if let Err(detail) = self.ledger.see(seen) {
+        if let Err(detail) = self.ledger.see(seen, is_rotten) {
             return Err(violation(Ledger::NAME, detail));
         }
         for invariant in &mut self.invariants {

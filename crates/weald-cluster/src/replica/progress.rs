@@ -97,19 +97,19 @@ impl Progress {
     pub(super) fn acknowledged(&mut self, matched: LogIndex, wants: LogIndex, round: u64) -> bool {
         self.round = self.round.max(round);
         let has_moved = matched > self.matched;
+        let has_lost = self.flow == Flow::Stream && self.has_lost(matched, wants, round);
         self.matched = self.matched.max(matched);
         while self.in_flight.front().is_some_and(|(last, _)| *last <= self.matched) {
             let (_, bytes) = self.in_flight.pop_front().expect("it was looked at");
             self.in_flight_bytes -= bytes;
         }
-        let has_lost = self.flow == Flow::Stream && self.has_lost(wants, round);
         let is_probe = matches!(self.flow, Flow::Probe { .. });
         if has_lost || is_probe || (self.flow == Flow::Snapshot && has_moved) {
             self.send_from(wants);
         }
         if has_lost {
-            // It may lack what it had acknowledged: its disk is damaged.
-            self.next = wants;
+            // It may lack what it had acknowledged, or have begun anew and not know what agrees.
+            (self.next, self.flow) = (wants, Flow::Probe { is_sent: false });
         }
         has_moved
     }
@@ -123,9 +123,9 @@ impl Progress {
         self.in_flight_bytes = 0;
     }
 
-    fn has_lost(&mut self, wants: LogIndex, round: u64) -> bool {
+    fn has_lost(&mut self, matched: LogIndex, wants: LogIndex, round: u64) -> bool {
         let answered = self.check.take_if(|(asked, _)| *asked <= round);
-        answered.is_some_and(|(_, next)| wants < next)
+        answered.is_some_and(|(_, next)| wants < next || matched < self.matched)
     }
 }
 

@@ -40,6 +40,9 @@ fn parse(verb: &str, rest: &[&str]) -> Result<Command> {
     })
 }
 
+/// Makes a command of the node it is done to.
+type OfNode = fn(Name) -> Command;
+
 fn of_node(verb: &str, node: Name) -> Result<Command> {
     let known: [(&str, OfNode); 12] = [
         ("isolate", Command::Isolate),

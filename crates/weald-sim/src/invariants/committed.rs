@@ -27,17 +27,25 @@ pub(crate) struct Committed {
 impl Ledger {
     pub(crate) const NAME: &'static str = "INV3 one value per index";
 
-    pub(crate) fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    /// Takes in what was seen; the effects of a rotten state machine do not count.
+    pub(crate) fn see(&mut self, seen: &Seen<'_>, is_rotten: bool) -> Result<(), String> {
         match seen {
-            Seen::Applied { entry, epoch, effect, .. } => self.apply(entry, *epoch, *effect),
+            Seen::Applied { entry, epoch, effect, .. } => {
+                self.apply(entry, *epoch, (!is_rotten).then_some(*effect))
+            }
             Seen::Placed { index, hash, effect, .. } if index.0 > 0 => {
-                self.compare(*index, *hash, *effect)
+                self.compare(*index, *hash, Some(*effect))
             }
             _ => Ok(()),
         }
     }
 
-    fn apply(&mut self, entry: &LogEntry, epoch: Epoch, effect: Digest) -> Result<(), String> {
+    fn apply(
+        &mut self,
+        entry: &LogEntry,
+        epoch: Epoch,
+        effect: Option<Digest>,
+    ) -> Result<(), String> {
         if entry.index() != self.last().next() {
             return self.compare(entry.index(), entry.hash(), effect);
         }
@@ -51,7 +59,7 @@ impl Ledger {
         Self::same_effect(entry.index(), own, effect)
     }
 
-    fn compare(&self, index: LogIndex, hash: Digest, effect: Digest) -> Result<(), String> {
+    fn compare(&self, index: LogIndex, hash: Digest, effect: Option<Digest>) -> Result<(), String> {
         let Some(committed) = self.at(index) else {
             return Err(format!("{index} is applied before {} is", self.last().next()));
         };
@@ -61,8 +69,12 @@ impl Ledger {
         Self::same_effect(index, committed.effect, effect)
     }
 
-    fn same_effect(index: LogIndex, one: Digest, other: Digest) -> Result<(), String> {
-        if one == other { Ok(()) } else { Err(format!("two effects at {index}")) }
+    fn same_effect(index: LogIndex, one: Digest, other: Option<Digest>) -> Result<(), String> {
+        if other.is_none_or(|other| one == other) {
+            Ok(())
+        } else {
+            Err(format!("two effects at {index}"))
+        }
     }
 
     /// The entry at `index`, if one is committed there.

