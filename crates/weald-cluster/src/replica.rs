@@ -31,6 +31,7 @@ mod config;
 mod configurations;
 mod coordinator;
 mod entry;
+mod feed;
 mod following;
 mod input;
 mod log;
@@ -44,19 +45,17 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weald_core::{Digest, Entropy, Epoch, LogIndex, PartitionId, SeededEntropy, Time};
+use weald_core::{Entropy, Epoch, LogIndex, PartitionId, SeededEntropy, Time};
 
 use self::{
     campaign::Campaign, configurations::Configurations, coordinator::Coordinator,
     following::Following, log::Log,
 };
-use crate::{
-    LogTime,
-    configuration::{Configuration, Member},
-};
+use crate::{LogTime, configuration::Member};
 
 pub use attestation::{
     Attestation, Attested, Certificate, CertifiedConfiguration, Contradiction, Evidence,
@@ -254,109 +253,6 @@ impl State {
         [due, buffered, self.rebirth.due()].into_iter().flatten().min()
     }
 
-    /// This member.
-    pub fn me(&self) -> Member {
-        self.me
-    }
-
-    /// What this member is.
-    pub fn role(&self) -> Role {
-        match &self.role {
-            RoleState::Follower => Role::Follower,
-            RoleState::PreCandidate(_) => Role::PreCandidate,
-            RoleState::Candidate(_) => Role::Candidate,
-            RoleState::Coordinator(_) => Role::Coordinator,
-        }
-    }
-
-    /// The highest epoch promised.
-    pub fn epoch(&self) -> Epoch {
-        self.promised
-    }
-
-    /// Who coordinates, as far as this member knows.
-    pub fn coordinator(&self) -> Option<Member> {
-        match &self.role {
-            RoleState::Coordinator(_) => Some(self.me),
-            _ => self.following.coordinator,
-        }
-    }
-
-    /// Everything up to here is committed.
-    pub fn watermark(&self) -> LogIndex {
-        self.watermark
-    }
-
-    /// The last entry of this member's log.
-    pub fn last(&self) -> Point {
-        *self.log.last()
-    }
-
-    /// All up to here is durable at this member.
-    pub fn synced(&self) -> LogIndex {
-        self.log.synced()
-    }
-
-    /// The entry at `index`, if it is in memory.
-    pub fn entry(&self, index: LogIndex) -> Option<&LogEntry> {
-        self.log.entry(index)
-    }
-
-    /// The configuration that counts: the last one in the log, committed or not.
-    pub fn configuration(&self) -> &Configuration {
-        self.configurations.current()
-    }
-
-    /// The log time of the last entry.
-    pub fn log_time(&self) -> Time {
-        self.log_time.last()
-    }
-
-    /// Why this member takes no part, if it does not.
-    pub fn stop(&self) -> Option<&Stop> {
-        self.stop.as_ref()
-    }
-
-    /// What recovery found, and repair has mended since.
-    pub fn health(&self) -> Health {
-        self.health
-    }
-
-    /// What a snapshot of the state machine at `point` stands for, if the configuration that holds
-    /// there is still known, and certified: whoever installs the snapshot has no entry to sign.
-    /// `time` and `effect` are the state machine's at the point.
-    pub fn snapshot_meta(&self, point: Point, time: Time, effect: Digest) -> Option<SnapshotMeta> {
-        let uncertified = self.configurations.uncertified();
-        if uncertified.is_some_and(|(entry, _)| entry.index() <= point.index) {
-            return None;
-        }
-        let configuration = self.configurations.at(point.index)?;
-        let configurations = self.configurations.chain().to_vec();
-        Some(SnapshotMeta { point, time, configurations, configuration, effect })
-    }
-
-    /// Bytes of entries in memory.
-    pub fn memory_bytes(&self) -> usize {
-        self.log.bytes()
-    }
-
-    /// Entries that came too early and wait.
-    pub fn buffered_count(&self) -> usize {
-        self.following.buffer.len()
-    }
-
-    /// By the steady clock, the moment at which this member's applied state was certainly the
-    /// latest, for reads of bounded staleness (rule C7); `None` when it cannot tell.
-    pub fn fresh_as_of(&self) -> Option<Time> {
-        match &self.role {
-            RoleState::Coordinator(coordinator) => {
-                let is_current = self.applied >= self.watermark && coordinator.has_own_commit;
-                is_current.then(|| self.quorum_heard(coordinator))
-            }
-            _ => self.following.fresh_as_of(self.applied),
-        }
-    }
-
     fn advance_clock(&mut self, now: Now) {
         let steady = self.now.steady.max(now.steady);
         self.now = Now { steady, wall: now.wall };
@@ -530,10 +426,5 @@ impl State {
             return 0;
         }
         u64::from_le_bytes(self.entropy.draw()) % bound
-    }
-
-    /// A digest of everything that decides what this member does next; for explorations.
-    pub fn fingerprint(&self) -> Digest {
-        Digest::of("weald replica", &[format!("{self:?}").as_bytes()])
     }
 }

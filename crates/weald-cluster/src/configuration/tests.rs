@@ -1,3 +1,5 @@
+//! Quorums over every small configuration, and what may be one.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Frames against what was put into them, with losses.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

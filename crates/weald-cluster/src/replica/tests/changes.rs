@@ -1,3 +1,5 @@
+//! Reconfiguration, lost promises, damage, attestations.
+
 use super::rig::{Rig, identity, member, members};
 use crate::{
     configuration::{ConfigurationId, Member},

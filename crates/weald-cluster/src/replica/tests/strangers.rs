@@ -1,3 +1,5 @@
+//! What is said by those who may not say it changes nothing.
+
 use super::rig::{Rig, epoch, member, members};
 use crate::{configuration::Member, replica::*};
 use weald_core::{LogIndex, StoreId};

@@ -1,3 +1,5 @@
+//! Campaigns, promises, handovers.
+
 use super::rig::{Rig, epoch, member};
 use crate::replica::*;
 use weald_core::{LogIndex, Time};

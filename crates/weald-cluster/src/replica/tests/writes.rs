@@ -1,3 +1,5 @@
+//! The path of a write, of a read, and of a member that lags.
+
 use super::rig::{Rig, epoch, member};
 use crate::replica::*;
 use weald_core::{LogIndex, Time};
