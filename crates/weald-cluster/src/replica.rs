@@ -33,6 +33,7 @@ mod coordinator;
 mod entry;
 mod following;
 mod input;
+mod lagging;
 mod log;
 mod membership;
 mod message;

@@ -1,0 +1,76 @@
+//! Members that lag behind what is in memory: entries from the disk, or a snapshot (rules C6, C15).
+
+use weald_core::LogIndex;
+
+use super::{LogEntry, Message, Output, Point, State, progress::Flow};
+use crate::configuration::Member;
+
+impl State {
+    /// What the member lacks is no longer in memory. The entry before it is read too: its hash is
+    /// what the member compares.
+    pub(super) fn fetch(&mut self, to: Member, next: LogIndex) {
+        let max_bytes = self.config.append_bytes_max;
+        let from = LogIndex(next.0 - u64::from(self.point_before(next).is_none()));
+        if let Some(progress) = self.progress_mut(to) {
+            progress.flow = Flow::Fetch;
+            self.outputs.push_back(Output::Fetch { to, from, max_bytes });
+        }
+    }
+
+    /// The point before an entry that is not in memory, where it is known without reading.
+    fn point_before(&self, next: LogIndex) -> Option<Point> {
+        let known = [Point::default(), self.base].into_iter().chain(self.snapshot);
+        known.into_iter().find(|point| point.index.next() == next)
+    }
+
+    /// Entries came from the disk for a member that lags. Without them it needs a snapshot.
+    pub(super) fn handle_entries(&mut self, to: Member, mut entries: Vec<LogEntry>) {
+        let Some(progress) = self.progress_mut(to) else { return };
+        if progress.flow != Flow::Fetch {
+            return;
+        }
+        let (next, read_before) = (progress.next, progress.read_before.take());
+        progress.send_from(next);
+        let mut before = self.point_before(next).or(read_before);
+        if before.is_none() && entries.first().is_some_and(|e| e.index().next() == next) {
+            before = Some(*entries.remove(0).point());
+            if entries.is_empty() {
+                // It is large and came alone: those after it are asked for with it in mind.
+                return self.fetch_after(to, before, next);
+            }
+        }
+        match before.filter(|before| entries.first().is_some_and(|e| e.continues(before))) {
+            Some(before) => self.send_write(to, before, entries),
+            None => self.offer_snapshot(to),
+        }
+    }
+
+    fn fetch_after(&mut self, to: Member, before: Option<Point>, from: LogIndex) {
+        let max_bytes = self.config.append_bytes_max;
+        if let Some(progress) = self.progress_mut(to) {
+            progress.flow = Flow::Fetch;
+            progress.read_before = before;
+            self.outputs.push_back(Output::Fetch { to, from, max_bytes });
+        }
+    }
+
+    fn offer_snapshot(&mut self, to: Member) {
+        let (epoch, snapshot) = (self.promised, self.snapshot);
+        let Some(progress) = self.progress_mut(to) else { return };
+        progress.flow = Flow::Snapshot;
+        // Without one yet, the offer comes with a later answer of the member.
+        if let Some(point) = snapshot {
+            self.send(to, Message::SnapshotOffer { epoch, point });
+        }
+    }
+
+    /// A member that was offered a snapshot still wants entries: it is offered again what helps; if
+    /// nothing does, the entries may be there by now.
+    pub(super) fn offer_or_send(&mut self, to: Member, wants: LogIndex) {
+        if self.snapshot.is_some_and(|point| point.index >= wants) {
+            self.offer_snapshot(to);
+        } else if let Some(progress) = self.progress_mut(to) {
+            progress.send_from(wants);
+        }
+    }
+}
