@@ -4,7 +4,7 @@ use super::*;
 
 /// A rule, and where to begin to look.
 const CAUGHT: [(Mutation, u64); 6] = [
-    (Mutation::ServeLowerEpochs, 17),
+    (Mutation::ServeLowerEpochs, 162),
     (Mutation::PromiseToStaleLogs, 2),
     (Mutation::CoordinateByMinority, 0),
     (Mutation::CountSelfUnsynced, 43),
