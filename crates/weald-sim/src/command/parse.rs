@@ -7,9 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Command, DiskState, Dropping};
 use crate::name::Name;
 
-/// Makes a command of the node that it names.
-type OfNode = fn(Name) -> Command;
-
 impl FromStr for Command {
     type Err = anyhow::Error;
 
