@@ -89,7 +89,7 @@ impl State {
         }
         if !self.configurations.knows(&from) {
             if envelope.configuration > self.configurations.known_id() {
-                let have = self.configurations.known_id();
+                let have = self.configurations.certified_id();
                 self.send(from, Message::NeedConfiguration { have });
             }
             return Err(RefusedReason::NotMember);

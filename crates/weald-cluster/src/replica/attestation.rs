@@ -171,8 +171,14 @@ impl State {
     /// The coordinator asks for a signature. One is given only on what is committed, so that
     /// nothing signed is ever cut (rule C16).
     pub(super) fn handle_attest(&mut self, index: LogIndex) {
-        let coordinator = self.following.coordinator;
-        self.ask_signature(index, coordinator);
+        let Some(coordinator) = self.following.coordinator else { return };
+        let chain = self.configurations.chain_from(index);
+        if chain.is_empty() {
+            self.ask_signature(index, Some(coordinator));
+        } else {
+            // It has its certificate: the coordinator was not there when it was made.
+            self.send(coordinator, Message::Configurations { chain });
+        }
     }
 
     fn ask_signature(&mut self, index: LogIndex, asker: Option<Member>) {

@@ -148,6 +148,19 @@ impl Configurations {
         self.chain.iter().filter(is_after).cloned().collect()
     }
 
+    /// The certified configurations from the one of the entry at `index` on.
+    pub(super) fn chain_from(&self, index: LogIndex) -> Vec<CertifiedConfiguration> {
+        let is_it = |certified: &CertifiedConfiguration| certified.entry.index() == index;
+        let first = self.chain.iter().position(is_it).unwrap_or(self.chain.len());
+        self.chain[first..].to_vec()
+    }
+
+    /// Whether a chain begins beyond the one that is held.
+    pub(super) fn lacks_before(&self, chain: &[CertifiedConfiguration]) -> bool {
+        let first = chain.first().and_then(CertifiedConfiguration::id);
+        first.is_some_and(|first| first.0 > self.certified_id().0 + 1)
+    }
+
     /// Takes in a peer's chain. Whether all of it holds.
     pub(super) fn learn(&mut self, chain: Vec<CertifiedConfiguration>) -> bool {
         chain.into_iter().all(|certified| {
@@ -184,7 +197,8 @@ impl Configurations {
         self.current = self.last_certified().configuration;
     }
 
-    fn certified_id(&self) -> ConfigurationId {
+    /// The last id whose certificate is held, or the root's: a chain goes on after it.
+    pub(super) fn certified_id(&self) -> ConfigurationId {
         let last = self.chain.last().and_then(CertifiedConfiguration::id);
         last.unwrap_or(self.root.configuration.id)
     }

@@ -193,6 +193,10 @@ impl State {
         chain: Vec<CertifiedConfiguration>,
     ) {
         let before = self.configurations.chain().len();
+        if self.configurations.lacks_before(&chain) {
+            let have = self.configurations.certified_id();
+            return self.send(from, Message::NeedConfiguration { have });
+        }
         if !self.configurations.learn(chain) {
             self.report_refused(from, RefusedReason::BadCertificate);
         }

@@ -212,7 +212,7 @@ pub enum Message {
         /// Where the snapshot stands.
         point: Point,
     },
-    /// Asks for a signature on the entry at `index` (rule C16).
+    /// Asks for a signature on the entry at `index` (rule C16), or for its certificate.
     Attest {
         /// The coordinator's epoch.
         epoch: Epoch,
