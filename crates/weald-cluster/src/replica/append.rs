@@ -326,7 +326,9 @@ impl State {
         if meta.point.index <= self.watermark && !has_diverged {
             return;
         }
-        if meta.point.index > self.watermark && self.log.point(meta.point.index) != Some(&meta.point) {
+        if meta.point.index > self.watermark
+            && self.log.point(meta.point.index) != Some(&meta.point)
+        {
             self.log.restart(meta.point, meta.time);
             self.base = meta.point;
             self.configurations.install(meta.configuration, meta.configurations);
