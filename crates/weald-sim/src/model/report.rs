@@ -62,7 +62,7 @@ fn explored(checker: &impl Checker<Explorer>, begin: Instant, limit: Duration) -
             _ => discovery.is_some(),
         };
         if is_failure {
-            let path = discovery.map(|path| steps(path));
+            let path = discovery.map(steps);
             failures.insert(property.name, path.unwrap_or_default());
         }
     }
