@@ -6,6 +6,7 @@ mod ci;
 
 mod command;
 mod deny;
+mod explore;
 mod fix;
 mod fuzz;
 mod publish_check;
@@ -45,6 +46,8 @@ enum Task {
     Requirements(requirements::Options),
     /// Runs the benchmarks and gathers their results in target/bench/results.json
     Bench(bench::Options),
+    /// Explores the replica exhaustively, within bounds larger than those of a test run
+    Explore(explore::Options),
     /// Fuzzes the decoders and the operation sequences
     Fuzz(fuzz::Options),
     /// Simulates clusters: seeds, scripts, takeovers, rules left out
@@ -75,6 +78,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Tidy => tidy::run(&workspace),
         Task::Requirements(options) => requirements::run(&workspace, options),
         Task::Bench(options) => bench::run(&workspace, options),
+        Task::Explore(options) => explore::run(&workspace, options),
         Task::Fuzz(options) => fuzz::run(&workspace, options),
         Task::Sim(options) => sim::run(&workspace, options),
         Task::PublishCheck => publish_check::run(&workspace),

@@ -54,6 +54,8 @@ pub struct Bounds {
     pub beats: u8,
     /// Whether members are told that their epoch is behind.
     pub has_refusals: bool,
+    /// Whether a coordinator may step down, and campaign again.
+    pub has_step_downs: bool,
     /// Whether every letter holds one entry only, so that each can get lost alone.
     pub has_single_entries: bool,
     /// Whether a fourth member, a learner at first, takes the place of the third.
@@ -65,8 +67,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds of which the exploration takes seconds: what every test run explores.
-    pub const fn small() -> Self {
+    /// A coordinator, a second one that takes over, and a command: epochs up to number 2.
+    pub const fn takeover() -> Self {
         Self {
             epoch_number: 2,
             campaigners: 2,
@@ -76,33 +78,41 @@ impl Bounds {
             wipes: 0,
             beats: 0,
             has_refusals: false,
+            has_step_downs: false,
             has_single_entries: false,
             has_change: false,
             is_begun: false,
             mutation: None,
         }
     }
-}
 
-impl Bounds {
-    /// Bounds that have a name, for `cargo xtask explore`.
+    /// Any member crashes once, with two campaigns of one member and without commands.
+    pub const fn crash() -> Self {
+        Self { campaigners: 1, crashes: 1, proposals: 0, ..Self::takeover() }
+    }
+
+    /// Any member loses its disk, with two campaigns and without commands.
+    pub const fn wipe() -> Self {
+        Self { wipes: 1, proposals: 0, ..Self::takeover() }
+    }
+
+    /// The third voter makes room for a fourth member.
+    pub const fn change() -> Self {
+        let begun = Self { has_change: true, is_begun: true, ..Self::takeover() };
+        Self { campaigns: 0, proposals: 0, ..begun }
+    }
+
+    /// Bounds by their names: those that every test run explores, then larger ones.
     pub fn named() -> Vec<(&'static str, Self)> {
-        let small = Self::small;
-        let change =
-            Self { has_change: true, is_begun: true, campaigns: 0, proposals: 0, ..small() };
+        let takeover = Self::takeover;
         vec![
-            ("small", small()),
-            ("s0", Self { proposals: 0, ..small() }),
-            ("crash", Self { crashes: 1, ..small() }),
-            ("crash0", Self { crashes: 1, proposals: 0, ..small() }),
-            ("wipe0", Self { wipes: 1, proposals: 0, ..small() }),
-            ("beat0", Self { beats: 1, proposals: 0, ..small() }),
-            ("refuse", Self { has_refusals: true, ..small() }),
-            ("again", Self { campaigns: 3, epoch_number: 2, ..small() }),
-            ("again0", Self { campaigns: 3, epoch_number: 2, proposals: 0, ..small() }),
-            ("four0", Self { campaigns: 4, epoch_number: 2, proposals: 0, ..small() }),
-            ("change", change.clone()),
-            ("change1", Self { campaigns: 1, epoch_number: 2, ..change }),
+            ("takeover", takeover()),
+            ("crash", Self::crash()),
+            ("wipe", Self::wipe()),
+            ("change", Self::change()),
+            ("step-down", Self { has_step_downs: true, ..takeover() }),
+            ("crash-takeover", Self { crashes: 1, proposals: 0, ..takeover() }),
+            ("crash-command", Self { proposals: 1, ..Self::crash() }),
         ]
     }
 }

@@ -13,7 +13,7 @@ use weald_cluster::{
     configuration::Configuration,
     replica::{Change, Envelope, Input, Message, Role},
 };
-use weald_core::{Digest, Epoch, LogIndex};
+use weald_core::{Digest, Epoch, LogIndex, PeerId};
 
 use super::{
     Action, Bounds, Explorer,
@@ -114,7 +114,8 @@ impl World {
                     actions.push(action(number));
                 }
             };
-            let may_campaign = number < bounds.campaigners && !is_coordinator;
+            let may_campaign =
+                number < bounds.campaigners && (!is_coordinator || bounds.has_step_downs);
             may(node.is_waiting(), Action::Sync);
             may(may_campaign && spent.campaigns < bounds.campaigns, Action::Campaign);
             may(is_coordinator && spent.proposals < bounds.proposals, Action::Propose);
@@ -190,6 +191,9 @@ impl World {
         self.spent.campaigns += 1;
         let syncs_at_once = self.syncs_at_once(explorer.bounds());
         let mut node = Node::clone(&self.nodes[number]);
+        if node.state.role() == Role::Coordinator {
+            self.silence(&mut node, syncs_at_once);
+        }
         node.state.expire();
         let mut turn = node.turn(syncs_at_once);
         for question in turn.sent.clone() {
@@ -201,6 +205,22 @@ impl World {
         }
         let step = step_of(node, turn, explorer.bounds());
         self.take(explorer, number, &step);
+    }
+
+    /// A coordinator steps down, as it does when it hears no quorum: here, because it is told of an
+    /// epoch above its own, but of no higher number.
+    fn silence(&self, node: &mut Node, syncs_at_once: bool) {
+        let other = self.nodes.iter().find(|other| other.state.me() != node.state.me());
+        let mut other = Node::clone(other.expect("there are three"));
+        let me = node.state.me();
+        other.state.expire();
+        let word = other.turn(true).sent.into_iter().find(|word| word.to == me);
+        let campaigner = Some(PeerId::from_digest(Digest::from_bytes([0xff; 32])));
+        let promised = Epoch { campaigner, ..node.state.epoch() };
+        let message = Message::Refuse { promised };
+        if let Some(word) = word {
+            node.take(Input::Message(Envelope { message, ..word }), syncs_at_once);
+        }
     }
 
     /// Nobody can crash any more: what waits is synced.
@@ -321,7 +341,7 @@ impl World {
 
 /// A step that can be taken again, with the letters that are carried.
 fn step_of(node: Node, turn: Turn, bounds: &Bounds) -> Step {
-    let carried = turn.sent.into_iter().filter(|envelope| is_carried(&envelope.message, bounds));
+    let carried = turn.sent.into_iter().filter(|envelope| is_carried(envelope, bounds));
     let sent = carried.map(|envelope| (fingerprint_of(&envelope), Arc::new(envelope))).collect();
     Step { node: Arc::new(node), did: turn.did, sent }
 }
@@ -369,19 +389,19 @@ fn grant(other: &Arc<Node>, question: &Envelope) -> Option<Envelope> {
     })
 }
 
-/// Whether letters of this kind are carried; the others get lost.
-fn is_carried(message: &Message, bounds: &Bounds) -> bool {
-    match message {
+/// Whether a letter is carried; others get lost. While members change, only the second member hears
+/// at once what is committed and is asked for its signature: with the coordinator it is a majority.
+fn is_carried(envelope: &Envelope, bounds: &Bounds) -> bool {
+    let is_of_second = envelope.to == member(1) || envelope.from == member(1);
+    match envelope.message {
         Message::Prepare { .. }
         | Message::Promise { .. }
         | Message::ReplicateWrite(_)
-        | Message::ReplicateAck(_)
-        | Message::ConfirmTransaction { .. } => true,
+        | Message::ReplicateAck(_) => true,
+        Message::ConfirmTransaction { .. } => is_of_second || !bounds.has_change,
         Message::Heartbeat(_) => bounds.beats > 0,
         Message::Refuse { .. } => bounds.has_refusals,
-        Message::Attest { .. } | Message::Attested(_) | Message::Configurations { .. } => {
-            bounds.has_change
-        }
+        Message::Attest { .. } | Message::Attested(_) => is_of_second && bounds.has_change,
         _ => false,
     }
 }

@@ -122,6 +122,11 @@ impl World {
             && self.network.is_open(name, from)
             && self.state(from).is_some()
             && !self.nodes[&from].is_paused;
+        if is_reachable && self.state(name).and_then(|state| state.stop()).is_some_and(is_diverged)
+        {
+            // Who lost its state asks for one as new as can be had.
+            self.checkpoint(from, self.settings.log_kept);
+        }
         let checkpoint = self.checkpoint_of(from).filter(|_| is_reachable);
         let checkpoint = checkpoint.filter(|checkpoint| checkpoint.meta.point.index.0 >= least);
         let log = &self.nodes[&name].disk.log;
