@@ -59,7 +59,9 @@ impl State {
             Message::Attest { index, .. } => self.handle_attest(index),
             Message::Attested(attestation) => self.handle_attested(attestation),
             Message::Amnesiac { nonce } => self.handle_amnesiac(from, nonce),
-            Message::Welcome { member, nonce } => self.handle_welcome(member, nonce),
+            Message::Welcome { member, nonce, chain } => {
+                self.handle_welcome(from, (member, nonce), chain);
+            }
             Message::Outlived { refused } => self.handle_outlived(refused),
         }
     }
@@ -84,7 +86,8 @@ impl State {
             return Err(RefusedReason::NotForMe);
         }
         // A chain proves itself, and who asks for a new life is not known by it yet.
-        if matches!(message, Message::Configurations { .. } | Message::Amnesiac { .. }) {
+        let is_open = matches!(message, Message::Configurations { .. } | Message::Amnesiac { .. });
+        if is_open || is_welcome {
             return Ok(());
         }
         if !self.configurations.knows(&from) {

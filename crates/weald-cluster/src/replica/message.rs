@@ -232,6 +232,8 @@ pub enum Message {
         member: Member,
         /// The nonce of the question.
         nonce: u64,
+        /// The certified configurations, by which the peer knows who answers.
+        chain: Vec<CertifiedConfiguration>,
     },
     /// The sender has heard another run of you that is not earlier: if you have just begun, your
     /// disk was rolled back or copied.

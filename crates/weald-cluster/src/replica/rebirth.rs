@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weald_core::{Epoch, LogIndex, Time};
 
-use super::{Health, Message, Output, Point, RoleState, State, Stop, following::Following};
+use super::{
+    CertifiedConfiguration, Health, Message, Output, Point, RefusedReason, RoleState, State, Stop,
+    following::Following,
+};
 use crate::{LogTime, configuration::Member};
 
 /// Members that are asked beside those of the configuration that is known, at most.
@@ -72,7 +75,8 @@ impl State {
             if !self.configurations.has_uncommitted() {
                 // The member is known by its new life from now on, in whatever run it is.
                 self.peers.remove(&latest);
-                self.send(from, Message::Welcome { member: latest, nonce });
+                let chain = self.configurations.chain().to_vec();
+                self.send(from, Message::Welcome { member: latest, nonce, chain });
             }
             return;
         }
@@ -89,10 +93,20 @@ impl State {
     }
 
     /// The new life: this member begins with nothing, as a learner.
-    pub(super) fn handle_welcome(&mut self, member: Member, nonce: u64) {
+    pub(super) fn handle_welcome(
+        &mut self,
+        from: Member,
+        answer: (Member, u64),
+        chain: Vec<CertifiedConfiguration>,
+    ) {
+        let (member, nonce) = answer;
         let is_answer = self.health == Health::Amnesiac && nonce == self.rebirth.nonce;
         if !is_answer || member.peer != self.me.peer || member.store != self.me.store {
             return;
+        }
+        // Who answers shows by certificates that it is a member.
+        if !self.configurations.learn(chain) || !self.configurations.knows(&from) {
+            return self.report_refused(from, RefusedReason::NotMember);
         }
         self.me = member;
         self.health = Health::Whole;
