@@ -1,6 +1,6 @@
 //! Rules that can be left out, one at a time, to show that the checks would notice.
 //!
-//! Without the feature `mutations` nothing here has an effect: [`Config::breaks`] is a constant.
+//! Without the feature `mutations` nothing here has an effect: `Config::breaks` is a constant.
 
 use crate::replica::Config;
 

@@ -5,7 +5,7 @@ use weald_core::Time;
 use super::{AckRefusal, RoleState, State};
 
 impl State {
-    /// When [`Input::Timeout`] is due, by the steady clock.
+    /// When [`Input::Timeout`](super::Input::Timeout) is due, by the steady clock.
     pub fn poll_timeout(&self) -> Option<Time> {
         if self.stop.is_some() && self.rebirth.due().is_none() {
             return None;
