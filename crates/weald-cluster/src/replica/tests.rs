@@ -1,6 +1,8 @@
 //! A few members in memory: messages and syncs happen when a test says so.
 
 mod changes;
+#[cfg(feature = "mutations")]
+mod mutations;
 mod rig;
 mod strangers;
 mod takeovers;

@@ -22,7 +22,7 @@ fn is_caught(mutation: Mutation, bounds: Bounds, property: &str) {
 }
 
 #[test]
-fn w117_w122_any_order_of_a_takeover_keeps_what_is_committed() {
+fn any_order_of_a_takeover_keeps_what_is_committed() {
     holds(Bounds::takeover());
 }
 

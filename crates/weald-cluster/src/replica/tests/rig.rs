@@ -23,6 +23,7 @@ pub(super) struct Rig {
     pub(super) cut_off: BTreeSet<char>,
     pub(super) millis: u64,
     starts: u64,
+    config: Config,
     /// How far each node's clock of the day is ahead.
     pub(super) ahead: BTreeMap<char, u64>,
 }
@@ -63,8 +64,18 @@ pub(super) fn members(names: &str) -> BTreeSet<Member> {
 }
 
 impl Rig {
+    /// The settings of every member: a small tail, so that the disk is read.
+    pub(super) fn config() -> Config {
+        Config { tail_bytes_max: 1_000, ..Config::default() }
+    }
+
     /// `voters` vote; `others` run and are nobody yet.
     pub(super) fn new(voters: &str, others: &str) -> Self {
+        Self::with(voters, others, Self::config())
+    }
+
+    /// The same with other settings.
+    pub(super) fn with(voters: &str, others: &str, config: Config) -> Self {
         let configuration = Configuration::founding(members(voters), []).unwrap();
         let mut rig = Self {
             nodes: BTreeMap::new(),
@@ -73,6 +84,7 @@ impl Rig {
             cut_off: BTreeSet::new(),
             millis: 1_000_000,
             starts: 0,
+            config,
             ahead: BTreeMap::new(),
         };
         for name in voters.chars().chain(others.chars()) {
@@ -105,8 +117,7 @@ impl Rig {
         };
         self.starts += 1;
         let seed = self.starts;
-        let config = Config { tail_bytes_max: 1_000, ..Config::default() };
-        let state = State::new(config, PartitionId(1), restart, (now, seed));
+        let state = State::new(self.config.clone(), PartitionId(1), restart, (now, seed));
         let applied = disk.before.index;
         let node = Node {
             state,
