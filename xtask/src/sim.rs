@@ -16,7 +16,16 @@ pub(crate) struct Options {
 
 /// Builds the simulator in the release profile and runs it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut simulator = cargo(["run", "--quiet", "--release", "--package", "weald-sim", "--"]);
+    let mut simulator = cargo([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "weald-sim",
+        "--bin",
+        "weald-sim",
+        "--",
+    ]);
     simulator.args(&options.arguments).current_dir(workspace.root());
     command::run(simulator)
 }
