@@ -1,16 +1,16 @@
 //! What handles need of a node. A node that is alone stands behind it with its driver
 //! ([`crate::node`]), a node of a network with its members and its reach; handles do not see which.
 
-use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 use weald_core::{
-    BlockId, LogIndex, PartitionId, PlacementKey, Position, StateView, TransactionId,
+    BlockId, CollectionName, LogIndex, PartitionId, Position, StateView, TransactionId,
 };
 use weald_storage::state::PartitionStore;
 
 use crate::{
-    Error, ErrorKind, NodeStatus, Result,
+    Consistency, Error, ErrorKind, NodeStatus, Result,
     driver::{Proposal, ProposeError, Standing},
     node::Home,
 };
@@ -26,11 +26,11 @@ pub(crate) trait Backend: Send + Sync {
     /// What is known of a transaction, without changing anything.
     fn standing(&self, id: TransactionId) -> Promise<Standing>;
 
-    /// The state of the partition that has `key`, as fresh as the reading wants it.
-    fn view(&self, key: PlacementKey, reading: &Reading) -> Promise<Version>;
+    /// The state of the partition that has `collection`, as fresh as the reading wants it.
+    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version>;
 
-    /// The state of the partition that has `key` right after `index`.
-    fn past(&self, key: PlacementKey, index: LogIndex) -> Promise<Version>;
+    /// The state of the partition that has `collection` right after `index`.
+    fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version>;
 
     /// The newest state of everything. Where that is several partitions, each is looked at when it
     /// is first needed.
@@ -41,7 +41,7 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// # Errors
     /// When the node has ended.
-    fn follow(&self, collection: BlockId) -> Result<watch::Receiver<()>>;
+    fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>>;
 
     /// The ids of all collections.
     fn collections(&self) -> Promise<Vec<BlockId>>;
@@ -86,19 +86,6 @@ impl<T> Promise<T> {
             Self::Later(future) => future.await,
         }
     }
-}
-
-/// How fresh the state must be that a read sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Consistency {
-    /// All that was acknowledged anywhere before the read began. In a network the partition's
-    /// coordinator confirms it with a majority.
-    #[default]
-    Linearizable,
-    /// At most this long ago it was the newest state. Any member answers without asking others.
-    Stale(Duration),
-    /// What the nearest member has, however old; it never goes back.
-    Local,
 }
 
 /// What a read asks of the state that it sees.

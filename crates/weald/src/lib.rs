@@ -17,19 +17,21 @@
 
 mod backend;
 mod config;
+mod consistency;
 mod custom;
 mod diary;
 mod driver;
 mod error;
+mod kinds;
 mod node;
 mod stream;
 mod transaction;
 mod tree;
 mod write;
 
-pub use backend::Consistency;
 pub use bytes::Bytes;
 pub use config::Config;
+pub use consistency::Consistency;
 pub use custom::Acted;
 pub use diary::{
     Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,
