@@ -96,13 +96,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// The facade's error for what a read met.
 pub(crate) fn read_error(error: ReadError) -> Error {
+    if let ReadError::Halt(Halt::Fault(fault)) = error {
+        return fault_error(fault);
+    }
     let kind = match &error {
         ReadError::NoSuchCollection(_) => ErrorKind::NotFound,
         ReadError::WrongType { .. } | ReadError::Value { .. } | ReadError::Key { .. } => {
             ErrorKind::Invalid
         }
         ReadError::Gone { .. } => ErrorKind::Gone,
-        ReadError::Halt(Halt::Fault(fault)) => fault_kind(fault),
         _ => ErrorKind::Unavailable,
     };
     Error::caused(kind, error.to_string(), error)
@@ -110,7 +112,9 @@ pub(crate) fn read_error(error: ReadError) -> Error {
 
 /// The facade's error for this node's own trouble.
 pub(crate) fn fault_error(fault: Fault) -> Error {
-    Error::caused(fault_kind(&fault), fault.to_string(), fault)
+    let is_passing = matches!(fault, Fault::Unreachable(_));
+    let error = Error::caused(fault_kind(&fault), fault.to_string(), fault);
+    if is_passing { error.with_retry_after(PATIENCE) } else { error }
 }
 
 pub(crate) fn fault_kind(fault: &Fault) -> ErrorKind {
