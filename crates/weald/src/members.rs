@@ -14,34 +14,50 @@
 
 mod caller;
 mod clerk;
+mod clocks;
+mod common;
+mod desk;
 mod event;
 mod figures;
 mod hosted;
 mod letterbox;
 mod limits;
+#[cfg(test)]
+pub(crate) mod loopback;
+mod opening;
 mod parts;
+mod post;
 mod proposal;
 mod reading;
+mod replica;
+mod running;
+mod snapshot;
 mod status;
+mod stores;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod work;
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Change, ChangeError, TransferError},
+    replica::Change,
 };
 use weald_core::{LogIndex, PartitionId, Service, StateError, TransactionId};
 
 pub(crate) use caller::Caller;
-use event::{Event, Hosting};
 pub(crate) use event::{ChangeRefused, HostError, TransferRefused};
+use event::{Event, Hosting};
 pub(crate) use figures::Figures;
 pub(crate) use hosted::Hosted;
 pub(crate) use letterbox::Letterbox;
 pub(crate) use parts::{MembersConfig, MembersParts, StartError};
 pub(crate) use proposal::{Answer, Proposal, ProposeError, Standing, Terms};
 pub(crate) use reading::{ReadAsk, ReadRefused};
+use running::Running;
 pub(crate) use status::{MemberHealth, PartitionStatus};
 
 /// The service by which a member hands its state to another, page by page.
@@ -157,7 +173,7 @@ impl Members {
             return;
         };
         match self.0.read_at_once(&hosted, &ask) {
-            Some(answer) => drop(caller.tell(answer)),
+            Some(answer) => caller.tell(answer),
             None => self.push(Event::Read(partition, ask, caller)),
         }
     }

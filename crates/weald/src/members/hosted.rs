@@ -68,6 +68,11 @@ impl Hosted {
         &self.watchers
     }
 
+    /// The member is gone: nothing changes here any more.
+    pub(super) fn end(&self) {
+        self.watchers.end();
+    }
+
     pub(super) fn replace_store(&self, store: Arc<PartitionStore>) {
         *self.store.write() = store;
     }

@@ -45,6 +45,8 @@ pub(crate) struct PartitionStatus {
     /// By the members' steady clock, the moment at which what is applied was certainly the latest;
     /// `None` when this member cannot tell.
     pub(crate) fresh_as_of: Option<Time>,
+    /// Whether it could tell at some moment of this run; before that it shows nothing (G4).
+    pub(crate) has_been_fresh: bool,
 }
 
 /// What a member is fit for.
