@@ -13,7 +13,7 @@ use weald_cluster::{
 use weald_core::{Executor, LogStore, PartitionId, PeerId, SyncTicket, Time, identity::KeyStore};
 
 use super::{
-    Answer, Caller, MembersConfig,
+    Answer, Caller, Courier, MembersConfig,
     clerk::Clerk,
     clocks::Clocks,
     figures::{Counters, count},
@@ -43,6 +43,8 @@ pub(super) struct Common {
     pub(super) fetcher: Clerk,
     /// What nodes last said of themselves.
     pub(super) standings: BTreeMap<PeerId, Standing>,
+    /// Carries messages between coordinators; `None` until it was given.
+    pub(super) courier: Option<Arc<dyn Courier>>,
     /// Replicas that have something for the log.
     pub(super) to_submit: BTreeSet<PartitionId>,
     /// Replicas that have something to apply.
@@ -51,8 +53,12 @@ pub(super) struct Common {
     pub(super) answers: Vec<(Caller<Answer>, Answer)>,
     /// The members of some partition have changed.
     pub(super) has_peers_changed: bool,
+    /// Something has changed that others want to know.
+    pub(super) has_news: bool,
     /// Whether this node can coordinate (rule C9).
     pub(super) is_healthy: bool,
+    /// Nothing more is proposed here.
+    pub(super) is_closing: bool,
     /// The states take all the memory that they may.
     pub(super) is_over_budget: bool,
     pub(super) disk: DiskWatch,

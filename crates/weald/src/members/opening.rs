@@ -15,7 +15,7 @@ use super::{
     clerk::read_entries,
     common::Common,
     desk::{Desk, Kept},
-    event::Hosting,
+    event::{HostAs, Hosting},
     replica::{Beginning, Replica},
 };
 
@@ -40,15 +40,16 @@ pub(super) fn recover(common: &Common) -> Result<Vec<Replica>, StartError> {
 
 /// Begins a member that is new here.
 pub(super) fn host(common: &Common, hosting: Hosting) -> Result<Replica, HostError> {
-    let Hosting { partition, configuration } = hosting;
+    let Hosting { partition, configuration, beginning } = hosting;
     let own = configuration.members().filter(|member| member.peer == common.me.peer);
     let named = own.max_by_key(|member| member.life);
-    // Another store of this peer has promised something, and that is lost.
-    let is_lost = named.is_some_and(|named| named.store != common.me.store);
-    let member = match named {
-        Some(named) => Member { store: common.me.store, ..named },
-        None => common.me,
+    let member = match (beginning, named) {
+        (HostAs::Member(member), _) => member,
+        // The life of who has lost its promises does not matter.
+        (_, Some(named)) => Member { store: common.me.store, ..named },
+        (_, None) => common.me,
     };
+    let is_lost = beginning == HostAs::Lost;
     let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
     let health = common.log.status(partition).map(|status| status.health);
     let ticket = match health {

@@ -5,15 +5,19 @@ mod apply;
 mod checkpoint;
 mod outputs;
 mod proposing;
+mod spanning;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use weald_cluster::{
-    configuration::Member,
+    configuration::{Configuration, Member},
     partition::Partition,
-    replica::{Health, Input, LogEntry, Point, Standing as PeerStanding, State, Stop},
+    replica::{Health, Input, LogEntry, Point, Role, Standing as PeerStanding, State, Stop},
 };
-use weald_core::{PartitionId, PeerId, StateStore, StateView, Time, TransactionId};
+use weald_core::{PartitionId, PeerId, Settings, StateStore, StateView, Time, TransactionId};
 use weald_storage::state::PartitionStore;
 
 use super::{
@@ -21,6 +25,7 @@ use super::{
     waiting::Waiting,
 };
 use checkpoint::Checkpoints;
+use spanning::Spanning;
 
 /// See the module's page.
 pub(super) struct Replica {
@@ -43,10 +48,13 @@ pub(super) struct Replica {
     /// Whether this coordination has settled what the partition's log says of types and level.
     has_settled: bool,
     checkpoints: Checkpoints,
+    spanning: Spanning,
     /// Who waits for the membership to be durable.
     founder: Option<Caller<Result<Member, HostError>>>,
     /// Whether what is here has been the latest at some moment of this run.
     has_been_fresh: bool,
+    /// What was shown last of what changes rarely.
+    rare: Option<Rare>,
 }
 
 /// Blocks that an entry waits for.
@@ -91,8 +99,10 @@ impl Replica {
             timer: None,
             has_settled: false,
             checkpoints: Checkpoints::new(now),
+            spanning: Spanning::default(),
             founder: None,
             has_been_fresh: false,
+            rare: None,
         };
         replica.publish();
         replica
@@ -199,18 +209,56 @@ impl Replica {
         });
     }
 
-    /// Shows what changes rarely, or costs more to show.
-    pub(super) fn publish_all(&mut self) {
+    /// Shows what changes rarely, or costs more to show. Whether something that others wait for has
+    /// changed.
+    pub(super) fn publish_all(&mut self) -> bool {
         self.publish();
-        let (member, configuration) = (self.state.me(), self.state.configuration());
-        let (health, matched) = (self.health(), self.state.matched());
+        let shown = Rare {
+            member: self.state.me(),
+            role: self.state.role(),
+            coordinator: self.state.coordinator(),
+            configuration: self.state.configuration().clone(),
+            health: self.health(),
+            may_change: self.state.may_reconfigure(),
+            caught_up: self.state.caught_up(),
+            settings: self.partition.settings().clone(),
+        };
+        let matched = self.state.matched();
+        let has_changed = self.rare.as_ref() != Some(&shown);
         self.hosted.update(|status| {
-            status.member = member;
-            if status.configuration != *configuration {
-                status.configuration = configuration.clone();
+            status.matched = matched;
+            if has_changed {
+                shown.show(status);
             }
-            (status.health, status.matched) = (health, matched);
         });
+        if has_changed {
+            self.rare = Some(shown);
+        }
+        has_changed
+    }
+}
+
+/// What changes rarely, as it was shown last.
+#[derive(PartialEq)]
+struct Rare {
+    member: Member,
+    role: Role,
+    coordinator: Option<Member>,
+    configuration: Configuration,
+    health: MemberHealth,
+    may_change: bool,
+    caught_up: BTreeSet<Member>,
+    settings: Settings,
+}
+
+impl Rare {
+    fn show(&self, status: &mut PartitionStatus) {
+        status.member = self.member;
+        status.configuration = self.configuration.clone();
+        status.health = self.health.clone();
+        status.may_change = self.may_change;
+        status.caught_up = self.caught_up.clone();
+        status.settings = self.settings.clone();
     }
 }
 
@@ -236,6 +284,9 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         matched: std::collections::BTreeMap::new(),
         fresh_as_of: None,
         has_been_fresh: false,
+        may_change: false,
+        caught_up: BTreeSet::new(),
+        settings: partition.settings().clone(),
     }
 }
 

@@ -6,9 +6,10 @@ mod events;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
 use weald_cluster::{configuration::Member, replica::Input};
 use weald_core::{PartitionId, StateError, Synced, Time};
 
@@ -26,11 +27,15 @@ use super::{
     stores::Stores,
 };
 
+/// How long a node that closes waits for what is under way.
+const CLOSING_MAX: Duration = Duration::from_secs(5);
+
 /// What callers see of the loop.
 pub(super) struct Shown {
     pub(super) hosted: HostedMap,
     pub(super) counters: Arc<Counters>,
     pub(super) clocks: Clocks,
+    pub(super) news: watch::Sender<()>,
 }
 
 /// The loop's work.
@@ -38,20 +43,23 @@ pub(super) struct Work {
     common: Common,
     replicas: BTreeMap<PartitionId, Replica>,
     hosted: HostedMap,
+    /// Wakes whoever wants to know of changes in roles, members and health.
+    news: watch::Sender<()>,
     /// When replicas want to be woken, by the steady clock.
     timers: BTreeSet<(Time, PartitionId)>,
     /// Replicas that something has happened to in this turn.
     touched: BTreeSet<PartitionId>,
     next_beat: Time,
     has_log_failed: bool,
-    closing: Option<Caller<Result<(), StateError>>>,
+    /// Who waits for the end, and since when.
+    closing: Option<(Time, Caller<Result<(), StateError>>)>,
     is_ended: bool,
 }
 
 impl Work {
     /// The members that the log knows, as recovery found them.
     pub(super) fn open(parts: MembersParts, me: Member, shown: Shown) -> Result<Self, StartError> {
-        let Shown { hosted, counters, clocks } = shown;
+        let Shown { hosted, counters, clocks, news } = shown;
         let stores =
             Stores { engine: parts.engine, cache: parts.cache, config: parts.config.state };
         let desks = Desks {
@@ -78,11 +86,14 @@ impl Work {
             writer: Clerk::spawn("weald-writer", desks.clone())?,
             fetcher: Clerk::spawn("weald-fetcher", desks)?,
             standings: BTreeMap::new(),
+            courier: None,
             to_submit: BTreeSet::new(),
             to_apply: BTreeSet::new(),
             answers: Vec::new(),
             has_peers_changed: true,
+            has_news: true,
             is_healthy: true,
+            is_closing: false,
             is_over_budget: false,
             disk: DiskWatch::default(),
         };
@@ -90,6 +101,7 @@ impl Work {
             common,
             replicas: BTreeMap::new(),
             hosted,
+            news,
             timers: BTreeSet::new(),
             touched: BTreeSet::new(),
             next_beat: Time::ZERO,
@@ -138,6 +150,9 @@ impl Work {
         self.take_news();
         self.run_timers();
         self.settle();
+        if std::mem::take(&mut self.common.has_news) {
+            self.news.send_replace(());
+        }
         self.common.answer();
         let next = match self.common.to_apply.is_empty() {
             true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
@@ -232,14 +247,17 @@ impl Work {
         self.common.is_over_budget = dirty >= self.common.config.state.dirty_bytes_max;
         let is_pressed = dirty >= self.common.config.state.dirty_bytes_max / 2;
         let largest = self.replicas.iter().max_by_key(|(_, r)| r.dirty_bytes()).map(|(id, _)| *id);
+        let mut has_changed = false;
         for (id, replica) in &mut self.replicas {
             replica.tick(&mut self.common);
             replica.drive_readers(&mut self.common);
             replica.drive_repair(&mut self.common);
             replica.start_checkpoint(&mut self.common, is_pressed && largest == Some(*id));
-            replica.publish_all();
+            replica.drive_spanning(&mut self.common);
+            has_changed |= replica.publish_all();
             self.touched.insert(*id);
         }
+        self.common.has_news |= has_changed;
         self.go_on_closing();
     }
 
@@ -346,20 +364,21 @@ impl Work {
     }
 
     fn go_on_closing(&mut self) {
-        let is_done = self.closing.is_some() && self.replicas.values().all(Replica::is_at_rest);
-        if !is_done {
+        let Some((since, _)) = &self.closing else { return };
+        let is_late = self.common.now.steady.since(*since) >= CLOSING_MAX;
+        if !is_late && !self.replicas.values().all(Replica::is_at_rest) {
             return;
         }
         let checkpoint = |replica: &Replica| replica.checkpoint_now();
         let written = self.replicas.values().try_for_each(checkpoint);
-        if let Some(caller) = self.closing.take() {
+        if let Some((_, caller)) = self.closing.take() {
             caller.tell(written);
         }
         self.is_ended = true;
     }
 }
 
-fn next_beat(now: Time, interval: std::time::Duration) -> Time {
+fn next_beat(now: Time, interval: Duration) -> Time {
     let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
     Time::from_millis((now.as_millis() / interval + 1) * interval)
 }

@@ -133,6 +133,7 @@ impl Replica {
         self.applied = *logged.point();
         self.checkpoints.note_log(logged.len());
         self.hosted.watchers().wake(&applied.changed);
+        self.note_applied(common, &applied);
         let effect = self.effect();
         let answer = match (applied.settled, applied.refusal) {
             (Some((_, outcome)), _) => Answer::Settled(outcome),

@@ -178,9 +178,15 @@ impl Replica {
 
     /// Whether nothing is on its way: what is proposed here is applied, no checkpoint is running.
     pub(in crate::members) fn is_at_rest(&self) -> bool {
-        let is_done = self.waiting.is_idle() && self.desk.is_idle();
+        let is_done = self.waiting.is_idle() && self.desk.is_idle() && self.spanning.is_idle();
         let is_quiet = self.checkpoints.running.is_none() && !self.checkpoints.is_installing();
-        (is_done && is_quiet) || self.fault.is_some() || self.state.stop().is_some()
+        let is_free = self.state.coordinating().is_none() || self.is_alone();
+        (is_done && is_quiet && is_free) || self.fault.is_some() || self.state.stop().is_some()
+    }
+
+    /// Whether nobody else can coordinate.
+    fn is_alone(&self) -> bool {
+        self.state.configuration().voters.len() == 1
     }
 
     /// Writes a checkpoint and waits for it, as the last thing that is done.

@@ -39,7 +39,10 @@ impl Replica {
             }
             Output::ReadFailed { ids } => self.waiting.fail(&ids),
             Output::Became { role, .. } => self.became(common, role),
-            Output::Configured { .. } => common.has_peers_changed = true,
+            Output::Configured { .. } => {
+                common.has_peers_changed = true;
+                common.has_news |= self.publish_all();
+            }
             Output::Sign { index, attested } => self.sign(common, index, &attested),
             Output::Certified(_) => {}
             Output::Reborn { member } => {
@@ -55,10 +58,11 @@ impl Replica {
         self.has_settled = false;
         let (partition, epoch) = (self.id(), self.state.epoch().number);
         tracing::info!(target: "weald::members", %partition, ?role, epoch, "the role has changed");
-        if role == Role::Coordinator {
-            count(&common.counters.coordinations);
+        match role {
+            Role::Coordinator => count(&common.counters.coordinations),
+            _ => self.end_spanning(common),
         }
-        self.publish_all();
+        common.has_news |= self.publish_all();
     }
 
     fn sign(&mut self, common: &Common, index: LogIndex, attested: &[u8]) {
@@ -82,7 +86,7 @@ impl Replica {
         if *stop == Stop::Amnesiac {
             self.keep_loss(common);
         }
-        self.publish_all();
+        common.has_news |= self.publish_all();
     }
 }
 

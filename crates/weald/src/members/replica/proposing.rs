@@ -37,10 +37,14 @@ impl Replica {
                 proposal.refuse(error);
             }
         }
-        self.place(common, proposals);
+        let free: Vec<_> =
+            proposals.into_iter().filter_map(|proposal| self.gate(common, proposal)).collect();
+        if !free.is_empty() {
+            self.place(common, free);
+        }
     }
 
-    fn place(&mut self, common: &mut Common, proposals: Vec<Proposal>) {
+    pub(super) fn place(&mut self, common: &mut Common, proposals: Vec<Proposal>) {
         let commands: Vec<Bytes> = proposals.iter().map(|p| p.command.clone()).collect();
         let first = match self.state.propose(common.now, &commands) {
             Ok(first) => first,
@@ -58,8 +62,8 @@ impl Replica {
     }
 
     /// Why nothing is proposed here now.
-    fn refusal(&self, common: &Common) -> Option<ProposeError> {
-        if self.fault.is_some() || self.state.stop().is_some() {
+    pub(super) fn refusal(&self, common: &Common) -> Option<ProposeError> {
+        if common.is_closing || self.fault.is_some() || self.state.stop().is_some() {
             return Some(ProposeError::Stopped);
         }
         if self.state.coordinating().is_none() {
@@ -67,8 +71,8 @@ impl Replica {
         }
         match self.desk.trouble() {
             Some(LogError::DiskFull(_)) => Some(ProposeError::DiskFull),
-            Some(_) => Some(ProposeError::Busy { retry_after: RETRY_AFTER }),
-            None if common.is_over_budget => Some(ProposeError::Busy { retry_after: RETRY_AFTER }),
+            Some(_) => Some(busy()),
+            None if common.is_over_budget => Some(busy()),
             None => None,
         }
     }
@@ -94,7 +98,7 @@ impl Replica {
             replica::ProposeError::HandingOver { to } => {
                 ProposeError::NotCoordinator { hint: Some(to) }
             }
-            replica::ProposeError::Busy { .. } => ProposeError::Busy { retry_after: RETRY_AFTER },
+            replica::ProposeError::Busy { .. } => busy(),
             replica::ProposeError::TooLarge { bytes, max } => ProposeError::TooLarge { bytes, max },
         }
     }
@@ -107,6 +111,7 @@ impl Replica {
             return;
         }
         self.has_settled = true;
+        self.begin_spanning(common);
         if *self.partition.settings() != Settings::default() {
             return;
         }
@@ -129,13 +134,26 @@ impl Replica {
         }
     }
 
-    fn propose_own(&mut self, common: &mut Common, payload: Payload) {
+    /// Logs something of the node's own. Whether there is room for it.
+    pub(super) fn propose_own(&mut self, common: &mut Common, payload: Payload) -> bool {
+        if self.fault.is_some() || self.desk.trouble().is_some() {
+            return false;
+        }
         let deadline = common.clocks.instant(common.now.steady);
         let terms = Terms { ack: Ack::Durable, deadline };
         let proposal = Proposal::new(payload, terms, Caller::nobody());
+        let Ok(first) = self.state.propose(common.now, std::slice::from_ref(&proposal.command))
+        else {
+            return false;
+        };
         count(&common.counters.proposed);
-        if self.refusal(common).is_none() {
-            self.place(common, vec![proposal]);
-        }
+        let place = (first, self.state.epoch());
+        self.waiting.place(place, self.state.log_time(), proposal);
+        true
     }
+}
+
+/// The refusal of a proposal for which there is no room now.
+pub(super) fn busy() -> ProposeError {
+    ProposeError::Busy { retry_after: RETRY_AFTER }
 }

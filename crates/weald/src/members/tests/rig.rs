@@ -9,7 +9,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use weald_cluster::configuration::{Configuration, Member};
+use weald_cluster::{
+    configuration::{Configuration, Member},
+    replica::{Change, ChangeError},
+};
 use weald_collections::{
     CollectionExecutor, RawTree, ReadError, Registry, SourceReader,
     tree::{TreeOptions, TreeType},
@@ -29,8 +32,8 @@ use weald_storage::{
 use crate::{
     consistency::Consistency,
     members::{
-        Answer, Caller, Letterbox, Members, MembersConfig, MembersParts, PartitionStatus, Proposal,
-        ReadAsk, ReadRefused, STATE_PAGE, Terms, loopback::Loopback,
+        Answer, Caller, ChangeRefused, Letterbox, Members, MembersConfig, MembersParts,
+        PartitionStatus, Proposal, ReadAsk, ReadRefused, STATE_PAGE, Terms, loopback::Loopback,
     },
     node::{SystemClock, SystemEntropy},
     write::Ack,
@@ -44,7 +47,6 @@ pub(super) struct Cluster {
     pub(super) network: Loopback,
     pub(super) config: MembersConfig,
     nodes: Vec<Node>,
-    next_number: u64,
 }
 
 /// One node: what outlives its process, and the process.
@@ -58,14 +60,18 @@ pub(super) struct Node {
 
 impl Cluster {
     pub(super) fn in_memory(count: u64) -> Self {
-        Self::new(count, |_| None)
+        Self::new(count, MembersConfig::default(), |_| None)
     }
 
     pub(super) fn on_disks(count: u64) -> Self {
-        Self::new(count, |_| Some(tempfile::tempdir().unwrap()))
+        Self::on_disks_with(count, MembersConfig::default())
     }
 
-    fn new(count: u64, directory: impl Fn(u64) -> Option<TempDir>) -> Self {
+    pub(super) fn on_disks_with(count: u64, config: MembersConfig) -> Self {
+        Self::new(count, config, |_| Some(tempfile::tempdir().unwrap()))
+    }
+
+    fn new(count: u64, config: MembersConfig, directory: impl Fn(u64) -> Option<TempDir>) -> Self {
         let node = |number| Node {
             identity: Identity::generate(&mut SeededEntropy::new(number)),
             store: store_of(number, 0),
@@ -74,8 +80,7 @@ impl Cluster {
             members: None,
         };
         let nodes = (0..count).map(node).collect();
-        let (network, config) = (Loopback::default(), MembersConfig::default());
-        let mut cluster = Self { network, config, nodes, next_number: 0 };
+        let mut cluster = Self { network: Loopback::default(), config, nodes };
         (0..cluster.nodes.len()).for_each(|node| cluster.start(node));
         cluster
     }
@@ -84,8 +89,12 @@ impl Cluster {
         &self.nodes[node]
     }
 
-    pub(super) fn node_mut(&mut self, node: usize) -> &mut Node {
-        &mut self.nodes[node]
+    /// Puts an empty disk in the place of a node's, whose process has ended. The key is kept.
+    pub(super) fn replace_disk(&mut self, node: usize) {
+        let replaced = &mut self.nodes[node];
+        replaced.directory = Some(tempfile::tempdir().unwrap());
+        replaced.store = store_of(u64::try_from(node).unwrap(), 1);
+        replaced.incarnation = 0;
     }
 
     /// Starts the process of a node.
@@ -123,6 +132,27 @@ impl Cluster {
         for founded in begun {
             founded.blocking_recv().unwrap().unwrap();
         }
+    }
+
+    /// Changes the members of a partition, again and again until the change is in force.
+    pub(super) fn change(&self, partition: PartitionId, change: &Change) {
+        let mut place = None;
+        wait(|| {
+            let coordinator = &self.nodes[self.coordinator(partition)];
+            let changed = coordinator.members().reconfigure(partition, change.clone());
+            match changed.blocking_recv().unwrap() {
+                Ok(index) => place = Some(index),
+                Err(ChangeRefused::Change(ChangeError::Unchanged)) => {
+                    place = place.or(Some(LogIndex::ZERO))
+                }
+                Err(error) => assert!(is_retryable(&error), "{error}"),
+            }
+            place.is_some()
+        });
+        wait(|| {
+            let status = self.nodes[self.coordinator(partition)].status(partition).unwrap();
+            !status.configuration.is_joint() && place.is_some_and(|p| status.watermark >= p)
+        });
     }
 
     fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
@@ -163,6 +193,11 @@ impl Cluster {
 
     /// Waits until all running nodes have applied the same.
     pub(super) fn wait_equal(&self, partition: PartitionId) {
+        self.wait_equal_among(partition, self.running().count());
+    }
+
+    /// Waits until `count` nodes have applied the same.
+    pub(super) fn wait_equal_among(&self, partition: PartitionId, count: usize) {
         let mut seen = BTreeMap::new();
         wait(|| {
             let statuses: Vec<_> =
@@ -171,13 +206,8 @@ impl Cluster {
             let is_same = |s: &PartitionStatus| {
                 s.effect == statuses[0].effect && s.last == s.applied && s.watermark == s.applied
             };
-            statuses.len() == self.running().count() && statuses.iter().all(is_same)
+            statuses.len() == count && statuses.iter().all(is_same)
         });
-    }
-
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
     }
 }
 
@@ -226,8 +256,17 @@ impl Node {
 
     /// Proposes and waits for the answer.
     pub(super) fn write(&self, partition: PartitionId, payload: Payload) -> Answer {
+        self.write_within(partition, payload, Duration::from_secs(5))
+    }
+
+    pub(super) fn write_within(
+        &self,
+        partition: PartitionId,
+        payload: Payload,
+        patience: Duration,
+    ) -> Answer {
         let (caller, receiver) = Caller::channel();
-        let terms = Terms { ack: Ack::Durable, deadline: Instant::now() + Duration::from_secs(5) };
+        let terms = Terms { ack: Ack::Durable, deadline: Instant::now() + patience };
         let proposal = Proposal::new(payload, terms, caller);
         match self.members().propose(partition, proposal) {
             Ok(()) => receiver.blocking_recv().unwrap(),
@@ -259,13 +298,23 @@ impl Node {
         partition: PartitionId,
         patience: Duration,
     ) -> Result<LogIndex, ReadRefused> {
-        let ask = ReadAsk {
-            consistency: Consistency::Linearizable,
-            at_least: LogIndex::ZERO,
-            deadline: Instant::now() + patience,
-        };
+        self.read_as(partition, Consistency::Linearizable, patience)
+    }
+
+    pub(super) fn read_as(
+        &self,
+        partition: PartitionId,
+        consistency: Consistency,
+        patience: Duration,
+    ) -> Result<LogIndex, ReadRefused> {
+        let deadline = Instant::now() + patience;
+        let ask = ReadAsk { consistency, at_least: LogIndex::ZERO, deadline };
         self.members().read_point(partition, ask).blocking_recv().unwrap()
     }
+}
+
+fn is_retryable(error: &ChangeRefused) -> bool {
+    matches!(error, ChangeRefused::Change(error) if error.is_retryable())
 }
 
 fn open_log(

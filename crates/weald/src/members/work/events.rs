@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use weald_cluster::replica::{Envelope, Input, Standing};
-use weald_core::{Caller as Asker, PeerId, Refusal, Reply, StateError};
+use weald_cluster::{
+    partition::coordination::primary::Begin,
+    replica::{Envelope, Input, Standing},
+};
+use weald_core::{Caller as Asker, PartitionId, PeerId, Refusal, Reply, StateError};
 
 use super::Work;
 use crate::members::{
-    Caller, ChangeRefused, HostError, ReadRefused, TransferRefused,
+    Answer, Caller, ChangeRefused, HostError, ReadRefused, Terms, TransferRefused,
     caller::Gathered,
     clerk::{Job, Report},
     event::{Event, Hosting},
@@ -45,6 +48,15 @@ impl Work {
                 let known = self.replicas.get(&partition).map(|replica| replica.standing(&id));
                 caller.tell(known.unwrap_or(Known::Unheard));
             }
+            Event::Tell(partition, message) => {
+                self.with(partition, |replica, common| replica.tell_spanning(common, message));
+            }
+            Event::Met(partition, lock) => {
+                self.with(partition, |replica, common| replica.met(common, lock));
+            }
+            Event::Begin(partition, begin, terms, caller) => {
+                self.begin_transaction(partition, *begin, (terms, caller));
+            }
             Event::Report(report) => self.report(report),
             other => self.administer(other),
         }
@@ -59,6 +71,7 @@ impl Work {
                 }
                 Err(error) => caller.tell(Err(error)),
             },
+            Event::Courier(courier) => self.common.courier = Some(courier),
             Event::Retire(partition, caller) => {
                 self.retire(partition);
                 caller.tell(());
@@ -82,6 +95,21 @@ impl Work {
             Event::Close(caller) => self.begin_closing(caller),
             Event::Abandon => self.is_ended = true,
             _ => unreachable!("everything else is handled as it comes"),
+        }
+    }
+
+    fn begin_transaction(
+        &mut self,
+        partition: PartitionId,
+        begin: Begin,
+        waits: (Terms, Caller<Answer>),
+    ) {
+        match self.replicas.get_mut(&partition) {
+            Some(replica) => {
+                replica.begin_transaction(&mut self.common, begin, waits);
+                self.touched.insert(partition);
+            }
+            None => waits.1.tell(Answer::Refused(ProposeError::NotMember)),
         }
     }
 
@@ -207,7 +235,8 @@ impl Work {
 
     /// Ends once everything under way is done; coordinations go to whoever can take them.
     fn begin_closing(&mut self, caller: Caller<Result<(), StateError>>) {
-        self.closing = Some(caller);
+        self.common.is_closing = true;
+        self.closing = Some((self.common.now.steady, caller));
         for (id, replica) in &mut self.replicas {
             replica.hand_over(&self.common);
             self.touched.insert(*id);
