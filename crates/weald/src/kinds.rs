@@ -31,3 +31,5 @@ pub(crate) const FOLLOW: Kind = kind(37);
 pub(crate) const FOLLOWED: Kind = kind(38);
 /// What a node tells of itself.
 pub(crate) const STATUS: Kind = kind(39);
+/// What the coordinator of one partition says to that of another.
+pub(crate) const MESSAGE: Kind = kind(40);

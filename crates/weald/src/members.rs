@@ -14,34 +14,53 @@
 
 mod caller;
 mod clerk;
+mod clocks;
+mod common;
+mod courier;
+mod desk;
 mod event;
 mod figures;
 mod hosted;
 mod letterbox;
 mod limits;
+#[cfg(test)]
+pub(crate) mod loopback;
+mod opening;
 mod parts;
+mod post;
 mod proposal;
 mod reading;
+mod replica;
+mod running;
+mod snapshot;
 mod status;
+mod stores;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod work;
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Change, ChangeError, TransferError},
+    partition::coordination::{Message, primary::Begin},
+    replica::Change,
 };
-use weald_core::{LogIndex, PartitionId, Service, StateError, TransactionId};
+use weald_core::{Lock, LogIndex, PartitionId, Service, StateError, TransactionId};
 
 pub(crate) use caller::Caller;
-use event::{Event, Hosting};
+pub(crate) use courier::Courier;
 pub(crate) use event::{ChangeRefused, HostError, TransferRefused};
+use event::{Event, HostAs, Hosting};
 pub(crate) use figures::Figures;
 pub(crate) use hosted::Hosted;
 pub(crate) use letterbox::Letterbox;
 pub(crate) use parts::{MembersConfig, MembersParts, StartError};
-pub(crate) use proposal::{Answer, Proposal, ProposeError, Standing, Terms};
+pub(crate) use proposal::{Answer, decode, encode, Proposal, ProposeError, Standing, Terms};
 pub(crate) use reading::{ReadAsk, ReadRefused};
+use running::Running;
 pub(crate) use status::{MemberHealth, PartitionStatus};
 
 /// The service by which a member hands its state to another, page by page.
@@ -75,21 +94,41 @@ impl Members {
         partition: PartitionId,
         configuration: Configuration,
     ) -> oneshot::Receiver<Result<Member, HostError>> {
-        self.adopt(partition, configuration)
+        self.host(partition, configuration, HostAs::Named)
     }
 
-    /// Lets a member of `partition` live here that the others feed, beginning with nothing.
-    /// `configuration` is what the node was told of its members; it may name this node already.
-    /// Where it names this node with another store, what was promised there is lost: the member
-    /// asks for a new life and is a learner until the coordinator has swapped it in (rule C11).
-    /// The answer, who the member is, comes when that is durable here.
+    /// Lets `member`, which is of this node and its store, live here, beginning with nothing and fed
+    /// by the others. `root` is where it begins to check who they are: certificates lead from there
+    /// to the configuration that names it. The answer comes when the membership is durable here.
     pub(crate) fn adopt(
         &self,
         partition: PartitionId,
+        root: Configuration,
+        member: Member,
+    ) -> oneshot::Receiver<Result<Member, HostError>> {
+        self.host(partition, root, HostAs::Member(member))
+    }
+
+    /// Lets a member live here that was one before and has lost what it promised, with its disk or
+    /// without. It asks the others for a new life and is a learner until the coordinator has swapped
+    /// it for its earlier one (rule C11). `root` is as for [`Members::adopt`].
+    pub(crate) fn rejoin(
+        &self,
+        partition: PartitionId,
+        root: Configuration,
+    ) -> oneshot::Receiver<Result<Member, HostError>> {
+        self.host(partition, root, HostAs::Lost)
+    }
+
+    fn host(
+        &self,
+        partition: PartitionId,
         configuration: Configuration,
+        beginning: HostAs,
     ) -> oneshot::Receiver<Result<Member, HostError>> {
         let (caller, receiver) = Caller::channel();
-        self.push(Event::Host(Hosting { partition, configuration }, caller));
+        let hosting = Hosting { partition, configuration, beginning };
+        self.push(Event::Host(hosting, caller));
         receiver
     }
 
@@ -121,15 +160,67 @@ impl Members {
         partition: PartitionId,
         proposal: Proposal,
     ) -> Result<(), ProposeError> {
+        self.check_coordinates(partition)?;
+        self.0.letterbox.propose(partition, proposal)
+    }
+
+    /// Drives a transaction over several partitions, of which `partition` is the primary. Its caller
+    /// is answered with what became of it.
+    ///
+    /// # Errors
+    /// As [`Members::propose`].
+    pub(crate) fn begin(
+        &self,
+        partition: PartitionId,
+        begin: Begin,
+        (terms, caller): (Terms, Caller<Answer>),
+    ) -> Result<(), ProposeError> {
+        self.check_coordinates(partition)?;
+        self.push(Event::Begin(partition, Box::new(begin), terms, caller));
+        Ok(())
+    }
+
+    /// Hands in what another coordinator says about a transaction over several partitions.
+    ///
+    /// # Errors
+    /// When this node does not coordinate `partition`; the message is for whoever does.
+    pub(crate) fn tell(
+        &self,
+        partition: PartitionId,
+        message: Message,
+    ) -> Result<(), ProposeError> {
+        self.check_coordinates(partition)?;
+        self.push(Event::Tell(partition, message));
+        Ok(())
+    }
+
+    /// A reader has met `lock` in `partition` and waits for it. Of use at the coordinator only.
+    ///
+    /// # Errors
+    /// When this node does not coordinate `partition`.
+    pub(crate) fn met(&self, partition: PartitionId, lock: Lock) -> Result<(), ProposeError> {
+        self.check_coordinates(partition)?;
+        self.push(Event::Met(partition, lock));
+        Ok(())
+    }
+
+    /// Sets who carries messages between coordinators. What is said before is lost, and said again.
+    pub(crate) fn set_courier(&self, courier: Arc<dyn Courier>) {
+        self.push(Event::Courier(courier));
+    }
+
+    /// Sees a change whenever a role, the members, or the health of a partition here may have
+    /// changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.news.clone()
+    }
+
+    fn check_coordinates(&self, partition: PartitionId) -> Result<(), ProposeError> {
         let hosted = self.hosted(partition).ok_or(ProposeError::NotMember)?;
-        let hint = hosted.with_status(|status| match status.is_coordinator() {
-            true => None,
-            false => Some(status.coordinator),
-        });
-        match hint {
-            Some(hint) => Err(ProposeError::NotCoordinator { hint }),
-            None => self.0.letterbox.propose(partition, proposal),
-        }
+        hosted.with_status(|status| match status.is_coordinator() {
+            true => Ok(()),
+            false => Err(ProposeError::NotCoordinator { hint: status.coordinator }),
+        })
     }
 
     /// Asks from which index on `partition` may be read here. The answer comes when that index is
@@ -157,7 +248,7 @@ impl Members {
             return;
         };
         match self.0.read_at_once(&hosted, &ask) {
-            Some(answer) => drop(caller.tell(answer)),
+            Some(answer) => caller.tell(answer),
             None => self.push(Event::Read(partition, ask, caller)),
         }
     }

@@ -1,8 +1,9 @@
 //! Who waits for an answer: a task behind a channel, or a function that passes the answer on
 //! without a task having to wake.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// Waits for one answer. Dropped unanswered, a channel is closed and a function is not called.
@@ -31,15 +32,13 @@ impl<T> Caller<T> {
         Self(Slot::Function(Box::new(told)))
     }
 
-    /// Gives the answer. Whether somebody was there to take it.
-    pub(crate) fn tell(self, answer: T) -> bool {
+    /// Gives the answer.
+    pub(crate) fn tell(self, answer: T) {
         match self.0 {
-            Slot::Nobody => false,
-            Slot::Channel(sender) => sender.send(answer).is_ok(),
-            Slot::Function(told) => {
-                told(answer);
-                true
-            }
+            Slot::Nobody => {}
+            // A caller who has gone needs no answer.
+            Slot::Channel(sender) => drop(sender.send(answer)),
+            Slot::Function(told) => told(answer),
         }
     }
 }
@@ -51,5 +50,45 @@ impl<T> fmt::Debug for Caller<T> {
             Slot::Channel(_) => "Caller(channel)",
             Slot::Function(_) => "Caller(function)",
         })
+    }
+}
+
+/// One caller behind several answers: it is told when all have come, the first error if there is
+/// one.
+pub(crate) struct Gathered<E>(Arc<Mutex<State<E>>>);
+
+struct State<E> {
+    caller: Option<Caller<Result<(), E>>>,
+    result: Result<(), E>,
+}
+
+impl<E: Send + 'static> Gathered<E> {
+    /// Tells `caller` once this and all its shares are gone.
+    pub(crate) fn new(caller: Caller<Result<(), E>>) -> Self {
+        Self(Arc::new(Mutex::new(State { caller: Some(caller), result: Ok(()) })))
+    }
+
+    /// A caller for one of the answers.
+    pub(crate) fn share(&self) -> Caller<Result<(), E>> {
+        let share = Self(Arc::clone(&self.0));
+        Caller::function(move |answer| {
+            if let Err(error) = answer {
+                share.0.lock().result = Err(error);
+            }
+        })
+    }
+}
+
+impl<E> Drop for Gathered<E> {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) > 1 {
+            return;
+        }
+        let mut state = self.0.lock();
+        let result = std::mem::replace(&mut state.result, Ok(()));
+        if let Some(caller) = state.caller.take() {
+            drop(state);
+            caller.tell(result);
+        }
     }
 }

@@ -1,18 +1,23 @@
 //! Everything that can happen to the members of a node.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use weald_cluster::{
     configuration::{Configuration, Member},
+    partition::coordination::{Message, primary::Begin},
     replica::{Change, ChangeError, TransferError},
 };
 use weald_core::{
-    Caller as Asker, LogError, LogIndex, PartitionId, PeerId, Reply, StateError, TransactionId,
+    Caller as Asker, Lock, LogError, LogIndex, PartitionId, PeerId, Reply, StateError,
+    TransactionId,
 };
 
-use super::{Caller, Proposal, ReadAsk, ReadRefused, Standing, clerk::Report};
+use super::{
+    Answer, Caller, Courier, Proposal, ReadAsk, ReadRefused, Standing, Terms, clerk::Report,
+};
 
 /// What reaches the loop.
-#[derive(Debug)]
 pub(super) enum Event {
     /// A peer's frame.
     Frame { from: PeerId, frame: Bytes },
@@ -24,6 +29,14 @@ pub(super) enum Event {
     Read(PartitionId, ReadAsk, Caller<Result<LogIndex, ReadRefused>>),
     /// A caller asks what became of a transaction.
     Standing(PartitionId, TransactionId, Caller<Standing>),
+    /// A transaction over several partitions is to be driven.
+    Begin(PartitionId, Box<Begin>, Terms, Caller<Answer>),
+    /// Another coordinator says something about such a transaction.
+    Tell(PartitionId, Message),
+    /// A reader has met a lock.
+    Met(PartitionId, Lock),
+    /// Who carries messages between coordinators.
+    Courier(Arc<dyn Courier>),
     /// A member is to live here.
     Host(Hosting, Caller<Result<Member, HostError>>),
     /// A member is to live here no more.
@@ -51,6 +64,19 @@ pub(crate) struct Hosting {
     pub(crate) partition: PartitionId,
     /// The configuration that it begins with: the founding one, or what it was told when it joined.
     pub(crate) configuration: Configuration,
+    /// How it begins.
+    pub(crate) beginning: HostAs,
+}
+
+/// How a member begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostAs {
+    /// It is named by the configuration, or will be in its first life.
+    Named,
+    /// It is this one, which later configurations name.
+    Member(Member),
+    /// What its peer promised under another store is lost: it asks for a new life (rule C11).
+    Lost,
 }
 
 /// Why a member did not begin to live here.

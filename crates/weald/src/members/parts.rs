@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use weald_cluster::{partition::PartitionLimits, replica};
 use weald_core::{
-    Clock, Executor, FeatureLevel, LogStore, StateError, StoreId, Transport, TypeName,
-    TypeVersion, identity::KeyStore,
+    Clock, Executor, FeatureLevel, LogStore, StateError, StoreId, Transport, TypeName, TypeVersion,
+    identity::KeyStore,
 };
 use weald_storage::{
     engine::Engine,

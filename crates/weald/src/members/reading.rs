@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use weald_cluster::configuration::Member;
-use weald_core::LogIndex;
+use weald_core::{LogIndex, Time};
 
 use crate::consistency::Consistency;
 
@@ -16,6 +16,18 @@ pub(crate) struct ReadAsk {
     pub(crate) at_least: LogIndex,
     /// How long to wait.
     pub(crate) deadline: Instant,
+}
+
+impl ReadAsk {
+    /// Whether a member may answer without asking the coordinator, given when what it has was the
+    /// latest, if it can tell, and whether it ever could in this run.
+    pub(super) fn is_met(&self, fresh: Option<Time>, has_been_fresh: bool, now: Time) -> bool {
+        match self.consistency {
+            Consistency::Linearizable => false,
+            Consistency::Local => has_been_fresh,
+            Consistency::Stale(age) => fresh.is_some_and(|fresh| now.since(fresh) <= age),
+        }
+    }
 }
 
 /// Why a member cannot answer a read. It says nothing about what is there.

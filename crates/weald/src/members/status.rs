@@ -1,12 +1,12 @@
 //! How a member of a partition stands, for reports and for whoever routes to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weald_cluster::{
     configuration::{Configuration, Member},
     replica::{Effect, Role},
 };
-use weald_core::{Epoch, LogIndex, PartitionId, Time};
+use weald_core::{Epoch, LogIndex, PartitionId, Settings, Time};
 
 /// How the member of one partition stands that lives here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,16 @@ pub(crate) struct PartitionStatus {
     /// By the members' steady clock, the moment at which what is applied was certainly the latest;
     /// `None` when this member cannot tell.
     pub(crate) fresh_as_of: Option<Time>,
+    /// Whether it could tell at some moment of this run; before that it shows nothing (G4).
+    pub(crate) has_been_fresh: bool,
+    /// Whether this member coordinates and a change of the members may be begun.
+    pub(crate) may_change: bool,
+    /// At a coordinator, the other members whose logs are complete enough for a vote.
+    pub(crate) caught_up: BTreeSet<Member>,
+    /// What the partition's log says of types, limits and level.
+    pub(crate) settings: Settings,
+    /// Transactions over several partitions that hold locks in what is applied here.
+    pub(crate) waiting_count: usize,
 }
 
 /// What a member is fit for.

@@ -6,7 +6,10 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weald_cluster::routing::{Map, Reply, Request};
+use weald_cluster::{
+    partition::coordination::Message,
+    routing::{Map, Reply, Request},
+};
 use weald_core::{
     BlockId, CollectionName, LogIndex, Outcome, Revision, Service, StoredBlock, TransactionId,
     codec::{self, CodecError},
@@ -24,6 +27,9 @@ pub(crate) const BLOCKS: Service = Service(4);
 pub(crate) const FOLLOW: Service = Service(5);
 /// Where partitions are.
 pub(crate) const STATUS: Service = Service(6);
+
+/// What the coordinator of one partition says to that of another.
+pub(crate) const TELL: Service = Service(8);
 
 /// A question about a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +208,7 @@ wire! {
     Follow => FOLLOW,
     Followed => FOLLOWED,
     Status => STATUS,
+    Message => MESSAGE,
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ mod blocks;
 mod following;
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use weald_cluster::{
     configuration::Member,
-    partition::collections_prefix,
+    partition::{collections_prefix, coordination::Message},
     routing::{Answer, Purpose, Reply, Request, Table},
 };
 use weald_core::{
@@ -22,10 +22,14 @@ use weald_core::{
 use super::{
     asker::Asker,
     limits::COLLECTIONS_MAX,
-    message::{Answered, BLOCKS, FOLLOW, Question, STATUS, SUBMIT, Status, Submitted, VIEW, Wire},
+    locks,
+    message::{
+        Answered, BLOCKS, FOLLOW, Question, STATUS, SUBMIT, Status, Submitted, TELL, VIEW, Wire,
+    },
 };
 use crate::{
-    members::{self, Caller, Hosted, Members, Proposal, ProposeError, ReadAsk, ReadRefused, Terms},
+    members::{self, Caller, Hosted, Members, ProposeError, ReadAsk, ReadRefused, Terms},
+    reach::writing::{Command, Slot, propose},
     write::Ack,
 };
 
@@ -87,8 +91,10 @@ impl Server {
             let part = self.asker.part(pending.key());
             return pending.answer(Answer::NotMine(Box::new(part)));
         };
-        if service == SUBMIT {
-            return self.submit(hosted, pending, deadline);
+        match service {
+            SUBMIT => return self.submit(hosted, pending, deadline),
+            TELL => return self.hear(&hosted, pending),
+            _ => {}
         }
         match Question::from_wire(&pending.request.payload) {
             Ok(question) => self.tell(hosted, question, pending, deadline),
@@ -119,33 +125,42 @@ impl Server {
     /// made by coordinators.
     fn submit(self: &Arc<Self>, hosted: Arc<Hosted>, pending: Pending, deadline: Instant) {
         let command = pending.request.payload.clone();
-        let purpose = pending.request.purpose;
-        let server = Arc::clone(self);
+        let payload = match members::decode(&command) {
+            Ok(payload) if is_clients(&payload, &pending.request.purpose) => payload,
+            _ => return pending.refuse(Refusal::Malformed),
+        };
         let partition = hosted.partition();
-        let waiting = Arc::new(parking_lot::Mutex::new(Some(pending)));
-        let told = Arc::clone(&waiting);
+        let (held, told) = Slot::of(pending);
+        let server = Arc::clone(self);
         let caller = Caller::function(move |answer| {
-            if let Some(pending) = told.lock().take() {
+            if let Some(pending) = told.take() {
                 server.submitted(&hosted, answer, pending);
             }
         });
         let terms = Terms { ack: Ack::Durable, deadline };
-        let proposed = match Proposal::from_command(command, terms, caller) {
-            Ok(proposal) if is_clients(proposal.payload(), &purpose) => {
-                self.members.propose(partition, proposal)
-            }
-            _ => {
-                if let Some(pending) = waiting.lock().take() {
-                    pending.refuse(Refusal::Malformed);
-                }
-                return;
-            }
-        };
-        let pending = waiting.lock().take();
-        if let (Err(error), Some(pending)) = (proposed, pending) {
+        let command = Command { payload, bytes: command };
+        let proposed = self.asker.with_map(|map| {
+            propose(&self.members, |key| map.partition(key), command, (terms, caller))
+        });
+        if let (Err(error), Some(pending)) = (proposed, held.take()) {
             let answer = self.refused(partition, error, &pending.request);
             pending.answer(answer);
         }
+    }
+
+    /// Takes in what another coordinator says.
+    fn hear(&self, hosted: &Hosted, pending: Pending) {
+        let Ok(message) = Message::from_wire(&pending.request.payload) else {
+            return pending.refuse(Refusal::Malformed);
+        };
+        let answer = match self.members.tell(hosted.partition(), message) {
+            Ok(()) => {
+                let epoch = hosted.with_status(|status| status.epoch);
+                Answer::Done { partition: hosted.partition(), epoch, bytes: Bytes::new() }
+            }
+            Err(error) => self.refused(hosted.partition(), error, &pending.request),
+        };
+        pending.answer(answer);
     }
 
     fn submitted(&self, hosted: &Hosted, answer: members::Answer, pending: Pending) {
@@ -204,23 +219,43 @@ impl Server {
         });
     }
 
-    fn view(&self, hosted: Arc<Hosted>, ask: ReadAsk, pending: Pending) {
-        let not_mine = Answer::NotMine(Box::new(self.asker.part(pending.key())));
+    fn view(self: &Arc<Self>, hosted: Arc<Hosted>, ask: ReadAsk, pending: Pending) {
         let partition = hosted.partition();
-        let told = Caller::function(move |point: Result<LogIndex, ReadRefused>| {
-            pending.answer(match point {
-                Ok(index) => done(&hosted, &Answered::View(index)),
-                Err(ReadRefused::NotMember) => not_mine,
-                Err(ReadRefused::Busy) => busy(RETRY_AFTER),
-                Err(
-                    ReadRefused::NotConfirmed { .. }
-                    | ReadRefused::Behind { .. }
-                    | ReadRefused::Deadline
-                    | ReadRefused::Stopped,
-                ) => unavailable(),
-            });
+        let server = Arc::clone(self);
+        let told = Caller::function(move |point: Result<LogIndex, ReadRefused>| match point {
+            Ok(index) => server.viewed(hosted, ask, index, pending),
+            Err(ReadRefused::NotMember) => {
+                let part = server.asker.part(pending.key());
+                pending.answer(Answer::NotMine(Box::new(part)));
+            }
+            Err(ReadRefused::Busy) => pending.answer(busy(RETRY_AFTER)),
+            Err(
+                ReadRefused::NotConfirmed { .. }
+                | ReadRefused::Behind { .. }
+                | ReadRefused::Deadline
+                | ReadRefused::Stopped,
+            ) => pending.answer(unavailable()),
         });
         self.members.ask_read_point(partition, ask, told);
+    }
+
+    /// Answers with the place that may be read from, once no transaction holds what is there.
+    fn viewed(&self, hosted: Arc<Hosted>, ask: ReadAsk, index: LogIndex, pending: Pending) {
+        if !locks::may_be_locked(&hosted, ask.consistency) {
+            return pending.answer(done(&hosted, &Answered::View(index)));
+        }
+        let members = self.members.clone();
+        self.asker.runtime().spawn(async move {
+            let key = pending.key();
+            let answer = match locks::unlocked(&members, &hosted, key, ask.deadline).await {
+                Ok(()) => {
+                    let applied = hosted.with_status(|status| status.applied);
+                    done(&hosted, &Answered::View(index.max(applied)))
+                }
+                Err(_) => unavailable(),
+            };
+            pending.answer(answer);
+        });
     }
 
     fn collections(&self, hosted: Arc<Hosted>, after: Option<BlockId>, pending: Pending) {
@@ -239,39 +274,63 @@ impl Server {
     }
 }
 
-/// The services, as the network calls them.
-pub(crate) struct Endpoint {
-    server: Arc<Server>,
-    service: Service,
+/// The services of a node, as the network calls them. They are given to the network before there is
+/// a server, which needs the network; until then callers are told to come again.
+#[derive(Default)]
+pub(crate) struct Services {
+    server: OnceLock<Arc<Server>>,
 }
 
-impl Endpoint {
-    /// All services that `server` has.
-    pub(crate) fn all(
-        server: &Arc<Server>,
+impl Services {
+    /// Services that nobody answers yet.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on `server` answers.
+    pub(crate) fn open(&self, server: &Arc<Server>) {
+        let is_first = self.server.set(Arc::clone(server)).is_ok();
+        assert!(is_first, "a node has one server");
+    }
+
+    /// What the network is given.
+    pub(crate) fn handlers(
+        self: &Arc<Self>,
     ) -> impl Iterator<Item = (Service, Arc<dyn ServiceHandler>)> {
-        [SUBMIT, VIEW, BLOCKS, FOLLOW, STATUS].into_iter().map(|service| {
-            let endpoint = Self { server: Arc::clone(server), service };
+        [SUBMIT, VIEW, BLOCKS, FOLLOW, STATUS, TELL].into_iter().map(|service| {
+            let endpoint = Endpoint { services: Arc::clone(self), service };
             (service, Arc::new(endpoint) as Arc<dyn ServiceHandler>)
         })
     }
 }
 
+/// One service.
+struct Endpoint {
+    services: Arc<Services>,
+    service: Service,
+}
+
 impl ServiceHandler for Endpoint {
     fn call(&self, asking: Asking, body: Bytes, reply: Replying) {
+        let Some(server) = self.services.server.get() else {
+            return reply.send(Err(Refusal::Busy));
+        };
         let deadline = Instant::now() + asking.deadline;
         match self.service {
             STATUS => {
-                let map = self.server.asker.with_map(Clone::clone);
+                let map = server.asker.with_map(Clone::clone);
                 reply.send(Ok(Status { map }.to_wire()));
             }
-            FOLLOW => self.server.follow(&body, deadline, reply),
+            FOLLOW => server.follow(&body, deadline, reply),
+            TELL if !server.asker.with_map(|map| map.has_member(&asking.peer)) => {
+                reply.send(Err(Refusal::Denied));
+            }
             service => match Request::from_wire(&body) {
                 Ok(request) => {
                     let told = Caller::function(move |told: Result<Reply, Refusal>| {
                         reply.send(told.map(|reply| reply.to_wire()));
                     });
-                    self.server.serve(service, request, deadline, told);
+                    server.serve(service, request, deadline, told);
                 }
                 Err(_) => reply.send(Err(Refusal::Malformed)),
             },

@@ -9,11 +9,18 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use weald_cluster::{
-    partition::EXPIRY_AHEAD_MAX,
+    partition::{
+        EXPIRY_AHEAD_MAX,
+        coordination::{
+            Share,
+            primary::{Begin, Order},
+            shares,
+        },
+    },
     routing::{Purpose, RouteError},
 };
 use weald_core::{
-    LogError, Outcome, PartitionId, Payload, Rejection, Time, TransactionBody, TransactionId,
+    LogError, Outcome, PartitionId, Payload, PlacementKey, Time, TransactionBody, TransactionId,
     TransactionRequest, UnknownCause,
 };
 
@@ -25,7 +32,7 @@ use super::{
 };
 use crate::{
     driver::{Answer, Ask, Proposal, ProposeError, Refused, Waiter},
-    members::{self, Caller, Terms},
+    members::{self, Caller, Members, Terms},
     write::Ack,
 };
 
@@ -58,13 +65,7 @@ impl Core {
     pub(super) fn propose(self: &Arc<Self>, proposal: Proposal) -> Result<(), ProposeError> {
         let Proposal { id, ask, mut waiter, .. } = proposal;
         let Stamped { payload, purpose, number, expiry } = match ask {
-            Ask::Run { body, is_own_id } => match self.spans(&body) {
-                false => self.stamp(id, body, is_own_id)?,
-                true => {
-                    waiter.answer(Answer::Settled(Outcome::Rejected(spanning())));
-                    return Ok(());
-                }
-            },
+            Ask::Run { body, is_own_id } => self.stamp(id, body, is_own_id)?,
             Ask::Resolve => self.resolution(id),
             Ask::Settings(_) | Ask::Tick => unreachable!("members make such entries themselves"),
         };
@@ -86,7 +87,7 @@ impl Core {
         };
         let partition = self.partition(id.home());
         match self.coordinates(partition) {
-            true => write.hand_over(partition, payload),
+            true => write.hand_over(payload),
             false => write.send(),
         }
         Ok(())
@@ -127,40 +128,24 @@ impl Core {
         let hosted = self.members.as_ref().and_then(|members| members.hosted(partition));
         hosted.is_some_and(|hosted| hosted.with_status(|status| status.is_coordinator()))
     }
-
-    /// Whether a transaction touches more than one partition.
-    fn spans(&self, body: &TransactionBody) -> bool {
-        let actions =
-            body.actions.iter().map(|action| weald_core::PlacementKey::of(&action.collection));
-        let reads = body.reads.iter().map(|read| read.block.placement());
-        let transforms = body.transforms.iter().map(|transform| transform.id.placement());
-        let mut keys: Vec<_> = actions.chain(reads).chain(transforms).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let Some((first, others)) = keys.split_first() else { return false };
-        let first = self.partition(*first);
-        others.iter().any(|key| self.partition(*key) != first)
-    }
 }
 
 impl Write {
     /// Hands it to the member here.
-    fn hand_over(self, partition: PartitionId, payload: Payload) {
-        let Some(members) = self.core.members.clone() else { return self.send() };
+    fn hand_over(self, payload: Payload) {
+        let core = Arc::clone(&self.core);
+        let Some(members) = &core.members else { return self.send() };
         let terms = Terms { ack: Ack::Durable, deadline: self.waiter.deadline };
-        let command = self.command.clone();
-        let held = Arc::new(Mutex::new(Some(self)));
-        let told = Arc::clone(&held);
+        let command = Command { payload, bytes: self.command.clone() };
+        let (held, told) = Slot::of(self);
         let caller = Caller::function(move |answer| {
-            let write = told.lock().take();
-            if let Some(write) = write {
+            if let Some(write) = told.take() {
                 write.told(answer);
             }
         });
-        let proposal = members::Proposal::encoded(payload, command, terms, caller);
-        if let Err(error) = members.propose(partition, proposal) {
-            let write = held.lock().take();
-            if let Some(write) = write {
+        let partition_of = |key| core.partition(key);
+        if let Err(error) = propose(members, partition_of, command, (terms, caller)) {
+            if let Some(write) = held.take() {
                 write.told(members::Answer::Refused(error));
             }
         }
@@ -287,7 +272,64 @@ fn too_large(bytes: u64, max: u64) -> Refused {
     Refused::Log(LogError::TooLarge { bytes: narrow(bytes), max: narrow(max) })
 }
 
-fn spanning() -> Rejection {
-    let detail = "the transaction touches several partitions".to_owned();
-    Rejection::Invalid { detail }
+/// What is to be logged, with its bytes.
+pub(super) struct Command {
+    pub(super) payload: Payload,
+    pub(super) bytes: Bytes,
+}
+
+/// Has the member here log a command, or drive it where it touches other partitions, too.
+pub(super) fn propose(
+    members: &Members,
+    partition_of: impl Fn(PlacementKey) -> PartitionId,
+    command: Command,
+    (terms, caller): (Terms, Caller<members::Answer>),
+) -> Result<(), members::ProposeError> {
+    let Command { payload, bytes } = command;
+    let home = match &payload {
+        Payload::Transaction(request) => request.id.home(),
+        Payload::Resolve { id, .. } => id.home(),
+        _ => unreachable!("clients have transactions logged, and their resolutions"),
+    };
+    let partition = partition_of(home);
+    if let Payload::Transaction(request) = &payload {
+        let shares = spanning_shares(&request.body, partition, partition_of);
+        if let Some(shares) = shares {
+            let (id, expiry, session) = (request.id, request.expiry, request.session);
+            let digest = request.digest();
+            let begin = Begin { id, expiry, session, digest, shares, order: Order::Together };
+            return members.begin(partition, begin, (terms, caller));
+        }
+    }
+    members.propose(partition, members::Proposal::encoded(payload, bytes, terms, caller))
+}
+
+/// The shares of a transaction that touches more than its home's partition.
+fn spanning_shares(
+    body: &TransactionBody,
+    home: PartitionId,
+    partition_of: impl Fn(PlacementKey) -> PartitionId,
+) -> Option<Vec<Share>> {
+    let actions = body.actions.iter().map(|action| PlacementKey::of(&action.collection));
+    let reads = body.reads.iter().map(|read| read.block.placement());
+    let transforms = body.transforms.iter().map(|transform| transform.id.placement());
+    let mut keys = actions.chain(reads).chain(transforms);
+    let is_elsewhere = keys.any(|key| partition_of(key) != home);
+    is_elsewhere.then(|| shares(body, partition_of))
+}
+
+/// Something that is taken once, by whoever comes first.
+pub(super) struct Slot<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Slot<T> {
+    /// Two places from which `held` may be taken.
+    pub(super) fn of(held: T) -> (Self, Self) {
+        let held = Arc::new(Mutex::new(Some(held)));
+        (Self(Arc::clone(&held)), Self(held))
+    }
+
+    /// Takes it, if nobody has.
+    pub(super) fn take(&self) -> Option<T> {
+        self.0.lock().take()
+    }
 }
