@@ -5,7 +5,8 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 use weald_core::{
-    BlockId, CollectionName, LogIndex, PartitionId, Position, StateView, TransactionId,
+    BlockId, CollectionName, LogIndex, PartitionId, Position, ReadDependency, StateView,
+    TransactionId,
 };
 use weald_storage::state::PartitionStore;
 
@@ -35,6 +36,9 @@ pub(crate) trait Backend: Send + Sync {
     /// The newest state of everything. Where that is several partitions, each is looked at when it
     /// is first needed.
     fn whole(&self) -> Promise<Version>;
+
+    /// Whether what a transaction has read, and nothing written, was so at one moment.
+    fn confirm(&self, reads: Vec<ReadDependency>) -> Promise<bool>;
 
     /// Follows a collection: the receiver sees a change after each revision from now on, and now and
     /// then one without a reason. It is closed when it is to be followed anew.

@@ -12,9 +12,12 @@
 
 mod asker;
 mod cache;
+mod confirming;
+mod courier;
 mod far;
 mod following;
 pub(crate) mod limits;
+mod locks;
 mod mapping;
 pub(crate) mod message;
 mod numbers;
@@ -38,7 +41,7 @@ use weald_cluster::{
 };
 use weald_core::{
     At, BlockId, Clock, CollectionName, LogIndex, Outcome, PartitionId, PeerId, PlacementKey,
-    StateError, StateStore, Time, TransactionId, Transport,
+    ReadDependency, StateError, StateStore, Time, TransactionId, Transport,
 };
 
 use crate::{
@@ -49,6 +52,7 @@ use crate::{
     node::{Home, blocking, closed, state_error},
 };
 use asker::Asker;
+use courier::Courier;
 use far::{Far, unfitting};
 use following::Followers;
 use limits::{ATTEMPT_MAX, CACHE_BYTES_MAX};
@@ -56,7 +60,7 @@ use message::{Answered, BLOCKS, Question, VIEW};
 use numbers::Numbers;
 use whole::Whole;
 
-pub(crate) use server::{Endpoint, Server};
+pub(crate) use server::{Server, Services};
 
 /// The pause before a member here is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -136,6 +140,9 @@ impl Reach {
             log_time: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         });
+        if let Some(members) = &core.members {
+            members.set_courier(Courier::of(&core));
+        }
         let is_told = server.is_none().then(|| mapping::keep_map(&core.asker));
         Ok(Self { core, home: parts.home, server, is_told })
     }
@@ -212,7 +219,12 @@ impl Core {
     }
 
     /// The state of a member here, once it is as fresh as the reading wants it.
-    async fn near(&self, key: PlacementKey, hosted: &Hosted, reading: Reading) -> Result<Version> {
+    async fn near(
+        &self,
+        key: PlacementKey,
+        hosted: &Arc<Hosted>,
+        reading: Reading,
+    ) -> Result<Version> {
         let deadline = Instant::now() + self.read_timeout;
         let Some(members) = &self.members else { return Err(closed()) };
         let at_least = reading.at_least.map_or(LogIndex::ZERO, |position| position.index);
@@ -220,6 +232,9 @@ impl Core {
         loop {
             match members.read_point(hosted.partition(), ask).await {
                 Ok(Ok(_)) => {
+                    if locks::may_be_locked(hosted, reading.consistency) {
+                        locks::unlocked(members, hosted, key, deadline).await?;
+                    }
                     let view = hosted.view(At::Latest).map_err(state_error)?;
                     return Ok(Version::new(hosted.partition(), view));
                 }
@@ -328,6 +343,10 @@ impl Backend for Reach {
             Some(hosted) => Ok(hosted.follow(BlockId::header(collection))),
             None => self.core.followers.follow(collection),
         }
+    }
+
+    fn confirm(&self, reads: Vec<ReadDependency>) -> Promise<bool> {
+        Promise::later(confirming::confirm(Arc::clone(&self.core), reads))
     }
 
     fn collections(&self) -> Promise<Vec<BlockId>> {

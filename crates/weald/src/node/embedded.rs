@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 use weald_cluster::partition::{collection_of, collections_prefix};
-use weald_core::{At, BlockId, CollectionName, LogIndex, StateStore, TransactionId};
+use weald_core::{
+    At, BlockId, CollectionName, LogIndex, ReadDependency, StateStore, TransactionId,
+};
 use weald_storage::state::PartitionStore;
 
 use super::{
@@ -68,6 +70,11 @@ impl Backend for Embedded {
 
     fn whole(&self) -> Promise<Version> {
         Promise::Ready(self.version(At::Latest))
+    }
+
+    /// One version of one partition was read.
+    fn confirm(&self, _: Vec<ReadDependency>) -> Promise<bool> {
+        Promise::Ready(Ok(true))
     }
 
     fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>> {

@@ -124,7 +124,7 @@ impl Core {
         ProposeError::Full { writes, bytes: 0 }
     }
 
-    fn coordinates(&self, partition: PartitionId) -> bool {
+    pub(super) fn coordinates(&self, partition: PartitionId) -> bool {
         let hosted = self.members.as_ref().and_then(|members| members.hosted(partition));
         hosted.is_some_and(|hosted| hosted.with_status(|status| status.is_coordinator()))
     }

@@ -65,6 +65,9 @@ impl Weald {
             closure = returned;
             let Ran { value, body } = ran?;
             if body.actions.is_empty() {
+                if !running.backend.confirm(body.reads).wait().await? {
+                    continue;
+                }
                 return Ok(Transacted { value, commit: None, attempts: attempts.count() });
             }
             let id = at_home(id, &body);

@@ -94,6 +94,11 @@ fn messages() -> Vec<(&'static str, Bytes)> {
     all.push(("followed", one(&Followed::Revision(Revision(301)))));
     all.push(("followed", one(&Followed::NotMine)));
     all.push(("status", one(&Status { map: Map::default() })));
+    let told = Message::Resolved {
+        part: weald_core::PartId { id: id(), pend: weald_core::Position::default() },
+        keys: vec![PlacementKey::from_u64(7)],
+    };
+    all.push(("told", one(&told)));
     all.push(("request", one(&request())));
     all.push(("reply", one(&reply())));
     all
@@ -103,7 +108,8 @@ fn messages() -> Vec<(&'static str, Bytes)> {
 #[test]
 fn golden_vectors_hold() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lines = messages().iter().map(|(what, bytes)| format!("{what} {}\n", hex(bytes)));
+    let messages = messages();
+    let lines = messages.iter().map(|(what, bytes)| format!("{what} {}\n", hex(bytes)));
     assert_eq!(lines.collect::<String>(), include_str!("golden.txt"));
 }
 

@@ -24,7 +24,7 @@ use weald_storage::{
     state::BlockCache,
 };
 
-use super::super::{Endpoint, Reach, ReachParts};
+use super::super::{Reach, ReachParts, Services};
 use crate::{
     Config, Weald,
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE},
@@ -130,7 +130,9 @@ impl Rig {
         let members = Members::start(parts).unwrap();
         let (weald, reach) = self.weald(&executor, network, Some(members.clone()));
         reach.adopt(self.map.clone());
-        let mut services: Vec<_> = Endpoint::all(reach.server().unwrap()).collect();
+        let services = Services::new();
+        services.open(reach.server().unwrap());
+        let mut services: Vec<_> = services.handlers().collect();
         services.push((STATE_PAGE, Arc::clone(&letterbox) as _));
         port.listen(Handlers {
             frames: Arc::clone(&letterbox) as _,
