@@ -1,0 +1,44 @@
+//! Every bound of the network, by name. What is over a bound is refused with a typed error and
+//! counted; nothing is truncated and nothing grows without an end.
+
+use std::time::Duration;
+
+use weald_core::limits::DECODE_BYTES_MAX;
+
+/// Bytes of a frame's, a request's or an answer's body: an envelope of the codec with room around it.
+pub const BODY_BYTES_MAX: usize = DECODE_BYTES_MAX + 64 * 1024;
+/// Bytes of all unfinished messages that come in, over all peers.
+pub const PARTIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of an error's text on the wire.
+pub const REFUSAL_TEXT_BYTES_MAX: usize = 1024;
+/// Messages that wait for one peer in one priority.
+pub const LANE_MESSAGES_MAX: usize = 8192;
+/// Bytes that wait for one peer in one priority: two messages of the largest size, at least.
+pub const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Calls to one peer that have no answer yet.
+pub const CALLS_MAX: usize = 4096;
+/// Requests of one peer that a node works on at once; more are answered with Busy.
+pub const REQUESTS_MAX: usize = 1024;
+/// Answers that wait for one peer, in bytes: nothing more is read from it while there are more.
+pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The longest deadline of a call.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(600);
+
+/// Bytes that are taken from a lane and written at once.
+pub(crate) const BATCH_BYTES: usize = 64 * 1024;
+/// Bytes of the buffer into which a thread reads.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+/// Reads from one substream before others have their turn.
+pub(crate) const READS_PER_TURN_MAX: usize = 8;
+/// Batches written to one substream before others have their turn.
+pub(crate) const WRITES_PER_TURN_MAX: usize = 8;
+/// How long opening a substream may take.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before a failed substream is opened again.
+pub(crate) const REOPEN_DELAY: Duration = Duration::from_millis(100);
+/// Failures in a row after which a connection is given up.
+pub(crate) const LANE_FAILURES_MAX: u32 = 5;
+/// How long a transport may take to set up a connection.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that nobody uses is closed after this time.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,160 @@
+//! Where the requests of one peer are worked on, and where their answers wait.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use bytes::Bytes;
+use libp2p::futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use weald_core::{Refusal, ReplySink};
+
+use crate::limits::{ANSWER_BYTES_MAX, BATCH_BYTES, BODY_BYTES_MAX, REQUESTS_MAX};
+use crate::wire::{Answer, Failure, Message, OVERHEAD_BYTES_MAX};
+
+/// The requests of one substream. Services answer on it from any thread; the connection's task
+/// takes the answers out.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: VecDeque<Message>,
+    bytes: usize,
+    /// Requests that services have and have not answered.
+    open_count: usize,
+    /// Answers that were too many bytes to keep.
+    dropped_count: u64,
+    is_closed: bool,
+}
+
+impl Desk {
+    /// Takes a request in; `false` when the peer has [`REQUESTS_MAX`] at work.
+    pub(crate) fn open(&self) -> bool {
+        let mut state = self.state.lock();
+        let has_room = state.open_count < REQUESTS_MAX;
+        state.open_count += usize::from(has_room);
+        has_room
+    }
+
+    /// Answers a request that no service was given.
+    pub(crate) fn refuse(&self, call: u64, failure: Failure) {
+        self.state.lock().push(call, Err(failure));
+    }
+
+    /// Whether so much waits for the peer to read it that nothing more is read from it.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state.lock();
+        state.bytes >= ANSWER_BYTES_MAX / 2 || state.answers.len() >= REQUESTS_MAX
+    }
+
+    /// Whoever answers wakes `waker` from here on.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Answers wake nobody until [`Desk::register`].
+    pub(crate) fn unregister(&self) {
+        self.waker.take();
+    }
+
+    /// Moves a batch of answers out: about [`BATCH_BYTES`].
+    pub(crate) fn take(&self, batch: &mut Vec<Message>) {
+        let mut state = self.state.lock();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            let Some(message) = state.answers.pop_front() else { break };
+            state.bytes -= message.body_bytes();
+            bytes += message.body_bytes() + OVERHEAD_BYTES_MAX;
+            batch.push(message);
+        }
+    }
+
+    /// How many answers were too many bytes to keep, since last asked.
+    pub(crate) fn take_dropped_count(&self) -> u64 {
+        std::mem::take(&mut self.state.lock().dropped_count)
+    }
+
+    /// The substream is gone: answers lead nowhere from here on.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        state.answers = VecDeque::new();
+        state.bytes = 0;
+    }
+}
+
+impl ReplySink for Desk {
+    fn answer(&self, call: u64, answer: Result<Bytes, Refusal>) {
+        let answer = match answer {
+            Ok(body) if body.len() > BODY_BYTES_MAX => {
+                Err(Failure::TooLarge(u32::try_from(body.len()).unwrap_or(u32::MAX)))
+            }
+            answer => answer.map_err(Failure::Refused),
+        };
+        let mut state = self.state.lock();
+        state.open_count -= 1;
+        state.push(call, answer);
+        drop(state);
+        self.waker.wake();
+    }
+}
+
+impl State {
+    fn push(&mut self, call: u64, answer: Answer) {
+        if self.is_closed {
+            return;
+        }
+        let mut message = Message::Answer { call, answer };
+        if self.bytes + message.body_bytes() > ANSWER_BYTES_MAX {
+            self.dropped_count += 1;
+            message = Message::Answer { call, answer: Err(Failure::Refused(Refusal::Dropped)) };
+        }
+        self.bytes += message.body_bytes();
+        self.answers.push_back(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_beyond_the_budget_wait_for_an_answer_before_they() {
+        let desk = Desk::default();
+        assert!((0..REQUESTS_MAX).all(|_| desk.open()));
+        assert!(!desk.open());
+        desk.answer(0, Ok(Bytes::new()));
+        assert!(desk.open());
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_are_bounded_in_bytes() {
+        let desk = Desk::default();
+        let body = Bytes::from(vec![0; BODY_BYTES_MAX]);
+        for call in 0..5 {
+            assert!(desk.open());
+            desk.answer(call, Ok(body.clone()));
+        }
+        assert!(desk.is_full());
+        assert_eq!(desk.take_dropped_count(), 2);
+        let mut batch = Vec::new();
+        (0..5).for_each(|_| desk.take(&mut batch));
+        let dropped = Message::Answer { call: 4, answer: Err(Failure::Refused(Refusal::Dropped)) };
+        assert_eq!((batch.len(), batch.last()), (5, Some(&dropped)));
+        assert!(!desk.is_full());
+    }
+
+    #[test]
+    fn an_answer_larger_than_a_message_says_so() {
+        let desk = Desk::default();
+        assert!(desk.open());
+        desk.answer(3, Ok(Bytes::from(vec![0; BODY_BYTES_MAX + 1])));
+        let mut batch = Vec::new();
+        desk.take(&mut batch);
+        let bytes = u32::try_from(BODY_BYTES_MAX + 1).unwrap();
+        assert_eq!(batch, [Message::Answer { call: 3, answer: Err(Failure::TooLarge(bytes)) }]);
+    }
+}
