@@ -42,3 +42,41 @@ pub(crate) const LANE_FAILURES_MAX: u32 = 5;
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that nobody uses is closed after this time.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Peers of the address book that a node tries to stay connected to, besides its seeds.
+pub const KEPT_PEERS_MAX: usize = 64;
+/// Peers in an address book; those seen last are kept.
+pub const BOOK_PEERS_MAX: usize = 1024;
+/// Addresses that are kept of a peer.
+pub const PEER_ADDRESSES_MAX: usize = 8;
+/// Bytes of an address book's file that are read.
+pub const BOOK_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A peer that was not connected for so long leaves the address book.
+pub const BOOK_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Seeds and addresses given to [`Network::dial`](crate::Network::dial).
+pub const SEEDS_MAX: usize = 256;
+/// Lookups at once.
+pub const LOOKUPS_MAX: usize = 64;
+/// Requests that one lookup sends before it has to do with what it has found.
+pub const LOOKUP_REQUESTS_MAX: u32 = 64;
+/// Commands that wait for the network's task.
+pub(crate) const COMMANDS_MAX: usize = 1024;
+/// How long a peer that speaks for another network is not dialled again.
+pub(crate) const STRANGER_PAUSE: Duration = Duration::from_secs(60);
+/// How often the network's task looks for peers to dial and calls the book to be written.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// Pause between writes of the address book.
+pub(crate) const BOOK_WRITE_INTERVAL: Duration = Duration::from_secs(5);
+/// Pause between measured round trips.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a peer may take to answer a ping. After that the connection is closed.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Substreams of one connection, of all protocols.
+pub(crate) const STREAMS_MAX: usize = 256;
+/// Addresses of one host name that are dialled.
+pub(crate) const RESOLVED_ADDRESSES_MAX: usize = 8;
+/// Peers that wait to be asked for again.
+pub(crate) const WANTED_MAX: usize = 256;
+/// Peers whose addresses came before they were known to be of this network.
+pub(crate) const IDENTIFIED_MAX: usize = 256;
+/// How long the start waits for the system to tell the addresses that are listened on.
+pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);

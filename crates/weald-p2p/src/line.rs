@@ -124,6 +124,11 @@ impl Line {
         self.waker.register(waker);
     }
 
+    /// Queueing wakes nobody until [`Line::register`].
+    pub(crate) fn unregister(&self) {
+        self.waker.take();
+    }
+
     /// Whether anything waits in a lane.
     pub(crate) fn has_messages(&self, priority: Priority) -> bool {
         !self.state.lock().lanes[lane_index(priority)].messages.is_empty()
