@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use libp2p::futures::StreamExt;
+use futures::StreamExt;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
@@ -31,7 +31,7 @@ use crate::lookup::Nearest;
 use crate::metrics::add;
 use crate::swarm::{Node, NodeEvent};
 use book::Book;
-use dialer::{Dial, Dialer, Target};
+use dialer::{Dial, Dialer};
 use lookups::Lookups;
 
 /// What callers ask of the network's task.
@@ -316,13 +316,7 @@ impl Driver {
         }
     }
 
-    fn connected(
-        &mut self,
-        peer: PeerId,
-        id: Libp2pId,
-        relayed: bool,
-        dialled: Option<Multiaddr>,
-    ) {
+    fn connected(&mut self, peer: PeerId, id: Libp2pId, relayed: bool, dialled: Option<Multiaddr>) {
         let Some(line) = self.swarm.behaviour().lines.line(peer).cloned() else { return };
         // What was dialled is an address for certain; identify may come late, or never.
         let mut addresses: Vec<_> = dialled.into_iter().collect();

@@ -12,14 +12,12 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use libp2p::futures::task::AtomicWaker;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use weald_core::{CallError, MailboxError, NodeHints, PeerId, Priority, Request};
 
-use crate::limits::{
-    BATCH_BYTES, BODY_BYTES_MAX, DEADLINE_MAX, LANE_BYTES_MAX, LANE_MESSAGES_MAX,
-};
+use crate::limits::{BATCH_BYTES, BODY_BYTES_MAX, DEADLINE_MAX, LANE_BYTES_MAX, LANE_MESSAGES_MAX};
 use crate::wire::{Answer, Message};
 use calls::{CallResult, Calls};
 pub(crate) use desk::Desk;
@@ -158,8 +156,10 @@ impl Line {
             return;
         }
         let mut state = self.state.lock();
-        let ended: Vec<_> =
-            answers.drain(..).filter_map(|(call, answer)| state.calls.answer(call, answer)).collect();
+        let ended: Vec<_> = answers
+            .drain(..)
+            .filter_map(|(call, answer)| state.calls.answer(call, answer))
+            .collect();
         drop(state);
         for call in ended {
             call.tell(self.peer);

@@ -73,10 +73,7 @@ struct Rank {
 }
 
 impl Lines {
-    pub(crate) fn new(
-        hub: Arc<Hub>,
-        allowed: Option<std::collections::BTreeSet<PeerId>>,
-    ) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, allowed: Option<std::collections::BTreeSet<PeerId>>) -> Self {
         Self {
             hub,
             allowed,
@@ -95,9 +92,8 @@ impl Lines {
         is_dialled_here: bool,
     ) -> Result<Link, ConnectionDenied> {
         let peer = identity::peer_id(&id);
-        let admitted = peer.filter(|peer| {
-            self.allowed.as_ref().is_none_or(|allowed| allowed.contains(peer))
-        });
+        let admitted =
+            peer.filter(|peer| self.allowed.as_ref().is_none_or(|allowed| allowed.contains(peer)));
         let Some(admitted) = admitted else {
             let reason = StrangerReason::NotAllowed;
             self.refuse(id, Stranger { peer, address: address.to_string(), reason });

@@ -33,8 +33,7 @@ pub(crate) fn build(parts: Parts) -> Result<Boxed<Secured>, StartError> {
     let direct = match parts.pre_shared_key {
         Some(key) => {
             let key = libp2p::pnet::PreSharedKey::new(*key.bytes());
-            let private =
-                base.and_then(move |socket, _| PnetConfig::new(key).handshake(socket));
+            let private = base.and_then(move |socket, _| PnetConfig::new(key).handshake(socket));
             secured(private, noise.clone())
         }
         None => {
@@ -58,7 +57,7 @@ pub(crate) fn build(parts: Parts) -> Result<Boxed<Secured>, StartError> {
 fn secured<T>(transport: T, noise: noise::Config) -> Boxed<Secured>
 where
     T: Transport + Send + Unpin + 'static,
-    T::Output: libp2p::futures::AsyncRead + libp2p::futures::AsyncWrite + Send + Unpin + 'static,
+    T::Output: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
     T::Error: Send + Sync + 'static,
     T::Dial: Send + 'static,
     T::ListenerUpgrade: Send + 'static,

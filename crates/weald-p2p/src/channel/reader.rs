@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use libp2p::futures::io::AsyncRead;
+use futures::io::AsyncRead;
 
 use crate::limits::{BODY_BYTES_MAX, PARTIAL_BYTES_MAX, READ_BYTES, READS_PER_TURN_MAX};
 use crate::wire::{Decoder, Message, WireError};
@@ -83,7 +83,9 @@ impl Reader {
         hand_on: &mut impl FnMut(Message) -> Result<(), WireError>,
     ) -> Poll<Result<(), ReadError>> {
         let count = match ready!(Pin::new(stream).poll_read(cx, scratch)) {
-            Ok(0) => return Poll::Ready(Err(ReadError::Ended(io::ErrorKind::UnexpectedEof.into()))),
+            Ok(0) => {
+                return Poll::Ready(Err(ReadError::Ended(io::ErrorKind::UnexpectedEof.into())));
+            }
             Ok(count) => count,
             Err(error) => return Poll::Ready(Err(ReadError::Ended(error))),
         };
@@ -104,7 +106,11 @@ impl Reader {
         let total = self.partial_bytes.fetch_sub(self.counted_bytes, Ordering::Relaxed);
         let total = total - self.counted_bytes;
         self.counted_bytes = bytes;
-        if bytes > READ_BYTES && total > PARTIAL_BYTES_MAX { Err(ReadError::NoRoom) } else { Ok(()) }
+        if bytes > READ_BYTES && total > PARTIAL_BYTES_MAX {
+            Err(ReadError::NoRoom)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -117,8 +123,8 @@ impl Drop for Reader {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use libp2p::futures::io::Cursor;
-    use libp2p::futures::task::noop_waker;
+    use futures::io::Cursor;
+    use futures::task::noop_waker;
 
     use super::*;
 

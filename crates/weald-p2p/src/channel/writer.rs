@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use libp2p::futures::io::AsyncWrite;
+use futures::io::AsyncWrite;
 
 use crate::limits::WRITES_PER_TURN_MAX;
 use crate::wire::Message;
@@ -61,7 +61,8 @@ impl Writer {
         stream: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
         while self.written < self.buffer.len() {
-            let count = ready!(Pin::new(&mut *stream).poll_write(cx, &self.buffer[self.written..]))?;
+            let count =
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.buffer[self.written..]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -93,7 +94,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use libp2p::futures::task::noop_waker;
+    use futures::task::noop_waker;
 
     use super::*;
 

@@ -65,7 +65,8 @@ impl Book {
 
     /// The peers, those seen last first.
     pub(super) fn peers(&self) -> Vec<(PeerId, Page)> {
-        let mut peers: Vec<_> = self.peers.iter().map(|(peer, page)| (*peer, page.clone())).collect();
+        let mut peers: Vec<_> =
+            self.peers.iter().map(|(peer, page)| (*peer, page.clone())).collect();
         peers.sort_by_key(|(peer, page)| (std::cmp::Reverse(page.seen), *peer));
         peers
     }
@@ -166,7 +167,10 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_read_are_left_out() {
         let peer = PeerId::random();
-        let text = format!("{TITLE}\nnobody 5 {0}\n{peer} soon {0}\n{peer} 5\n{peer} 5 here {0}\n", address(1));
+        let text = format!(
+            "{TITLE}\nnobody 5 {0}\n{peer} soon {0}\n{peer} 5\n{peer} 5 here {0}\n",
+            address(1)
+        );
         let book = Book::from_text(&text, Time::ZERO);
         assert_eq!(book.peers().len(), 1);
         assert_eq!(book.peers()[0].1.addresses, [address(1)]);

@@ -53,7 +53,9 @@ struct Standing {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
     Dialling,
     Connected,
     /// The address leads to this node itself.
@@ -62,8 +64,7 @@ enum State {
 
 impl Dialer {
     pub(super) const fn new(redial: Redial, seed: u64) -> Self {
-        let (targets, dialling) = (BTreeMap::new(), BTreeMap::new());
-        Self { redial, seed, draw_count: 0, targets, dialling }
+        Self { redial, seed, draw_count: 0, targets: BTreeMap::new(), dialling: BTreeMap::new() }
     }
 
     /// Adds an address to stay connected to, or asks for it again at once; `false` when there are
@@ -224,7 +225,8 @@ impl Dialer {
     fn jittered(&mut self, pause: Duration) -> Duration {
         self.draw_count += 1;
         let parts = [self.seed.to_le_bytes(), self.draw_count.to_le_bytes()];
-        let drawn = u16::from_le_bytes(Digest::of("weald redial", &[&parts[0], &parts[1]]).prefix());
+        let drawn =
+            u16::from_le_bytes(Digest::of("weald redial", &[&parts[0], &parts[1]]).prefix());
         pause / 2 + (pause / 2).mul_f64(f64::from(drawn) / f64::from(u16::MAX))
     }
 }

@@ -4,8 +4,8 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::{self, KBucketKey, QueryId, store::MemoryStore};
 use libp2p::PeerId as Libp2pId;
+use libp2p::kad::{self, KBucketKey, QueryId, store::MemoryStore};
 use tokio::sync::oneshot;
 use weald_core::Digest;
 
@@ -43,13 +43,7 @@ struct Lookup {
 impl Lookups {
     /// Asks the table, or answers at once where it is of no help. Beyond [`LOOKUPS_MAX`] the wish is
     /// dropped, which its owner sees.
-    pub(super) fn begin(
-        &mut self,
-        wish: Wish,
-        table: Option<&mut Table>,
-        hub: &Hub,
-        now: Instant,
-    ) {
+    pub(super) fn begin(&mut self, wish: Wish, table: Option<&mut Table>, hub: &Hub, now: Instant) {
         let Some(table) = table else { return fall_back(wish, Fallback::Off, 0, (now, now), hub) };
         if table.kbuckets().all(|bucket| bucket.is_empty()) {
             return fall_back(wish, Fallback::Empty, 0, (now, now), hub);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use bytes::Bytes;
-use libp2p::futures::task::AtomicWaker;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use weald_core::{Refusal, ReplySink};
 

@@ -72,8 +72,7 @@ fn what_is_larger_than_a_message_is_refused_at_once() {
 #[test]
 fn answers_find_their_calls_in_any_order_and_once() {
     let (line, now) = (Line::new(peer()), Instant::now());
-    let mut receivers: Vec<_> =
-        (0..3).map(|_| line.call(request(1000), now).unwrap()).collect();
+    let mut receivers: Vec<_> = (0..3).map(|_| line.call(request(1000), now).unwrap()).collect();
     let calls = sent(&line, now);
     let mut answers = vec![
         (calls[2], Ok(Bytes::from_static(b"two"))),

@@ -109,9 +109,10 @@ impl Link {
             return None;
         }
         let line = &self.line;
-        let lane = self.outbound.iter_mut().find_map(|lane| {
-            lane.wants_opening(line, now).then_some(lane.priority())
-        })?;
+        let lane = self
+            .outbound
+            .iter_mut()
+            .find_map(|lane| lane.wants_opening(line, now).then_some(lane.priority()))?;
         let names = self.hub.protocols.lane(lane).to_vec();
         Some(SubstreamProtocol::new(Upgrade { names }, lane).with_timeout(OPEN_TIMEOUT))
     }
@@ -211,10 +212,7 @@ impl ConnectionHandler for Link {
         self.is_used = is_used;
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, Upgrade, Upgrade, (), Priority>,
-    ) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Upgrade, Upgrade, (), Priority>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (stream, name),

@@ -99,8 +99,11 @@ impl Visitor {
         match message {
             Message::Frame(frame) => {
                 let taken = self.hub.handlers.frames.frame(self.peer, self.priority, frame);
-                let counter =
-                    if taken { &counters.frames_received_count } else { &counters.frames_dropped_count };
+                let counter = if taken {
+                    &counters.frames_received_count
+                } else {
+                    &counters.frames_dropped_count
+                };
                 add(counter, 1);
             }
             Message::Request { .. } if self.priority == Priority::Client => self.ask(message),

@@ -26,7 +26,9 @@ pub(super) struct Outbound {
 #[derive(Debug)]
 enum State {
     /// No substream; none is opened before this time.
-    Closed { until: Option<Instant> },
+    Closed {
+        until: Option<Instant>,
+    },
     /// It is being opened.
     Opening,
     Open(Box<Open>),

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::future::{BoxFuture, FutureExt};
 use libp2p::Multiaddr;
-use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
-use libp2p::futures::future::{BoxFuture, FutureExt};
-use libp2p::multiaddr::Protocol;
 use libp2p::Transport;
+use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
+use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 
 use super::Secured;
@@ -34,7 +34,11 @@ impl Transport for Resolving {
     type ListenerUpgrade = <Boxed<Secured> as Transport>::ListenerUpgrade;
     type Dial = BoxFuture<'static, io::Result<Secured>>;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<io::Error>> {
         self.inner.lock().listen_on(id, address)
     }
 
@@ -42,7 +46,11 @@ impl Transport for Resolving {
         self.inner.lock().remove_listener(id)
     }
 
-    fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
         let Some(name) = Name::of(&address) else {
             return self.inner.lock().dial(address, options).map(FutureExt::boxed);
         };
@@ -93,7 +101,8 @@ async fn dial_resolved(
 ) -> io::Result<Secured> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no such address");
     for ip in name.resolve().await? {
-        let resolved = address.replace(0, |_| Some(ip.into())).expect("the address has a name in front");
+        let resolved =
+            address.replace(0, |_| Some(ip.into())).expect("the address has a name in front");
         let dial = inner.lock().dial(resolved, options);
         let dialled = match dial {
             Ok(dial) => dial.await,

@@ -162,9 +162,7 @@ impl Message {
                 deadline: Duration::from_millis(u64::from(bytes.try_get_u32_le().ok()?)),
                 body: bytes,
             },
-            KIND_ANSWER => {
-                Self::Answer { call: bytes.try_get_u64_le().ok()?, answer: Ok(bytes) }
-            }
+            KIND_ANSWER => Self::Answer { call: bytes.try_get_u64_le().ok()?, answer: Ok(bytes) },
             KIND_FAILURE => Self::Answer {
                 call: bytes.try_get_u64_le().ok()?,
                 answer: Err(decode_failure(bytes)?),
