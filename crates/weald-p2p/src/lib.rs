@@ -28,7 +28,6 @@ mod network;
 mod protocol;
 mod swarm;
 mod transport;
-pub mod wire;
 
 pub use config::{
     Admission, Config, ConnectionLimits, Discovery, Multicast, PreSharedKey, Reachability, Redial,

@@ -9,8 +9,6 @@ use weald_core::limits::DECODE_BYTES_MAX;
 pub const BODY_BYTES_MAX: usize = DECODE_BYTES_MAX + 64 * 1024;
 /// Bytes of all unfinished messages that come in, over all peers.
 pub const PARTIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of an error's text on the wire.
-pub const REFUSAL_TEXT_BYTES_MAX: usize = 1024;
 /// Messages that wait for one peer in one priority.
 pub const LANE_MESSAGES_MAX: usize = 8192;
 /// Bytes that wait for one peer in one priority: two messages of the largest size, at least.

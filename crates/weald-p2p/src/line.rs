@@ -18,9 +18,9 @@ use tokio::sync::oneshot;
 use weald_core::{CallError, MailboxError, NodeHints, PeerId, Priority, Request};
 
 use crate::limits::{BATCH_BYTES, BODY_BYTES_MAX, DEADLINE_MAX, LANE_BYTES_MAX, LANE_MESSAGES_MAX};
-use crate::wire::{Answer, Message};
 use calls::{CallResult, Calls};
 pub(crate) use desk::Desk;
+use weald_core::wire::{Answer, Message};
 
 /// Every priority, first things first.
 pub(crate) const PRIORITIES: [Priority; 3] =
@@ -145,7 +145,7 @@ impl Line {
                 let Some(left) = calls.send(*call, now) else { continue };
                 *deadline = left;
             }
-            bytes += message.body_bytes() + crate::wire::OVERHEAD_BYTES_MAX;
+            bytes += message.body_bytes() + weald_core::wire::OVERHEAD_BYTES_MAX;
             batch.push(message);
         }
     }

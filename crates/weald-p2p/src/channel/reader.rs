@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use futures::io::AsyncRead;
 
 use crate::limits::{BODY_BYTES_MAX, PARTIAL_BYTES_MAX, READ_BYTES, READS_PER_TURN_MAX};
-use crate::wire::{Decoder, Message, WireError};
+use weald_core::wire::{Decoder, Message, WireError};
 
 thread_local! {
     /// Where a thread reads to. What is no whole message yet moves to the reader, so that idle

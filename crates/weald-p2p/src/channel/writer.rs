@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures::io::AsyncWrite;
 
 use crate::limits::WRITES_PER_TURN_MAX;
-use crate::wire::Message;
+use weald_core::wire::Message;
 
 /// Writes batches of messages. All that waits goes into one buffer; the stream is flushed when
 /// nothing waits, not before.

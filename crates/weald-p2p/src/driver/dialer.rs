@@ -103,7 +103,7 @@ impl Dialer {
         }
     }
 
-    /// The dials to begin now. Each is told of with [`Dialer::began`] or [`Dialer::refused`].
+    /// The dials to begin now. Each is told of with [`Dialer::began`].
     pub(super) fn due(&self, now: Instant) -> Vec<Dial> {
         let dial = |(target, standing): (&Target, &Standing)| Dial {
             target: target.clone(),
@@ -126,11 +126,6 @@ impl Dialer {
             standing.state = State::Dialling;
             self.dialling.insert(connection, target);
         }
-    }
-
-    /// A dial did not begin.
-    pub(super) fn refused(&mut self, target: &Target, now: Instant) {
-        self.pause(target, Duration::ZERO, now);
     }
 
     /// A connection failed, or ended before its peer was of use; `true` if it was a dial of a target.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use weald_core::{CallError, PeerId, Service};
 
 use crate::limits::{BODY_BYTES_MAX, CALLS_MAX};
-use crate::wire::{Answer, Failure};
+use weald_core::wire::{Answer, Failure};
 
 /// The end of a call at the caller.
 pub(crate) type CallResult = Result<Bytes, CallError>;

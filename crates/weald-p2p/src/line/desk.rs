@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use weald_core::{Refusal, ReplySink};
 
 use crate::limits::{ANSWER_BYTES_MAX, BATCH_BYTES, BODY_BYTES_MAX, REQUESTS_MAX};
-use crate::wire::{Answer, Failure, Message, OVERHEAD_BYTES_MAX};
+use weald_core::wire::{Answer, Failure, Message, OVERHEAD_BYTES_MAX};
 
 /// The requests of one substream. Services answer on it from any thread; the connection's task
 /// takes the answers out.

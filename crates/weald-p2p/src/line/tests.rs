@@ -4,7 +4,7 @@ use weald_core::{Digest, Refusal, Service};
 
 use super::*;
 use crate::limits::CALLS_MAX;
-use crate::wire::Failure;
+use weald_core::wire::Failure;
 
 fn peer() -> PeerId {
     PeerId::from_digest(Digest::from_bytes([7; 32]))

@@ -11,8 +11,8 @@ use crate::hub::Hub;
 use crate::line::Desk;
 use crate::link::outbound::add_bytes;
 use crate::metrics::add;
-use crate::wire::{Failure, Message, WireError};
 use weald_core::Refusal;
+use weald_core::wire::{Failure, Message, WireError};
 
 /// The receiving side of one priority.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::limits::{LANE_FAILURES_MAX, REOPEN_DELAY};
 use crate::line::Line;
 use crate::metrics::add;
-use crate::wire::{Answer, Message, WireError};
+use weald_core::wire::{Answer, Message, WireError};
 
 /// The sending side of one priority, over all substreams that serve it one after the other.
 #[derive(Debug)]

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
-use weald_core::{CorrelationId, NodeHints, Refusal, Service, Time};
-
 use crate::limits::REFUSAL_TEXT_BYTES_MAX;
+use crate::{CorrelationId, NodeHints, Refusal, Service, Time};
+use bytes::{Buf, BufMut, Bytes};
 
 /// Bytes of the length that precedes a message.
 pub(super) const LENGTH_BYTES: usize = 4;
 /// The most that a message has besides its body: the kind and the fields of a request.
-pub(crate) const OVERHEAD_BYTES_MAX: usize = 1 + 8 + 2 + 8 + 4;
+pub const OVERHEAD_BYTES_MAX: usize = 1 + 8 + 2 + 8 + 4;
 
 const KIND_FRAME: u8 = 0;
 const KIND_REQUEST: u8 = 1;
