@@ -175,6 +175,7 @@ impl Driver {
             self.dialer.wanted(peer, now);
         }
         self.dial_due(now);
+        self.swarm.behaviour_mut().lines.close_foreign(now);
         self.expire_lookups(now);
         if now.duration_since(self.book_written) >= BOOK_WRITE_INTERVAL {
             self.book_written = now;
@@ -232,6 +233,9 @@ impl Driver {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 add(&self.hub.counters.connections_count, 1);
                 self.dialer.met(connection_id, peer_id);
+                if identity::peer_id(&peer_id).is_some_and(|peer| self.hub.line(peer).is_some()) {
+                    self.dialer.connected(peer_id);
+                }
             }
             SwarmEvent::ConnectionClosed { connection_id, cause, peer_id, .. } => {
                 tracing::debug!(target: "weald::net", peer = %peer_id, ?cause, "connection closed");
@@ -300,11 +304,12 @@ impl Driver {
                 self.connected(peer, id, relayed, dialled);
             }
             LinesEvent::Disconnected { peer, id } => {
-                tracing::info!(target: "weald::net", %peer, "peer disconnected");
-                self.hub.disconnect(peer);
                 self.identified.remove(&id);
                 self.dialer.disconnected(id, now);
-                self.hub.handlers.events.disconnected(peer);
+                if self.hub.disconnect(peer) {
+                    tracing::info!(target: "weald::net", %peer, "peer disconnected");
+                    self.hub.handlers.events.disconnected(peer);
+                }
             }
             LinesEvent::Refused { id, stranger } => {
                 self.dialer.foreign(id, now);
@@ -332,7 +337,7 @@ impl Driver {
         tracing::info!(target: "weald::net", %peer, relayed, "peer connected");
         self.hub.connect(id, line, info);
         self.dialer.connected(id);
-        self.learn(peer, id, addresses);
+        self.learn(peer, id, addresses, true);
         if let Some(info) = self.hub.peer(peer) {
             self.hub.handlers.events.connected(info);
         }
@@ -343,24 +348,32 @@ impl Driver {
         let Some(peer) = identity::peer_id(&id) else { return };
         let serves_table = info.protocols.contains(&self.hub.protocols.lookup());
         let addresses: Vec<_> = info.listen_addrs.into_iter().filter(is_usable).collect();
-        if addresses.is_empty() || (!serves_table && self.swarm.behaviour().table.is_enabled()) {
+        if addresses.is_empty() {
             return;
         }
         if self.hub.line(peer).is_some() {
-            self.learn(peer, id, addresses);
+            self.learn(peer, id, addresses, serves_table);
         } else if self.identified.len() < IDENTIFIED_MAX {
             self.identified.insert(id, addresses);
         }
     }
 
     /// Notes where a connected peer listens: for others who ask, for the book, for the next dial.
-    fn learn(&mut self, peer: PeerId, id: Libp2pId, mut addresses: Vec<Multiaddr>) {
+    fn learn(
+        &mut self,
+        peer: PeerId,
+        id: Libp2pId,
+        mut addresses: Vec<Multiaddr>,
+        serves_table: bool,
+    ) {
         if addresses.is_empty() {
             return;
         }
         addresses.iter_mut().for_each(|address| *address = without_peer(address));
         addresses.truncate(PEER_ADDRESSES_MAX);
-        if let Some(table) = self.swarm.behaviour_mut().table.as_mut() {
+        if let Some(table) = self.swarm.behaviour_mut().table.as_mut()
+            && serves_table
+        {
             for address in &addresses {
                 table.add_address(&id, address.clone());
             }

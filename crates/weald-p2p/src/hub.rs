@@ -108,9 +108,9 @@ impl Hub {
         }
     }
 
-    /// No line leads to the peer any more.
-    pub(crate) fn disconnect(&self, peer: PeerId) {
-        self.peers.write().remove(&peer);
+    /// No line leads to the peer any more; `false` when none did.
+    pub(crate) fn disconnect(&self, peer: PeerId) -> bool {
+        self.peers.write().remove(&peer).is_some()
     }
 
     /// Changes what is known of a connected peer.

@@ -17,8 +17,9 @@ pub const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const CALLS_MAX: usize = 4096;
 /// Requests of one peer that a node works on at once; more are answered with Busy.
 pub const REQUESTS_MAX: usize = 1024;
-/// Answers that wait for one peer, in bytes: nothing more is read from it while there are more.
-pub const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Answers that wait for one peer, in bytes. Nothing is read from a peer that leaves half of them
+/// waiting; answers beyond all of them are dropped, and their callers told.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest deadline of a call.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(600);
 
@@ -78,3 +79,7 @@ pub(crate) const WANTED_MAX: usize = 256;
 pub(crate) const IDENTIFIED_MAX: usize = 256;
 /// How long the start waits for the system to tell the addresses that are listened on.
 pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection of another network is left, so that both sides notice.
+pub(crate) const FOREIGN_GRACE: Duration = Duration::from_secs(1);
+/// Peers of other networks that are remembered.
+pub(crate) const STRANGERS_MAX: usize = 256;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use libp2p::core::{Endpoint, transport::PortUse};
 use libp2p::multiaddr::Protocol;
@@ -17,7 +18,8 @@ use weald_core::{NodeHints, PeerId, Stranger, StrangerReason};
 
 use crate::hub::Hub;
 use crate::identity;
-use crate::line::Line;
+use crate::limits::FOREIGN_GRACE;
+use crate::line::{Budget, Line};
 use crate::link::{FromLink, Link, ToLink};
 
 /// What the node hears of its connections.
@@ -57,9 +59,12 @@ pub(crate) struct Lines {
 struct Connection {
     id: Libp2pId,
     line: Arc<Line>,
+    budget: Arc<Budget>,
     address: Multiaddr,
     is_dialled_here: bool,
     is_ready: bool,
+    /// Since when it is known to speak for another network.
+    foreign_since: Option<Instant>,
     rank: Rank,
 }
 
@@ -100,16 +105,32 @@ impl Lines {
             return Err(ConnectionDenied::new(NotAllowed));
         };
         let line = Arc::new(Line::new(admitted));
+        let budget = self.budget(admitted);
         let is_higher_here = self.hub.local_peer > admitted;
         let rank = Rank {
             relayed: address.iter().any(|part| part == Protocol::P2pCircuit),
             dialled_by_higher: is_dialled_here == is_higher_here,
         };
-        let link = Link::new(Arc::clone(&line), Arc::clone(&self.hub));
+        let link = Link::new(Arc::clone(&line), Arc::clone(&budget), Arc::clone(&self.hub));
         let address = address.clone();
-        let known = Connection { id, line, address, is_dialled_here, is_ready: false, rank };
+        let known = Connection {
+            id,
+            line,
+            budget,
+            address,
+            is_dialled_here,
+            is_ready: false,
+            foreign_since: None,
+            rank,
+        };
         self.connections.insert(connection, known);
         Ok(link)
+    }
+
+    /// What the node works on for `peer` at once, over all of its connections.
+    fn budget(&self, peer: PeerId) -> Arc<Budget> {
+        let known = self.connections.values().find(|known| known.line.peer() == peer);
+        known.map(|known| Arc::clone(&known.budget)).unwrap_or_default()
     }
 
     fn refuse(&mut self, id: Libp2pId, stranger: Stranger) {
@@ -192,13 +213,26 @@ impl Lines {
         }
     }
 
+    /// The connection is left for a moment, so that the other side notices, too.
     fn foreign(&mut self, connection: ConnectionId) {
-        let Some(known) = self.connections.get(&connection) else { return };
-        let (id, peer, address) = (known.id, Some(known.line.peer()), known.address.to_string());
-        if !known.is_ready {
-            self.refuse(id, Stranger { peer, address, reason: StrangerReason::OtherNetwork });
+        let Some(known) = self.connections.get_mut(&connection) else { return };
+        if known.is_ready || known.foreign_since.is_some() {
+            return;
         }
-        self.close(connection);
+        known.foreign_since = Some(Instant::now());
+        let (id, peer, address) = (known.id, Some(known.line.peer()), known.address.to_string());
+        self.refuse(id, Stranger { peer, address, reason: StrangerReason::OtherNetwork });
+        self.notify(connection, false);
+    }
+
+    /// Closes connections that were found to be of other networks a while ago.
+    pub(crate) fn close_foreign(&mut self, now: Instant) {
+        let is_over = |known: &Connection| {
+            known.foreign_since.is_some_and(|since| now.duration_since(since) >= FOREIGN_GRACE)
+        };
+        let over = self.connections.iter().filter(|(_, known)| is_over(known));
+        let over: Vec<_> = over.map(|(key, _)| *key).collect();
+        over.into_iter().for_each(|connection| self.close(connection));
     }
 }
 

@@ -13,7 +13,7 @@ use weald_core::Digest;
 
 use crate::config::Redial;
 use crate::identity;
-use crate::limits::{KEPT_PEERS_MAX, PEER_ADDRESSES_MAX, SEEDS_MAX, STRANGER_PAUSE};
+use crate::limits::{KEPT_PEERS_MAX, PEER_ADDRESSES_MAX, SEEDS_MAX, STRANGER_PAUSE, STRANGERS_MAX};
 
 /// Somebody to stay connected to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub(super) struct Dialer {
     draw_count: u64,
     targets: BTreeMap<Target, Standing>,
     dialling: BTreeMap<ConnectionId, Target>,
+    /// Peers of other networks, and until when they are not dialled.
+    strangers: BTreeMap<PeerId, Instant>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,14 @@ enum State {
 
 impl Dialer {
     pub(super) const fn new(redial: Redial, seed: u64) -> Self {
-        Self { redial, seed, draw_count: 0, targets: BTreeMap::new(), dialling: BTreeMap::new() }
+        Self {
+            redial,
+            seed,
+            draw_count: 0,
+            targets: BTreeMap::new(),
+            dialling: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+        }
     }
 
     /// Adds an address to stay connected to, or asks for it again at once; `false` when there are
@@ -86,6 +95,9 @@ impl Dialer {
     /// Adds a peer to stay connected to, or an address of one; the newest addresses come first.
     /// Peers beyond [`KEPT_PEERS_MAX`] are not taken.
     pub(super) fn add_peer(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
+        if self.strangers.get(&peer).is_some_and(|until| now < *until) {
+            return;
+        }
         let target = Target::Peer(peer);
         let has_room = self.count(|target| matches!(target, Target::Peer(_))) < KEPT_PEERS_MAX;
         if !self.targets.contains_key(&target) && (!has_room || addresses.is_empty()) {
@@ -135,10 +147,20 @@ impl Dialer {
         true
     }
 
-    /// A dial led to somebody who is not of this network.
+    /// Somebody is not of this network: it is let go, and its address left for a while.
     pub(super) fn foreign(&mut self, peer: PeerId, now: Instant) {
         for target in self.targets_of(peer) {
-            self.pause(&target, STRANGER_PAUSE, now);
+            self.dialling.retain(|_, dialled| *dialled != target);
+            match target {
+                Target::Peer(_) => drop(self.targets.remove(&target)),
+                Target::Address(_) => self.pause(&target, STRANGER_PAUSE, now),
+            }
+        }
+        if self.strangers.len() >= STRANGERS_MAX {
+            self.strangers.retain(|_, until| now < *until);
+        }
+        if self.strangers.len() < STRANGERS_MAX {
+            self.strangers.insert(peer, now + STRANGER_PAUSE);
         }
     }
 
@@ -316,6 +338,11 @@ mod tests {
         dialer.foreign(peer, now);
         assert!(dialer.due(now + STRANGER_PAUSE / 2 - FIRST).is_empty());
         assert_eq!(dialer.due(now + STRANGER_PAUSE).len(), 1);
+        assert!(!dialer.failed(connection(1), now), "the pause is not cut short");
+        dialer.add_peer(peer, &[address(2)], now);
+        assert_eq!(dialer.due(now + STRANGER_PAUSE).len(), 1, "a stranger is no peer to stay with");
+        dialer.add_peer(peer, &[address(2)], now + STRANGER_PAUSE);
+        assert_eq!(dialer.due(now + STRANGER_PAUSE).len(), 2);
     }
 
     #[test]

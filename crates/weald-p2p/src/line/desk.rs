@@ -1,6 +1,8 @@
 //! Where the requests of one peer are worked on, and where their answers wait.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -13,30 +15,48 @@ use weald_core::wire::{Answer, Failure, Message, OVERHEAD_BYTES_MAX};
 
 /// The requests of one substream. Services answer on it from any thread; the connection's task
 /// takes the answers out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Desk {
+    budget: Arc<Budget>,
     state: Mutex<State>,
     waker: AtomicWaker,
+}
+
+/// The requests that a node works on for one peer, over all of its substreams and connections.
+#[derive(Debug, Default)]
+pub(crate) struct Budget(AtomicUsize);
+
+impl Budget {
+    /// Takes a request in; `false` when there are [`REQUESTS_MAX`].
+    fn open(&self) -> bool {
+        let raise = |count| (count < REQUESTS_MAX).then_some(count + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).is_ok()
+    }
+
+    fn close(&self) {
+        let before = self.0.fetch_sub(1, Ordering::Relaxed);
+        assert!(before > 0, "a request is answered once");
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     answers: VecDeque<Message>,
     bytes: usize,
-    /// Requests that services have and have not answered.
-    open_count: usize,
     /// Answers that were too many bytes to keep.
     dropped_count: u64,
     is_closed: bool,
 }
 
 impl Desk {
+    /// A desk for one substream of the peer whose budget this is.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, state: Mutex::default(), waker: AtomicWaker::new() }
+    }
+
     /// Takes a request in; `false` when the peer has [`REQUESTS_MAX`] at work.
     pub(crate) fn open(&self) -> bool {
-        let mut state = self.state.lock();
-        let has_room = state.open_count < REQUESTS_MAX;
-        state.open_count += usize::from(has_room);
-        has_room
+        self.budget.open()
     }
 
     /// Answers a request that no service was given.
@@ -94,10 +114,8 @@ impl ReplySink for Desk {
             }
             answer => answer.map_err(Failure::Refused),
         };
-        let mut state = self.state.lock();
-        state.open_count -= 1;
-        state.push(call, answer);
-        drop(state);
+        self.budget.close();
+        self.state.lock().push(call, answer);
         self.waker.wake();
     }
 }
@@ -122,34 +140,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_beyond_the_budget_wait_for_an_answer_before_they() {
-        let desk = Desk::default();
-        assert!((0..REQUESTS_MAX).all(|_| desk.open()));
-        assert!(!desk.open());
-        desk.answer(0, Ok(Bytes::new()));
-        assert!(desk.open());
+    fn one_budget_holds_for_all_substreams_of_a_peer() {
+        let budget = Arc::<Budget>::default();
+        let (first, second) = (Desk::new(Arc::clone(&budget)), Desk::new(budget));
+        assert!((0..REQUESTS_MAX).all(|_| first.open()));
+        assert!(!second.open());
+        first.close();
+        assert!(!second.open(), "services still work on them");
+        first.answer(0, Ok(Bytes::new()));
+        assert!(second.open());
     }
 
     #[test]
     fn answers_that_nobody_reads_are_bounded_in_bytes() {
-        let desk = Desk::default();
+        let desk = Desk::new(Arc::default());
         let body = Bytes::from(vec![0; BODY_BYTES_MAX]);
-        for call in 0..5 {
+        for call in 0..9 {
             assert!(desk.open());
             desk.answer(call, Ok(body.clone()));
         }
         assert!(desk.is_full());
         assert_eq!(desk.take_dropped_count(), 2);
         let mut batch = Vec::new();
-        (0..5).for_each(|_| desk.take(&mut batch));
-        let dropped = Message::Answer { call: 4, answer: Err(Failure::Refused(Refusal::Dropped)) };
-        assert_eq!((batch.len(), batch.last()), (5, Some(&dropped)));
+        (0..9).for_each(|_| desk.take(&mut batch));
+        let dropped = Message::Answer { call: 8, answer: Err(Failure::Refused(Refusal::Dropped)) };
+        assert_eq!((batch.len(), batch.last()), (9, Some(&dropped)));
         assert!(!desk.is_full());
     }
 
     #[test]
     fn an_answer_larger_than_a_message_says_so() {
-        let desk = Desk::default();
+        let desk = Desk::new(Arc::default());
         assert!(desk.open());
         desk.answer(3, Ok(Bytes::from(vec![0; BODY_BYTES_MAX + 1])));
         let mut batch = Vec::new();

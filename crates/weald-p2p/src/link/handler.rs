@@ -21,7 +21,7 @@ use super::outbound::{Outbound, add_failure};
 use super::upgrade::Upgrade;
 use crate::hub::Hub;
 use crate::limits::OPEN_TIMEOUT;
-use crate::line::{Line, PRIORITIES, lane_index};
+use crate::line::{Budget, Line, PRIORITIES, lane_index};
 use crate::metrics::add;
 
 /// What the node tells a connection.
@@ -48,6 +48,7 @@ pub(crate) enum FromLink {
 #[derive(Debug)]
 pub(crate) struct Link {
     line: Arc<Line>,
+    budget: Arc<Budget>,
     hub: Arc<Hub>,
     outbound: [Outbound; 3],
     inbound: [Option<Inbound>; 3],
@@ -58,10 +59,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(line: Arc<Line>, hub: Arc<Hub>) -> Self {
+    pub(crate) fn new(line: Arc<Line>, budget: Arc<Budget>, hub: Arc<Hub>) -> Self {
         line.hint(*hub.hints.lock());
         Self {
             line,
+            budget,
             hub,
             outbound: PRIORITIES.map(Outbound::new),
             inbound: [None, None, None],
@@ -85,7 +87,7 @@ impl Link {
             unreachable!("only names that this node listens for are agreed on");
         };
         // A peer that opens another has given up the one before.
-        let inbound = Inbound::new(stream, self.line.peer(), priority, &self.hub);
+        let inbound = Inbound::new(stream, self.line.peer(), priority, &self.budget, &self.hub);
         self.inbound[lane_index(priority)] = Some(inbound);
         self.become_ready();
     }

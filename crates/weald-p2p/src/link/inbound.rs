@@ -8,7 +8,7 @@ use weald_core::{Caller, NodeHints, PeerId, Priority, Reply};
 
 use crate::channel::{ReadError, Reader, Writer};
 use crate::hub::Hub;
-use crate::line::Desk;
+use crate::line::{Budget, Desk};
 use crate::link::outbound::add_bytes;
 use crate::metrics::add;
 use weald_core::Refusal;
@@ -34,9 +34,15 @@ struct Visitor {
 }
 
 impl Inbound {
-    pub(super) fn new(stream: Stream, peer: PeerId, priority: Priority, hub: &Arc<Hub>) -> Self {
-        let visitor =
-            Visitor { peer, priority, desk: Arc::default(), hub: Arc::clone(hub), hints: None };
+    pub(super) fn new(
+        stream: Stream,
+        peer: PeerId,
+        priority: Priority,
+        budget: &Arc<Budget>,
+        hub: &Arc<Hub>,
+    ) -> Self {
+        let desk = Arc::new(Desk::new(Arc::clone(budget)));
+        let visitor = Visitor { peer, priority, desk, hub: Arc::clone(hub), hints: None };
         let reader = Reader::new(Arc::clone(&hub.partial_bytes));
         Self { stream, reader, writer: Writer::default(), visitor }
     }
