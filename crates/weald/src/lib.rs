@@ -15,6 +15,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backend;
 mod config;
 mod custom;
 mod diary;
@@ -26,6 +27,7 @@ mod transaction;
 mod tree;
 mod write;
 
+pub use backend::Consistency;
 pub use bytes::Bytes;
 pub use config::Config;
 pub use custom::Acted;

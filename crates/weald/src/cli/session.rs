@@ -69,7 +69,10 @@ fn class(error: &Error) -> Class {
             Class::Rejected
         }
         (ErrorKind::Unknown, _) => Class::Unknown,
-        (ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Damaged, _) => Class::Storage,
+        (
+            ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Behind | ErrorKind::Damaged,
+            _,
+        ) => Class::Storage,
         _ => Class::Internal,
     }
 }

@@ -1,25 +1,53 @@
 //! Reads: in the caller's task while all blocks are in memory, on a blocking thread to load them.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use weald_collections::{ReadError, SourceReader};
-use weald_core::{At, BlockId, Fault, Halt, StateStore, StateView};
+use weald_core::{BlockId, Fault, Halt, LogIndex, PlacementKey};
 
-use super::{Weald, home::state_error};
-use crate::{Error, ErrorKind, Result};
+use super::Weald;
+use crate::{
+    Error, ErrorKind, Result,
+    backend::{Reading, Version},
+};
 
-/// One version of a node's state.
-pub(crate) type Version = Arc<dyn StateView>;
+/// The pause of who has all the time before the next attempt.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Weald {
-    /// The newest version. Whatever was acknowledged before is in it: acks come after apply.
-    pub(crate) fn latest(&self) -> Result<Version> {
-        self.version(At::Latest)
+    /// The newest version of what is placed at `key`: whatever was acknowledged before is in it.
+    pub(crate) async fn latest(&self, key: PlacementKey) -> Result<Version> {
+        self.version(key, &Reading::default()).await
     }
 
-    /// The version right after a log index.
-    pub(crate) fn version(&self, at: At) -> Result<Version> {
-        self.running()?.home.store.view(at).map_err(state_error)
+    /// As [`Weald::latest`], for who has all the time: tries again as long as that may help.
+    pub(crate) async fn patiently(&self, key: PlacementKey) -> Result<Version> {
+        loop {
+            match self.latest(key).await {
+                Err(error) if error.is_retryable() => {
+                    tokio::time::sleep(error.retry_after().unwrap_or(PATIENCE)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// A version of what is placed at `key`.
+    pub(crate) async fn version(&self, key: PlacementKey, reading: &Reading) -> Result<Version> {
+        let view = self.running()?.backend.view(key, reading);
+        view.wait().await
+    }
+
+    /// The version of what is placed at `key` right after a log index.
+    pub(crate) async fn past(&self, key: PlacementKey, index: LogIndex) -> Result<Version> {
+        let view = self.running()?.backend.past(key, index);
+        view.wait().await
+    }
+
+    /// The newest version of everything.
+    pub(crate) async fn whole(&self) -> Result<Version> {
+        let view = self.running()?.backend.whole();
+        view.wait().await
     }
 }
 
@@ -53,7 +81,7 @@ pub(crate) fn read_blocking<T>(
 
 /// Brings blocks into memory.
 pub(crate) async fn load(version: &Version, ids: Vec<BlockId>) -> Result<()> {
-    let version = Arc::clone(version);
+    let version = version.clone();
     blocking(move || version.load(&ids)).await?.map_err(fault_error)
 }
 
