@@ -3,7 +3,7 @@
 use axum::{extract::State, http::request::Parts};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use weald_collections::{ChainEntry, CollectionState, chain::ReadLimit};
+use weald_collections::{ChainEntry, CollectionState, RawDiary, chain::ReadLimit};
 
 use super::{
     Gateway,
@@ -12,9 +12,9 @@ use super::{
     limits,
     problem::Problem,
     query::Query,
-    reading::{Reading, View},
+    reading,
 };
-use crate::{ExpectedVersion, RawDiary, RawDiaryEntry, Result, Sequence, node};
+use crate::{ExpectedVersion, RawDiaryEntry, Result, Sequence, backend::Version, node};
 
 const PARAMETERS: [&str; 6] =
     ["from", "limit", "reverse", "page", "consistency", "max_staleness_ms"];
@@ -50,10 +50,10 @@ pub(crate) async fn read(State(gateway): State<Gateway>, parts: Parts) -> Answer
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let from = query.number("page")?.or(query.number("from")?).map(Sequence);
     let wanted = Wanted { from, limit: query.limit()?, is_reverse: query.switch("reverse")? };
-    let view = Reading::of(&query, &parts.headers)?.view(&gateway.node, &name).await?;
-    let at = |error: crate::Error| Problem::from(error).at(Some(view.position));
-    let diary = gateway.handles.diary(&gateway.node, &name).await.map_err(at)?;
-    Ok(wanted.page(&diary, &view).await.map_err(at)?.respond())
+    let reading = reading::reading(&query, &parts.headers)?;
+    let version = reading::view(&gateway.node, &name, &reading).await?;
+    let page = wanted.page(&RawDiary::new(name), &version).await;
+    Ok(page.map_err(|error| Problem::from(error).at(Some(version.position())))?.respond())
 }
 
 /// An entry as JSON.
@@ -91,16 +91,16 @@ struct Wanted {
 }
 
 impl Wanted {
-    async fn page(&self, diary: &RawDiary, view: &View) -> Result<Page> {
+    async fn page(&self, diary: &RawDiary, version: &Version) -> Result<Page> {
         let limit = ReadLimit { entries_max: self.limit, bytes_max: limits::PAGE_BYTES };
-        let (state, entries) = node::read(&view.version, |reader| {
-            let state = CollectionState::read(reader, diary.name())?;
+        let (state, entries) = node::read(version, |reader| {
+            let first = diary.ends(reader)?.first;
             let entries = if self.is_reverse {
-                diary.code.read_back(reader, self.from, limit)?
+                diary.read_back(reader, self.from, limit)?
             } else {
-                diary.code.read(reader, self.from.unwrap_or(state.chain.first), limit)?
+                diary.read(reader, self.from.unwrap_or(first), limit)?
             };
-            Ok((state, entries))
+            Ok((CollectionState::read(reader, diary.name())?, entries))
         })
         .await?;
         let next = entries.last().and_then(|last| self.next(last, &state));
@@ -108,7 +108,7 @@ impl Wanted {
             .into_iter()
             .map(|entry| format!("{}\n", entry_json(&RawDiaryEntry::from(entry))))
             .collect();
-        let (revision, position) = (state.revision, view.position);
+        let (revision, position) = (state.revision, version.position());
         Ok(Page { lines, revision, position, next })
     }
 

@@ -17,6 +17,9 @@ pub(crate) struct Handles {
 
 impl Handles {
     /// The tree `name`, which must be there.
+    ///
+    /// # Errors
+    /// As for opening a tree.
     pub(crate) async fn tree(&self, node: &Weald, name: &CollectionName) -> Result<RawTree> {
         if let Some(tree) = self.trees.lock().find(name) {
             return Ok(tree);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{limits, percent, problem::Problem};
+use crate::Consistency;
 
 /// The parameters of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,17 +116,6 @@ impl Query {
 }
 
 const ENCODE: &str = "percent-encode bytes as %XX";
-
-/// How fresh a read has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Consistency {
-    /// It sees every write that was acknowledged before it.
-    Linearizable,
-    /// It is at most this old.
-    Stale(Duration),
-    /// What this node has.
-    Local,
-}
 
 #[cfg(test)]
 mod tests {

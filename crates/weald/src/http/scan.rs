@@ -13,9 +13,9 @@ use super::{
     call, limits, percent,
     problem::Problem,
     query::Query,
-    reading::Reading,
+    reading,
 };
-use crate::{RawSnapshot, Result};
+use crate::{RawSnapshot, RawTree, Result};
 
 const PARAMETERS: [&str; 7] =
     ["from", "to", "limit", "reverse", "page", "consistency", "max_staleness_ms"];
@@ -27,11 +27,12 @@ pub(crate) async fn scan(State(gateway): State<Gateway>, parts: Parts) -> Answer
     let name = call::name(&parts.uri, 2)?;
     let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
     let wanted = Wanted::of(&query)?;
-    let view = Reading::of(&query, &parts.headers)?.view(&gateway.node, &name).await?;
-    let position = view.position;
-    let tree = gateway.handles.tree(&gateway.node, &name).await;
+    let reading = reading::reading(&query, &parts.headers)?;
+    let version = reading::view(&gateway.node, &name, &reading).await?;
+    let position = version.position();
+    let tree = RawTree::open_in(&gateway.node, name, &version).await;
     let tree = tree.map_err(|error| Problem::from(error).at(Some(position)))?;
-    let snapshot = RawSnapshot::new(&tree, view.version);
+    let snapshot = RawSnapshot::new(&tree, version);
     let (lines, next) = wanted.read(&snapshot).await?;
     let revision = snapshot.revision().await?;
     Ok(Page { lines, revision, position, next }.respond())

@@ -15,22 +15,22 @@ use super::{
     headers,
     problem::Problem,
     query::Query,
-    reading::{self, Reading},
+    reading,
 };
-use crate::{CollectionName, RawSnapshot, Write, Written};
+use crate::{CollectionName, Write, Written, node};
 
 /// `GET /v1/trees/{name}/{key}`: the value.
 pub(crate) async fn get(State(gateway): State<Gateway>, parts: Parts) -> Answer {
     let (name, key) = entry_of(&parts)?;
     let query = Query::parse(parts.uri.query(), &reading::PARAMETERS)?;
-    let view = Reading::of(&query, &parts.headers)?.view(&gateway.node, &name).await?;
-    let position = view.position;
-    let at = |problem: Problem| problem.at(Some(position));
-    let tree = gateway.handles.tree(&gateway.node, &name).await;
-    let tree = tree.map_err(|error| at(error.into()))?;
-    let found = RawSnapshot::new(&tree, view.version).entry(&key).await;
-    let found = gateway.handles.heed(&name, found).map_err(|error| at(error.into()))?;
-    let entry = found.ok_or_else(|| at(Problem::absent("the tree has no such key")))?;
+    let reading = reading::reading(&query, &parts.headers)?;
+    let version = reading::view(&gateway.node, &name, &reading).await?;
+    let position = version.position();
+    let code = weald_collections::RawTree::new(name);
+    let found = node::read(&version, |reader| code.get(reader, &key)).await;
+    let found = found.map_err(|error| Problem::from(error).at(Some(position)))?;
+    let absent = || Problem::absent("the tree has no such key").at(Some(position));
+    let entry = found.ok_or_else(absent)?;
     let mut response = Response::new(Body::from(entry.value));
     answer::kind(&mut response, "application/octet-stream");
     headers::put(&mut response, headers::REVISION, &entry.revision.to_string());

@@ -288,10 +288,19 @@ impl RawTree {
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
+        let version = node.latest(PlacementKey::of(&name)).await?;
+        Self::open_in(node, name, &version).await
+    }
+
+    /// Opens the tree as `version` shows it.
+    pub(crate) async fn open_in(
+        node: &Weald,
+        name: CollectionName,
+        version: &Version,
+    ) -> Result<Self> {
         let (key, reading) = (PlacementKey::of(&name), Reading::default());
         let code = collections::RawTree::new(name);
-        let version = node.latest(key).await?;
-        let view = Arc::new(read(&version, |reader| code.open(reader)).await?);
+        let view = Arc::new(read(version, |reader| code.open(reader)).await?);
         Ok(Self { node: node.clone(), code, view, key, reading })
     }
 
