@@ -1,17 +1,17 @@
 //! What handles need of a node. A node that is alone stands behind it with its driver
 //! ([`crate::node`]), a node of a network with its members and its reach; handles do not see which.
 
-use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 use weald_core::{
-    BlockId, LogIndex, PartitionId, PeerId, PeerInfo, PlacementKey, Position, StateView,
+    BlockId, CollectionName, LogIndex, PartitionId, PeerId, PeerInfo, Position, StateView,
     TransactionId,
 };
 use weald_storage::state::PartitionStore;
 
 use crate::{
-    Error, ErrorKind, NodeStatus, PartitionInfo, Result,
+    Consistency, Error, ErrorKind, NodeStatus, PartitionInfo, Result,
     driver::{Proposal, ProposeError, Standing},
     node::Home,
 };
@@ -27,11 +27,11 @@ pub(crate) trait Backend: Send + Sync {
     /// What is known of a transaction, without changing anything.
     fn standing(&self, id: TransactionId) -> Promise<Standing>;
 
-    /// The state of the partition that has `key`, as fresh as the reading wants it.
-    fn view(&self, key: PlacementKey, reading: &Reading) -> Promise<Version>;
+    /// The state of the partition that has `collection`, as fresh as the reading wants it.
+    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version>;
 
-    /// The state of the partition that has `key` right after `index`.
-    fn past(&self, key: PlacementKey, index: LogIndex) -> Promise<Version>;
+    /// The state of the partition that has `collection` right after `index`.
+    fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version>;
 
     /// The newest state of everything. Where that is several partitions, each is looked at when it
     /// is first needed.
@@ -42,7 +42,7 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// # Errors
     /// When the node has ended.
-    fn follow(&self, collection: BlockId) -> Result<watch::Receiver<()>>;
+    fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>>;
 
     /// The ids of all collections.
     fn collections(&self) -> Promise<Vec<BlockId>>;
@@ -54,7 +54,10 @@ pub(crate) trait Backend: Send + Sync {
     fn status(&self) -> NodeStatus;
 
     /// The partitions that the node knows of.
-    fn partitions(&self) -> Promise<Vec<PartitionInfo>>;
+    fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
+        let what = "the node does not tell its partitions";
+        Promise::Ready(Err(Error::new(ErrorKind::Unavailable, what)))
+    }
 
     /// Where peers reach the node, as multiaddresses.
     fn addresses(&self) -> Vec<String> {
@@ -121,19 +124,6 @@ impl<T> Promise<T> {
             Self::Later(future) => future.await,
         }
     }
-}
-
-/// How fresh the state must be that a read sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Consistency {
-    /// All that was acknowledged anywhere before the read began. In a network the partition's
-    /// coordinator confirms it with a majority.
-    #[default]
-    Linearizable,
-    /// At most this long ago it was the newest state. Any member answers without asking others.
-    Stale(Duration),
-    /// What the nearest member has, however old; it never goes back.
-    Local,
 }
 
 /// What a read asks of the state that it sees.

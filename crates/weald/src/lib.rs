@@ -17,12 +17,17 @@
 
 mod backend;
 mod config;
+mod consistency;
 mod custom;
 mod diary;
 mod driver;
 mod error;
+<<<<<<< HEAD
 #[cfg(feature = "http")]
 mod http;
+=======
+mod kinds;
+>>>>>>> h-reach
 mod node;
 mod node_config;
 mod stream;
@@ -30,9 +35,9 @@ mod transaction;
 mod tree;
 mod write;
 
-pub use backend::Consistency;
 pub use bytes::Bytes;
 pub use config::Config;
+pub use consistency::Consistency;
 pub use custom::Acted;
 pub use diary::{
     Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,

@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::Stream;
 use tokio::sync::watch;
-use weald_core::BlockId;
+use weald_core::CollectionName;
 
 use crate::{Result, Weald};
 
@@ -65,13 +65,13 @@ impl<S: Source> Stream for Steps<S> {
 
 /// Tells that a collection may have changed.
 pub(crate) struct Signal {
-    collection: BlockId,
+    collection: CollectionName,
     receiver: Option<watch::Receiver<()>>,
 }
 
 impl Signal {
-    pub(crate) fn of(collection: BlockId) -> Self {
-        Self { collection, receiver: None }
+    pub(crate) fn of(collection: &CollectionName) -> Self {
+        Self { collection: collection.clone(), receiver: None }
     }
 
     /// From now on changes are heard. Called before each look at the collection, so that no change
@@ -80,7 +80,7 @@ impl Signal {
         let running = node.running()?;
         let receiver = match &mut self.receiver {
             Some(receiver) => receiver,
-            none => none.insert(running.backend.follow(self.collection)?),
+            none => none.insert(running.backend.follow(&self.collection)?),
         };
         receiver.borrow_and_update();
         Ok(())

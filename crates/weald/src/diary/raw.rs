@@ -6,8 +6,7 @@ use weald_collections::{
     ExpectedVersion, chain::ReadLimit,
 };
 use weald_core::{
-    Action, CollectionName, CreateMode, PlacementKey, Position, Revision, Sequence, Time,
-    TransactionId,
+    Action, BlockId, CollectionName, CreateMode, Position, Revision, Sequence, Time, TransactionId,
 };
 
 use super::{DiaryOptions, RawDiaryTail};
@@ -55,14 +54,14 @@ impl From<ChainEntry> for RawDiaryEntry {
 pub struct RawDiary {
     pub(crate) node: Weald,
     pub(crate) code: collections::RawDiary,
-    key: PlacementKey,
+    id: BlockId,
     reading: Reading,
 }
 
 impl RawDiary {
     fn new(node: &Weald, name: CollectionName) -> Self {
-        let (key, reading) = (PlacementKey::of(&name), Reading::default());
-        Self { node: node.clone(), code: collections::RawDiary::new(name), key, reading }
+        let (id, reading) = (BlockId::header(&name), Reading::default());
+        Self { node: node.clone(), code: collections::RawDiary::new(name), id, reading }
     }
 
     /// The diary's name.
@@ -231,13 +230,13 @@ impl RawDiary {
         Ok(diary)
     }
 
-    /// Where the diary is placed.
-    pub(super) fn key(&self) -> PlacementKey {
-        self.key
+    /// The diary's id.
+    pub(super) fn id(&self) -> BlockId {
+        self.id
     }
 
     async fn version(&self) -> Result<Version> {
-        self.node.version(self.key, &self.reading).await
+        self.node.version(self.id, &self.reading).await
     }
 
     /// Whether there is a diary of this name.

@@ -10,7 +10,7 @@ use std::{
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use weald_collections::{ReadError, chain::ReadLimit};
-use weald_core::{BlockId, Sequence};
+use weald_core::Sequence;
 
 use super::{DiaryEntry, RawDiary, RawDiaryEntry, handle};
 use crate::{
@@ -86,7 +86,7 @@ impl Entries {
 
     /// Reads what is there; a gap if entries were dropped before they could be told.
     async fn fill(&mut self) -> Result<Option<TailEvent<RawDiaryEntry>>> {
-        let version = self.diary.node.patiently(self.diary.key()).await?;
+        let version = self.diary.node.patiently(self.diary.id()).await?;
         let (code, from) = (&self.diary.code, self.next);
         let found = read(&version, |reader| match code.read(reader, from, ReadLimit::default()) {
             Err(ReadError::Gone { first, .. }) => Ok(Err(first)),
@@ -114,7 +114,7 @@ pub struct RawDiaryTail {
 impl RawDiaryTail {
     pub(crate) fn new(diary: &RawDiary, from: Sequence) -> Self {
         let diary = diary.clone();
-        let signal = Signal::of(BlockId::header(diary.name()));
+        let signal = Signal::of(diary.name());
         let (read, has_caught_up) = (VecDeque::new(), false);
         Self { steps: Steps::new(Entries { diary, next: from, read, has_caught_up, signal }) }
     }

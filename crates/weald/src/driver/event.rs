@@ -92,6 +92,13 @@ pub(crate) enum Refused {
     ReadOnly(String),
     /// The node is closing.
     Closing,
+    /// Nobody who could log it was found, or has room.
+    Unavailable {
+        /// What happened.
+        detail: String,
+        /// When to come again.
+        retry_after: std::time::Duration,
+    },
 }
 
 /// How far a driver is with applying.

@@ -1,7 +1,7 @@
 //! How fresh the answer to a read has to be, and the version that it is read from.
 
 use axum::http::HeaderMap;
-use weald_core::PlacementKey;
+use weald_core::BlockId;
 
 use super::{headers, problem::Problem, query::Query};
 use crate::{
@@ -29,12 +29,12 @@ pub(crate) async fn view(
     name: &CollectionName,
     reading: &Reading,
 ) -> Result<Version, Problem> {
-    Ok(node.version(PlacementKey::of(name), reading).await?)
+    Ok(node.version(BlockId::header(name), reading).await?)
 }
 
 /// How far this node is with `name`, without asking others; `None` when it cannot tell.
 pub(crate) async fn position(node: &Weald, name: &CollectionName) -> Option<Position> {
     let reading = Reading { consistency: Consistency::Local, at_least: None };
-    let version = node.version(PlacementKey::of(name), &reading).await;
+    let version = node.version(BlockId::header(name), &reading).await;
     version.ok().map(|version| version.position())
 }

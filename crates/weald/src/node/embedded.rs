@@ -5,7 +5,11 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 use weald_cluster::partition::{collection_of, collections_prefix};
+<<<<<<< HEAD
 use weald_core::{At, BlockId, Epoch, LogIndex, PlacementKey, StateStore, TransactionId};
+=======
+use weald_core::{At, BlockId, CollectionName, LogIndex, StateStore, TransactionId};
+>>>>>>> h-reach
 use weald_storage::state::PartitionStore;
 
 use super::{
@@ -58,11 +62,11 @@ impl Backend for Embedded {
         Promise::later(async move { receiver.await.map_err(|_| closed()) })
     }
 
-    fn view(&self, _: PlacementKey, reading: &Reading) -> Promise<Version> {
+    fn view(&self, _: BlockId, reading: &Reading) -> Promise<Version> {
         Promise::Ready(self.latest(reading))
     }
 
-    fn past(&self, _: PlacementKey, index: LogIndex) -> Promise<Version> {
+    fn past(&self, _: BlockId, index: LogIndex) -> Promise<Version> {
         Promise::Ready(self.version(At::Index(index)))
     }
 
@@ -70,8 +74,8 @@ impl Backend for Embedded {
         Promise::Ready(self.version(At::Latest))
     }
 
-    fn follow(&self, collection: BlockId) -> Result<watch::Receiver<()>> {
-        self.watchers.follow(collection).ok_or_else(closed)
+    fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>> {
+        self.watchers.follow(BlockId::header(collection)).ok_or_else(closed)
     }
 
     fn collections(&self) -> Promise<Vec<BlockId>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weald_collections::{ReadError, SourceReader};
-use weald_core::{BlockId, Fault, Halt, LogIndex, PlacementKey};
+use weald_core::{BlockId, Fault, Halt, LogIndex};
 
 use super::Weald;
 use crate::{
@@ -15,15 +15,15 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Weald {
-    /// The newest version of what is placed at `key`: whatever was acknowledged before is in it.
-    pub(crate) async fn latest(&self, key: PlacementKey) -> Result<Version> {
-        self.version(key, &Reading::default()).await
+    /// The newest version of the partition of `collection`: whatever was acknowledged before is in it.
+    pub(crate) async fn latest(&self, collection: BlockId) -> Result<Version> {
+        self.version(collection, &Reading::default()).await
     }
 
     /// As [`Weald::latest`], for who has all the time: tries again as long as that may help.
-    pub(crate) async fn patiently(&self, key: PlacementKey) -> Result<Version> {
+    pub(crate) async fn patiently(&self, collection: BlockId) -> Result<Version> {
         loop {
-            match self.latest(key).await {
+            match self.latest(collection).await {
                 Err(error) if error.is_retryable() => {
                     tokio::time::sleep(error.retry_after().unwrap_or(PATIENCE)).await;
                 }
@@ -32,15 +32,15 @@ impl Weald {
         }
     }
 
-    /// A version of what is placed at `key`.
-    pub(crate) async fn version(&self, key: PlacementKey, reading: &Reading) -> Result<Version> {
-        let view = self.running()?.backend.view(key, reading);
+    /// A version of the partition of `collection`.
+    pub(crate) async fn version(&self, collection: BlockId, reading: &Reading) -> Result<Version> {
+        let view = self.running()?.backend.view(collection, reading);
         view.wait().await
     }
 
-    /// The version of what is placed at `key` right after a log index.
-    pub(crate) async fn past(&self, key: PlacementKey, index: LogIndex) -> Result<Version> {
-        let view = self.running()?.backend.past(key, index);
+    /// The version of the partition of `collection` right after a log index.
+    pub(crate) async fn past(&self, collection: BlockId, index: LogIndex) -> Result<Version> {
+        let view = self.running()?.backend.past(collection, index);
         view.wait().await
     }
 
@@ -119,6 +119,6 @@ pub(crate) fn fault_kind(fault: &Fault) -> ErrorKind {
         Fault::Damaged { .. } | Fault::Missing { .. } | Fault::Transform(_) | Fault::Storage(_) => {
             ErrorKind::Damaged
         }
-        Fault::NoCode { .. } => ErrorKind::Unavailable,
+        Fault::NoCode { .. } | Fault::Unreachable(_) => ErrorKind::Unavailable,
     }
 }

@@ -237,6 +237,9 @@ pub(crate) fn refused_error(refused: Refused, id: TransactionId) -> Error {
             Error::new(ErrorKind::Unavailable, format!("the node is read-only: {reason}"))
         }
         Refused::Closing => closed(),
+        Refused::Unavailable { detail, retry_after } => {
+            Error::new(ErrorKind::Unavailable, detail).with_retry_after(retry_after)
+        }
     };
     error.with_transaction(id)
 }

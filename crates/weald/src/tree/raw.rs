@@ -7,12 +7,12 @@ use weald_collections::{
     self as collections, ReadError, btree,
     tree::{Expectation, IndexKey, KeyChange, TreeAnswer, TreeView},
 };
-use weald_core::{Action, CollectionName, CreateMode, PlacementKey, Position, Revision};
+use weald_core::{Action, BlockId, CollectionName, CreateMode, Position, Revision};
 
 use super::{RawIndexRange, RawRange, RawSnapshot, RawTreeWatch, TreeOptions};
 use crate::{
     Consistency, Result, Weald, Write, Written,
-    backend::Reading,
+    backend::{Reading, Version},
     node::read,
     write::{Reply, WriteOptions, undecodable},
 };
@@ -33,7 +33,7 @@ pub struct RawTree {
     pub(crate) code: collections::RawTree,
     /// Where the tree's blocks begin; they never move.
     pub(crate) view: Arc<TreeView>,
-    key: PlacementKey,
+    id: BlockId,
     reading: Reading,
 }
 
@@ -270,13 +270,13 @@ impl RawTree {
     }
 
     pub(crate) async fn latest(&self) -> Result<RawSnapshot> {
-        let version = self.node.version(self.key, &self.reading).await?;
+        let version = self.node.version(self.id, &self.reading).await?;
         Ok(RawSnapshot::new(self, version))
     }
 
-    /// Where the tree is placed.
-    pub(super) fn key(&self) -> PlacementKey {
-        self.key
+    /// The tree's id.
+    pub(super) fn id(&self) -> BlockId {
+        self.id
     }
 
     pub(super) fn write_action(&self, action: Action) -> Write<Written> {
@@ -288,7 +288,7 @@ impl RawTree {
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
-        let version = node.latest(PlacementKey::of(&name)).await?;
+        let version = node.latest(BlockId::header(&name)).await?;
         Self::open_in(node, name, &version).await
     }
 
@@ -298,10 +298,10 @@ impl RawTree {
         name: CollectionName,
         version: &Version,
     ) -> Result<Self> {
-        let (key, reading) = (PlacementKey::of(&name), Reading::default());
+        let (id, reading) = (BlockId::header(&name), Reading::default());
         let code = collections::RawTree::new(name);
         let view = Arc::new(read(version, |reader| code.open(reader)).await?);
-        Ok(Self { node: node.clone(), code, view, key, reading })
+        Ok(Self { node: node.clone(), code, view, id, reading })
     }
 
     pub(crate) async fn create(
@@ -321,7 +321,7 @@ impl RawTree {
 
 /// Whether there is a tree of this name.
 async fn is_there(node: &Weald, code: &collections::RawTree) -> Result<bool> {
-    let version = node.latest(PlacementKey::of(code.name())).await?;
+    let version = node.latest(BlockId::header(code.name())).await?;
     let found = read(&version, |reader| match code.open(reader) {
         Err(ReadError::NoSuchCollection(_)) => Ok(false),
         other => other.map(|_| true),

@@ -27,7 +27,7 @@ impl RawSnapshot {
 
     pub(super) async fn at(tree: &RawTree, revision: Revision) -> Result<Self> {
         let index = index_of(tree, revision).await?;
-        Ok(Self::new(tree, tree.node.past(tree.key(), index).await?))
+        Ok(Self::new(tree, tree.node.past(tree.id(), index).await?))
     }
 
     /// The value of `key`; `None` when it was proved that there is none.

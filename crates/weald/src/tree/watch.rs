@@ -15,7 +15,7 @@ use weald_collections::{
     chain::{ReadLimit, read_forward, seek_revision},
     tree::{Happened, changed_keys},
 };
-use weald_core::{BlockId, LogIndex, Revision, Sequence, Time, TransactionId};
+use weald_core::{LogIndex, Revision, Sequence, Time, TransactionId};
 
 use super::{
     RawTree,
@@ -103,7 +103,7 @@ impl Changes {
 
     /// Reads what is there; a gap if revisions were dropped before they could be told.
     async fn fill(&mut self) -> Result<Option<Event>> {
-        let version = self.tree.node.patiently(self.tree.key()).await?;
+        let version = self.tree.node.patiently(self.tree.id()).await?;
         let (name, from) = (self.tree.name(), self.next);
         let (latest, entries) = read(&version, |reader| {
             let state = CollectionState::read(reader, name)?;
@@ -148,7 +148,7 @@ impl Changes {
         })?;
         let mut changes = Vec::with_capacity(keys.len());
         if !keys.is_empty() {
-            let version = self.tree.node.past(self.tree.key(), index).await?;
+            let version = self.tree.node.past(self.tree.id(), index).await?;
             for changed in keys {
                 let value = match changed.happened {
                     Happened::Deleted => None,
@@ -167,7 +167,7 @@ impl Changes {
 
     /// The first revision behind the entry at `gone` whose version is still kept.
     async fn first_kept(&self, gone: Sequence) -> Result<Revision> {
-        let latest = self.tree.node.patiently(self.tree.key()).await?;
+        let latest = self.tree.node.patiently(self.tree.id()).await?;
         let name = self.tree.name();
         let state = read(&latest, |reader| Ok(CollectionState::read(reader, name)?)).await?;
         let (mut low, mut high) = (gone.0 + 1, state.chain.next.0);
@@ -191,7 +191,7 @@ impl Changes {
     }
 
     async fn is_kept(&self, index: LogIndex) -> Result<bool> {
-        match self.tree.node.past(self.tree.key(), index).await {
+        match self.tree.node.past(self.tree.id(), index).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Gone => Ok(false),
             Err(error) => Err(error),
@@ -207,7 +207,7 @@ pub struct RawTreeWatch {
 impl RawTreeWatch {
     pub(super) fn new(tree: &RawTree, from: Revision) -> Self {
         let (tree, next) = (tree.clone(), from.max(Revision(1)));
-        let signal = Signal::of(BlockId::header(tree.name()));
+        let signal = Signal::of(tree.name());
         let (read, has_caught_up) = (VecDeque::new(), false);
         Self { steps: Steps::new(Changes { tree, next, read, has_caught_up, signal }) }
     }
