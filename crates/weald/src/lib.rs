@@ -22,12 +22,9 @@ mod custom;
 mod diary;
 mod driver;
 mod error;
-<<<<<<< HEAD
 #[cfg(feature = "http")]
 mod http;
-=======
 mod kinds;
->>>>>>> h-reach
 mod node;
 mod node_config;
 mod stream;

@@ -5,11 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 use weald_cluster::partition::{collection_of, collections_prefix};
-<<<<<<< HEAD
-use weald_core::{At, BlockId, Epoch, LogIndex, PlacementKey, StateStore, TransactionId};
-=======
-use weald_core::{At, BlockId, CollectionName, LogIndex, StateStore, TransactionId};
->>>>>>> h-reach
+use weald_core::{At, BlockId, CollectionName, Epoch, LogIndex, StateStore, TransactionId};
 use weald_storage::state::PartitionStore;
 
 use super::{
