@@ -1,10 +1,11 @@
 //! Calls for operators: making a collection with a policy, checking, handing over.
 
+use std::time::Duration;
+
 use axum::{extract::State, http::request::Parts};
 use serde::Deserialize;
 use serde_json::json;
-use std::time::Duration;
-use weald_core::{Digest, PartitionId};
+use weald_core::PartitionId;
 
 use super::{
     Gateway,
@@ -100,7 +101,8 @@ pub(crate) async fn transfer(
     let partition = partition.ok_or_else(|| Problem::invalid("no partition", next))?;
     let wrong = |error| Problem::invalid(format!("the body names no peer: {error}"), next);
     let Target { to } = serde_json::from_slice(&body).map_err(wrong)?;
-    let target = peer(&to).ok_or_else(|| Problem::invalid(format!("no peer id: {to:?}"), next))?;
+    let target: PeerId =
+        to.parse().map_err(|_| Problem::invalid(format!("no peer id: {to:?}"), next))?;
     gateway.node.transfer(partition, target).await?;
     Ok(answer::json(&json!({ "partition": partition.0, "to": to })))
 }
@@ -110,17 +112,4 @@ pub(crate) async fn drain(State(gateway): State<Gateway>, parts: Parts) -> Answe
     Query::parse(parts.uri.query(), &[])?;
     gateway.node.drain().await?;
     Ok(answer::json(&json!({ "drained": true })))
-}
-
-/// A peer's id from the hexadecimal digits that stand for it.
-fn peer(text: &str) -> Option<PeerId> {
-    let digits = text.as_bytes();
-    let mut bytes = [0; 32];
-    if digits.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = super::percent::nibble(pair[0])? << 4 | super::percent::nibble(pair[1])?;
-    }
-    Some(PeerId::from_digest(Digest::from_bytes(bytes)))
 }

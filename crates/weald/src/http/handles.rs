@@ -65,8 +65,8 @@ impl Handles {
         if let Err(error) = &result
             && error.kind() == ErrorKind::NotFound
         {
-            self.trees.lock().drop(name);
-            self.diaries.lock().drop(name);
+            self.trees.lock().forget(name);
+            self.diaries.lock().forget(name);
         }
         result
     }
@@ -101,7 +101,7 @@ impl<T: Clone> Kept<T> {
         }
     }
 
-    fn drop(&mut self, name: &CollectionName) {
+    fn forget(&mut self, name: &CollectionName) {
         if self.by_name.remove(name).is_some() {
             self.by_age.retain(|kept| kept != name);
         }
@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(kept.find(&name(0)), None);
         assert_eq!(kept.find(&name(1)), Some(1));
         assert_eq!((kept.by_name.len(), kept.by_age.len()), (limits::HANDLES_MAX, limits::HANDLES_MAX));
-        kept.drop(&name(1));
-        kept.drop(&name(1));
+        kept.forget(&name(1));
+        kept.forget(&name(1));
         assert_eq!((kept.by_name.len(), kept.by_age.len()), (limits::HANDLES_MAX - 1, limits::HANDLES_MAX - 1));
     }
 }

@@ -63,7 +63,7 @@ fn partition_json(info: &PartitionInfo) -> Value {
         "partition": info.partition.0,
         "role": info.role.as_str(),
         "coordinator": info.coordinator.map(|peer| peer.to_string()),
-        "epoch": info.epoch.number,
+        "epoch": info.epoch,
         "last": info.last.0,
         "committed": info.committed.0,
         "applied": info.applied.0,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 use weald_cluster::partition::{collection_of, collections_prefix};
-use weald_core::{At, BlockId, CollectionName, Epoch, LogIndex, StateStore, TransactionId};
+use weald_core::{At, BlockId, CollectionName, LogIndex, StateStore, TransactionId};
 use weald_storage::state::PartitionStore;
 
 use super::{
@@ -108,7 +108,7 @@ impl Backend for Embedded {
                 partition: PARTITION,
                 role: PartitionRole::Coordinator,
                 coordinator: peer,
-                epoch: Epoch::default(),
+                epoch: 0,
                 last: applied,
                 committed: applied,
                 applied,

@@ -1,6 +1,6 @@
 //! What a node tells about its partitions and its peers, and what an operator asks of it.
 
-use weald_core::{Digest, Epoch, LogIndex, PartitionId, PeerId, PeerInfo, Time};
+use weald_core::{Digest, LogIndex, PartitionId, PeerId, PeerInfo, Time};
 
 use super::Weald;
 use crate::Result;
@@ -14,8 +14,8 @@ pub struct PartitionInfo {
     pub role: PartitionRole,
     /// Who gives its entries their places; `None` while nobody is known to.
     pub coordinator: Option<PeerId>,
-    /// The epoch that counts.
-    pub epoch: Epoch,
+    /// The number of the epoch that counts.
+    pub epoch: u64,
     /// The end of the log here.
     pub last: LogIndex,
     /// Everything up to here is committed.
