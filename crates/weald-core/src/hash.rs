@@ -161,7 +161,9 @@ mod tests {
         let digest = Digest::of("test", &[b"a"]);
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
-        for wrong in ["", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"\u{f6}".repeat(32)] {
+        for wrong in
+            ["", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"\u{f6}".repeat(32)]
+        {
             assert_eq!(wrong.parse::<Digest>(), Err(HexError { digits: 64 }), "{wrong}");
         }
     }

@@ -76,7 +76,6 @@ pub use system::{
 pub use time::{Clock, Time};
 pub use transaction::{
     CALLER_ID_MAX, CallerIdError, ReadDependency, SessionStamp, TransactionBody, TransactionId,
-    TransactionIdError,
-    TransactionRequest,
+    TransactionIdError, TransactionRequest,
 };
 pub use transform::{Base, Change, Splice, Transform, TransformError};

@@ -167,7 +167,9 @@ mod tests {
         let id = TransactionId::random(home(), &mut SeededEntropy::new(7));
         assert_eq!(id.to_string().parse(), Ok(id));
         let text = id.to_string();
-        for wrong in ["", "-", &text[1..], &text[..48], &text.replace('-', "_"), &format!("{text}0")] {
+        for wrong in
+            ["", "-", &text[1..], &text[..48], &text.replace('-', "_"), &format!("{text}0")]
+        {
             assert_eq!(wrong.parse::<TransactionId>(), Err(TransactionIdError(wrong.to_owned())));
         }
     }

@@ -35,9 +35,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use self::{
-    auth::Gate, connection::Door, handles::Handles, meters::Meters, problem::Problem,
-};
+use self::{auth::Gate, connection::Door, handles::Handles, meters::Meters, problem::Problem};
 use crate::{CollectionName, Error, ErrorKind, Result, Weald, Write};
 
 /// Where the gateway listens, and who may call.

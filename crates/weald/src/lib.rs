@@ -64,10 +64,9 @@ pub use weald_collections::{
     tree::{Expectation, IndexDefinition, IndexKey, KeyChange},
 };
 pub use weald_core::{
-    Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Entropy,
-    LogIndex, PartitionId, PeerId, PeerInfo, Position, Rejection, Retention, Revision, Sequence,
-    Time, TransactionId,
-    TypeName, TypeVersion,
+    Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Digest,
+    Entropy, LogIndex, PartitionId, PeerId, PeerInfo, Position, Rejection, Retention, Revision,
+    Sequence, Time, TransactionId, TypeName, TypeVersion,
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};

@@ -20,11 +20,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// Runs the verb.
-    pub(crate) fn run(
-        self,
-        data_dir: Option<&Path>,
-        output: &mut Output,
-    ) -> Result<(), Failure> {
+    pub(crate) fn run(self, data_dir: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
         let settings = self.options.resolve(data_dir)?;
         Settings::of(&settings)?;
         for setting in &settings {

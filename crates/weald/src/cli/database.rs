@@ -130,11 +130,7 @@ impl Database {
     }
 
     /// The entry of a key of a tree that is there.
-    pub(crate) async fn entry(
-        &self,
-        tree: &str,
-        key: &[u8],
-    ) -> Result<Option<RawEntry>, Failure> {
+    pub(crate) async fn entry(&self, tree: &str, key: &[u8]) -> Result<Option<RawEntry>, Failure> {
         match self {
             Self::Here(node) => here::entry(node, tree, key).await,
             Self::There(client) => there::entry(client, tree, key),

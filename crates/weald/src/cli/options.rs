@@ -147,7 +147,9 @@ fn argument(row: &'static Row) -> Arg {
     match row.shape {
         Shape::One => argument,
         Shape::List => argument.value_delimiter(',').action(clap::ArgAction::Append),
-        Shape::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Shape::Switch => {
+            argument.num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
     }
 }
 

@@ -44,8 +44,10 @@ pub(crate) async fn create(
 ) -> Answer {
     let name = call::name(&parts.uri, 2)?;
     Query::parse(parts.uri.query(), &[])?;
-    let next = "send {\"type\": \"tree\"} or {\"type\": \"diary\"}, with a \"retention\" if you like";
-    let wrong = |error| Problem::invalid(format!("the body describes no collection: {error}"), next);
+    let next =
+        "send {\"type\": \"tree\"} or {\"type\": \"diary\"}, with a \"retention\" if you like";
+    let wrong =
+        |error| Problem::invalid(format!("the body describes no collection: {error}"), next);
     let Described { type_name, retention } = serde_json::from_slice(&body).map_err(wrong)?;
     let retention = Retention {
         age_max: retention.age_max_ms.map(Duration::from_millis),

@@ -51,7 +51,11 @@ impl Gate {
 }
 
 /// Lets a request pass, or answers it.
-pub(crate) async fn admit(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+pub(crate) async fn admit(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
     match gateway.gate.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -117,7 +121,11 @@ mod tests {
         let gate = Gate::new("0.0.0.0:80".parse().unwrap(), Some("secret")).unwrap();
         let check = |value: Option<&str>, is_let_in: bool| {
             let value = value.map(|value| (header::AUTHORIZATION, value.parse().unwrap()));
-            assert_eq!(gate.check(&value.clone().into_iter().collect()).is_ok(), is_let_in, "{value:?}");
+            assert_eq!(
+                gate.check(&value.clone().into_iter().collect()).is_ok(),
+                is_let_in,
+                "{value:?}"
+            );
         };
         check(Some("Bearer secret"), true);
         check(Some("bearer  secret "), true);
@@ -132,7 +140,9 @@ mod tests {
         for local in ["localhost", "localhost:80", "127.0.0.1:9", "[::1]:9", "[::1]", "127.9.9.9"] {
             assert!(is_local(local), "{local}");
         }
-        for other in ["", "example.org", "localhost.example.org:80", "10.0.0.1:80", "127.0.0.1.nip.io"] {
+        for other in
+            ["", "example.org", "localhost.example.org:80", "10.0.0.1:80", "127.0.0.1.nip.io"]
+        {
             assert!(!is_local(other), "{other}");
         }
         let gate = Gate::Loopback;

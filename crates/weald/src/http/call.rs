@@ -71,4 +71,3 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
     }
     Problem::invalid(format!("the body cannot be read: {rejection}"), "send it again")
 }
-

@@ -122,9 +122,15 @@ mod tests {
         }
         assert_eq!(kept.find(&name(0)), None);
         assert_eq!(kept.find(&name(1)), Some(1));
-        assert_eq!((kept.by_name.len(), kept.by_age.len()), (limits::HANDLES_MAX, limits::HANDLES_MAX));
+        assert_eq!(
+            (kept.by_name.len(), kept.by_age.len()),
+            (limits::HANDLES_MAX, limits::HANDLES_MAX)
+        );
         kept.forget(&name(1));
         kept.forget(&name(1));
-        assert_eq!((kept.by_name.len(), kept.by_age.len()), (limits::HANDLES_MAX - 1, limits::HANDLES_MAX - 1));
+        assert_eq!(
+            (kept.by_name.len(), kept.by_age.len()),
+            (limits::HANDLES_MAX - 1, limits::HANDLES_MAX - 1)
+        );
     }
 }

@@ -49,7 +49,9 @@ impl Text {
         type Read = fn(&PartitionInfo) -> u64;
         let gauges: [(&str, &str, Read); 8] = [
             ("weald_last_index", "The end of the log here.", |info| info.last.0),
-            ("weald_committed_index", "Everything up to here is committed.", |info| info.committed.0),
+            ("weald_committed_index", "Everything up to here is committed.", |info| {
+                info.committed.0
+            }),
             ("weald_applied_index", "Everything up to here is applied.", |info| info.applied.0),
             ("weald_checkpointed_index", "Everything up to here is checkpointed.", |info| {
                 info.checkpointed.0
@@ -79,7 +81,11 @@ impl Text {
     /// How far each member is behind, where this node coordinates.
     fn replication_lag(&mut self, partitions: &[PartitionInfo]) {
         let name = "weald_replication_lag";
-        self.head(name, "gauge", "Entries that a member is not known to have, as its coordinator knows.");
+        self.head(
+            name,
+            "gauge",
+            "Entries that a member is not known to have, as its coordinator knows.",
+        );
         for info in partitions {
             for member in &info.members {
                 let (Some(peer), Some(matched)) = (member.peer, member.matched) else { continue };

@@ -1,5 +1,7 @@
 //! Percent-encoding: how names and keys, which are any bytes, stand in a URL and in JSON.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 /// Why a text is not percent-encoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a `%` is not followed by two hexadecimal digits: byte={at}")]
@@ -8,19 +10,12 @@ pub(crate) struct PercentError {
     at: usize,
 }
 
+/// What stands for itself besides letters and digits.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Encodes bytes: letters, digits and `-._~` stay, every other byte becomes `%XX`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            text.push(char::from(*byte));
-        } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-    text
+    percent_encode(bytes, ESCAPED).to_string()
 }
 
 /// Decodes what [`encode`] wrote. A character that need not have been left alone stands for itself.

@@ -134,7 +134,9 @@ fn status_of(error: &Error) -> StatusCode {
         | ErrorKind::Conflict
         | ErrorKind::Identity
         | ErrorKind::Aborted => StatusCode::CONFLICT,
-        ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Behind => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Behind => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorKind::Unknown => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Gone => StatusCode::GONE,

@@ -51,7 +51,10 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .method_not_allowed_fallback(wrong_method);
-    guarded.merge(open).layer(from_fn_with_state(gateway.clone(), correlate)).with_state(gateway.clone())
+    guarded
+        .merge(open)
+        .layer(from_fn_with_state(gateway.clone(), correlate))
+        .with_state(gateway.clone())
 }
 
 /// Calls that tell of the node, or ask something of it.
@@ -134,4 +137,3 @@ async fn wrong_method(method: Method) -> Problem {
     let next = "see the table of calls in the README";
     Problem::refused(StatusCode::METHOD_NOT_ALLOWED, "method", detail, next)
 }
-

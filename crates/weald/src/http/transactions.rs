@@ -92,9 +92,7 @@ impl Gateway {
 
 /// Revisions by collection.
 pub(crate) fn revisions_json(revisions: &[(CollectionName, Revision)]) -> Value {
-    let one = |(name, revision): &(CollectionName, Revision)| {
-        json!({ "collection": percent::encode(name.as_str().as_bytes()), "revision": revision.0 })
-    };
+    let one = |(name, revision): &(CollectionName, Revision)| json!({ "collection": percent::encode(name.as_str().as_bytes()), "revision": revision.0 });
     revisions.iter().map(one).collect()
 }
 
@@ -113,7 +111,8 @@ fn results(acted: &Acted, kinds: &[bool]) -> Result<Vec<Value>, Problem> {
 }
 
 fn steps_of(body: &[u8]) -> Result<Vec<Step>, Problem> {
-    let next = "send {\"operations\": [{\"op\": \"put\", \"tree\": .., \"key\": .., \"value\": ..}, ..]}";
+    let next =
+        "send {\"operations\": [{\"op\": \"put\", \"tree\": .., \"key\": .., \"value\": ..}, ..]}";
     let asked: Asked = serde_json::from_slice(body)
         .map_err(|error| Problem::invalid(format!("the body is no transaction: {error}"), next))?;
     let count = asked.operations.len();

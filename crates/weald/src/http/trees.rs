@@ -95,4 +95,3 @@ fn unmet(problem: Problem, must_exist: bool) -> Problem {
 fn entry_of(parts: &Parts) -> Result<(CollectionName, Vec<u8>), Problem> {
     Ok((call::name(&parts.uri, 2)?, call::segment(&parts.uri, 3)?))
 }
-

@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use weald_core::{
-    Clock, Entropy, LogError, LogStore, PartitionId, PeerId, StateError, StoreId, identity::KeyStore,
+    Clock, Entropy, LogError, LogStore, PartitionId, PeerId, StateError, StoreId,
+    identity::KeyStore,
 };
 use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineError, EngineKind},

@@ -40,7 +40,10 @@ fn d60_health_readiness_and_metrics_are_served() {
     assert_eq!(value(&format!("weald_http_requests_total{{{call}=\"PUT\",status=\"2xx\"}}")), "1");
     assert_eq!(value(&format!("weald_http_requests_total{{{call}=\"GET\",status=\"4xx\"}}")), "1");
     assert_eq!(value(&format!("weald_http_request_seconds_count{{{call}=\"PUT\"}}")), "1");
-    assert_eq!(value(&format!("weald_http_request_seconds_bucket{{{call}=\"PUT\",le=\"+Inf\"}}")), "1");
+    assert_eq!(
+        value(&format!("weald_http_request_seconds_bucket{{{call}=\"PUT\",le=\"+Inf\"}}")),
+        "1"
+    );
     assert_eq!(value("weald_ready"), "1");
     assert_eq!(value("weald_commit_gap{partition=\"0\"}"), "0");
     assert_ne!(value("weald_applied_index{partition=\"0\"}"), "0");

@@ -47,7 +47,8 @@ impl Request {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!("{} HTTP/1.1\r\n", self.line);
-        let has = |name: &str| self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
+        let has =
+            |name: &str| self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
         if !has("host") {
             head.push_str(&format!("Host: {address}\r\n"));
         }

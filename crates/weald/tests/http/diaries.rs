@@ -27,7 +27,8 @@ fn d62_entries_are_appended_and_read() {
         assert!(appended.header("weald-position").is_some());
         assert!(appended.header("weald-transaction-id").is_some());
     }
-    let all: Vec<(u64, Vec<u8>)> = (0..7).map(|number: u8| (number.into(), vec![number, 255])).collect();
+    let all: Vec<(u64, Vec<u8>)> =
+        (0..7).map(|number: u8| (number.into(), vec![number, 255])).collect();
     assert_eq!(entries(&node, ""), (all.clone(), None));
     assert_eq!(entries(&node, "?from=5"), (all[5..].to_vec(), None));
     assert_eq!(entries(&node, "?from=7").0, []);
@@ -48,7 +49,11 @@ fn expectations_of_an_append_hold_or_nothing_happens() {
     };
     append("exists").refused(412, "conflict");
     append("0").refused(412, "conflict");
-    assert_eq!(node.call("GET /v1/status").json()["collections"], 0, "a failed condition makes none");
+    assert_eq!(
+        node.call("GET /v1/status").json()["collections"],
+        0,
+        "a failed condition makes none"
+    );
     append("empty").done();
     append("empty").refused(412, "conflict");
     append("exists").done();

@@ -22,7 +22,10 @@ fn d52_a_watch_tells_history_then_catches_up_then_lives() {
     assert_eq!(watch.expect("caught_up").id, None);
     let live = node.send("PUT /v1/trees/t/b", "y").done();
     let change = watch.expect("change");
-    assert_eq!((change.id, &change.data["revision"]), (Some(live.revision()), &json!(live.revision())));
+    assert_eq!(
+        (change.id, &change.data["revision"]),
+        (Some(live.revision()), &json!(live.revision()))
+    );
 }
 
 #[test]
@@ -37,9 +40,8 @@ fn d52_a_follower_resumes_behind_the_last_event_it_saw() {
     let seen: Vec<_> = (0..3).map(|_| tail.expect("entry").id.unwrap()).collect();
     assert_eq!(seen, [0, 1, 2]);
     drop(tail);
-    let resume = |line: &str, last: u64| {
-        Request::new(line).header("Last-Event-ID", last).open(node.address)
-    };
+    let resume =
+        |line: &str, last: u64| Request::new(line).header("Last-Event-ID", last).open(node.address);
     let mut tail = resume("GET /v1/diaries/log/tail?from=0", 2);
     let entry = tail.expect("entry");
     assert_eq!((entry.id, entry.data["data"].as_str()), (Some(3), Some("Mw==")));

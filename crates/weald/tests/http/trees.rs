@@ -66,7 +66,11 @@ fn conditions_hold_or_nothing_happens() {
         put.body(body).send(node.address)
     };
     put("If-Match", "7", "x").refused(412, "conflict");
-    assert_eq!(node.call("GET /v1/status").json()["collections"], 0, "a failed condition makes none");
+    assert_eq!(
+        node.call("GET /v1/status").json()["collections"],
+        0,
+        "a failed condition makes none"
+    );
     let first = put("If-None-Match", "*", "1").done().revision();
     put("If-None-Match", "*", "2").refused(412, "already_exists");
     let second = put("If-Match", &first.to_string(), "2").done().revision();
@@ -96,11 +100,8 @@ fn a_range_comes_as_lines_and_pages() {
     }
     let keys = |query: &str| {
         let answer = node.call(&format!("GET /v1/trees/t{query}")).done();
-        let keys: Vec<String> = answer
-            .lines()
-            .iter()
-            .map(|line| line["key"].as_str().unwrap().to_owned())
-            .collect();
+        let keys: Vec<String> =
+            answer.lines().iter().map(|line| line["key"].as_str().unwrap().to_owned()).collect();
         (keys, answer.header("weald-next").map(str::to_owned))
     };
     let all: Vec<String> = (10..35).map(|number| format!("k{number}")).collect();

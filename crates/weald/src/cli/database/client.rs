@@ -196,7 +196,10 @@ impl Reply {
             return Failure::internal(format_args!("the node answered {status} without a reason"));
         };
         let text = |field: &str| problem[field].as_str().unwrap_or_default().to_owned();
-        Failure::new(class(status, &text("kind")), format_args!("{}; {}", text("detail"), text("next")))
+        Failure::new(
+            class(status, &text("kind")),
+            format_args!("{}; {}", text("detail"), text("next")),
+        )
     }
 }
 

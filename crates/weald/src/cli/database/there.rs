@@ -77,9 +77,7 @@ pub(super) fn put_all(
     entries: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<(), Failure> {
     let tree = wire::segment(tree.as_bytes());
-    let operation = |(key, value): &(Vec<u8>, Vec<u8>)| {
-        json!({ "op": "put", "tree": tree, "key": wire::segment(key), "value": wire::base64(value) })
-    };
+    let operation = |(key, value): &(Vec<u8>, Vec<u8>)| json!({ "op": "put", "tree": tree, "key": wire::segment(key), "value": wire::base64(value) });
     commit(client, entries.iter().map(operation).collect()).map(drop)
 }
 

@@ -99,7 +99,10 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Failure> {
 }
 
 /// As [`read_file`], from the file's text.
-pub(super) fn parse_file(text: &str, place: &str) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+pub(super) fn parse_file(
+    text: &str,
+    place: &str,
+) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let table: Table = text
         .parse()
         .map_err(|error| Failure::usage(format_args!("{place} is no TOML: {error}")))?;

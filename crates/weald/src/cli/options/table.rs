@@ -96,12 +96,9 @@ pub(super) const OPTIONS: &[Row] = &[
         &[],
         |all, values| list(values, &mut all.node.bootstrap),
     ),
-    row(
-        ("network", "NAME", "The name of the network"),
-        Shape::One,
-        &["weald"],
-        |all, values| one(values).map(|text| all.node.network = text.to_owned()),
-    ),
+    row(("network", "NAME", "The name of the network"), Shape::One, &["weald"], |all, values| {
+        one(values).map(|text| all.node.network = text.to_owned())
+    }),
     row(
         ("init", "BOOL", "Found the network even though there are bootstrap addresses"),
         Shape::Switch,
@@ -126,12 +123,9 @@ pub(super) const OPTIONS: &[Row] = &[
         &["true"],
         |all, values| switch(values).map(|is_on| all.node.mdns = is_on),
     ),
-    row(
-        ("allow", "PEER", "Let only these peers connect"),
-        Shape::List,
-        &[],
-        |all, values| allow(&mut all.node, values),
-    ),
+    row(("allow", "PEER", "Let only these peers connect"), Shape::List, &[], |all, values| {
+        allow(&mut all.node, values)
+    }),
     row(
         ("psk-file", "FILE", "The file with the network's pre-shared key: 64 hexadecimal digits"),
         Shape::One,
@@ -243,7 +237,8 @@ fn token(all: &mut Settings, values: &[String]) -> Result<(), String> {
 
 /// The one line of a file that holds a secret.
 fn secret(path: &str) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
     match text.trim() {
         "" => Err(format!("{path} is empty")),
         line if line.contains(char::is_whitespace) => Err(format!("{path} has more than one word")),
