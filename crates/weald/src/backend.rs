@@ -5,13 +5,14 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 use weald_core::{
-    BlockId, CollectionName, LogIndex, PartitionId, Position, ReadDependency, StateView,
+    BlockId, CollectionName, LogIndex, PartitionId, PeerId, PeerInfo, Position, ReadDependency,
+    StateView,
     TransactionId,
 };
 use weald_storage::state::PartitionStore;
 
 use crate::{
-    Consistency, Error, ErrorKind, NodeStatus, Result,
+    Consistency, Error, ErrorKind, NodeStatus, PartitionInfo, Result,
     driver::{Proposal, ProposeError, Standing},
     node::Home,
 };
@@ -56,11 +57,48 @@ pub(crate) trait Backend: Send + Sync {
     /// How the node is.
     fn status(&self) -> NodeStatus;
 
+    /// The partitions that the node knows of.
+    fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
+        let what = "the node does not tell its partitions";
+        Promise::Ready(Err(Error::new(ErrorKind::Unavailable, what)))
+    }
+
+    /// Where peers reach the node, as multiaddresses.
+    fn addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The peers that are connected.
+    fn peers(&self) -> Vec<PeerInfo> {
+        Vec::new()
+    }
+
+    /// Whether the node takes reads and writes, or why not.
+    fn readiness(&self) -> std::result::Result<(), String> {
+        self.status().read_only.map_or(Ok(()), Err)
+    }
+
+    /// Hands the coordination of a partition over.
+    fn transfer(&self, _: PartitionId, _: PeerId) -> Promise<()> {
+        alone()
+    }
+
+    /// Hands everything over.
+    fn drain(&self) -> Promise<()> {
+        alone()
+    }
+
     /// Writes a checkpoint now.
     fn checkpoint(&self) -> Promise<()>;
 
     /// Finishes what is under way and ends.
     fn close(self: Arc<Self>) -> Promise<()>;
+}
+
+/// The answer of a node that is alone to what takes two.
+fn alone() -> Promise<()> {
+    let what = "the node is alone: there is nobody to hand over to";
+    Promise::Ready(Err(Error::new(ErrorKind::Invalid, what)))
 }
 
 /// What a node keeps.

@@ -57,7 +57,7 @@ impl ErrorKind {
         }
     }
 
-    const fn advice(self) -> &'static str {
+    pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::NotFound => "create the collection first, or use open_or_create",
             Self::AlreadyExists => "open what is there, or choose another name or key",

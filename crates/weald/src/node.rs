@@ -7,6 +7,7 @@ mod info;
 mod listing;
 mod read;
 mod start;
+mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use info::{
     CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
 };
 pub(crate) use read::{blocking, fault_error, load, read, read_error};
+pub use survey::{MemberInfo, PartitionInfo, PartitionRole};
 pub(crate) use system::Drawn;
 #[cfg(test)]
 pub(crate) use system::{SystemClock, SystemEntropy};

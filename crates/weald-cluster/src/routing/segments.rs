@@ -63,9 +63,8 @@ impl Segments {
 
     /// The first key of each piece, with who has it.
     pub(super) fn iter(&self) -> impl Iterator<Item = (PartitionId, PlacementKey)> {
-        let piece = |(first, owner): (&u64, &Owner)| {
-            (owner.partition, PlacementKey::from_u64(*first))
-        };
+        let piece =
+            |(first, owner): (&u64, &Owner)| (owner.partition, PlacementKey::from_u64(*first));
         self.0.iter().map(piece)
     }
 

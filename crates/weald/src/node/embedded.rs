@@ -11,13 +11,13 @@ use weald_core::{
 use weald_storage::state::PartitionStore;
 
 use super::{
-    NodeStatus, blocking, closed,
+    MemberInfo, NodeStatus, PartitionInfo, PartitionRole, blocking, closed,
     home::{Home, PARTITION, state_error},
 };
 use crate::{
     Result,
     backend::{Backend, Kept, Promise, Reading, Version, behind},
-    driver::{Driver, Event, Proposal, ProposeError, Standing, Watchers},
+    driver::{Driver, Event, Progress, Proposal, ProposeError, Standing, Watchers},
 };
 
 /// The parts of a node that is alone. The driver stops before the stores go.
@@ -102,6 +102,31 @@ impl Backend for Embedded {
             dirty_bytes: self.store.dirty_bytes(),
             writes_waiting: self.driver.writes_waiting(),
         }
+    }
+
+    fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
+        let (sender, receiver) = oneshot::channel();
+        self.driver.queue().push(Event::Progress(sender));
+        let (peer, checkpointed) = (self.home.peer_id(), self.store.checkpointed());
+        let trouble = self.read_only.read().clone();
+        Promise::later(async move {
+            let Progress { applied, digest, log_time } = receiver.await.map_err(|_| closed())?;
+            Ok(vec![PartitionInfo {
+                partition: PARTITION,
+                role: PartitionRole::Coordinator,
+                coordinator: peer,
+                epoch: 0,
+                last: applied,
+                committed: applied,
+                applied,
+                checkpointed,
+                digest_index: applied,
+                digest,
+                log_time,
+                trouble,
+                members: vec![MemberInfo { peer, is_voter: true, matched: Some(applied) }],
+            }])
+        })
     }
 
     fn checkpoint(&self) -> Promise<()> {

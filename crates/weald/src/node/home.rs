@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use weald_core::{
-    Clock, Entropy, LogError, LogStore, PartitionId, StateError, StoreId, identity::KeyStore,
+    Clock, Entropy, LogError, LogStore, PartitionId, PeerId, StateError, StoreId,
+    identity::KeyStore,
 };
 use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineError, EngineKind},
@@ -112,6 +113,11 @@ impl Home {
         };
         let (engine, cache) = (Arc::clone(&self.engine), Arc::clone(&self.cache));
         PartitionStore::open(partition, engine, cache, state).map(Arc::new).map_err(state_error)
+    }
+
+    /// The node that the store was made by; `None` for one in memory.
+    pub(crate) fn peer_id(&self) -> Option<PeerId> {
+        self.folder.as_ref().map(|folder| folder.header().node)
     }
 
     /// What is wrong with the identity's file: it must hold the key that the store was made with.

@@ -12,7 +12,7 @@ use weald_core::{Action, BlockId, CollectionName, CreateMode, Position, Revision
 use super::{RawIndexRange, RawRange, RawSnapshot, RawTreeWatch, TreeOptions};
 use crate::{
     Consistency, Result, Weald, Write, Written,
-    backend::Reading,
+    backend::{Reading, Version},
     node::read,
     write::{Reply, WriteOptions, undecodable},
 };
@@ -288,10 +288,19 @@ impl RawTree {
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
+        let version = node.latest(BlockId::header(&name)).await?;
+        Self::open_in(node, name, &version).await
+    }
+
+    /// Opens the tree as `version` shows it.
+    pub(crate) async fn open_in(
+        node: &Weald,
+        name: CollectionName,
+        version: &Version,
+    ) -> Result<Self> {
         let (id, reading) = (BlockId::header(&name), Reading::default());
         let code = collections::RawTree::new(name);
-        let version = node.latest(id).await?;
-        let view = Arc::new(read(&version, |reader| code.open(reader)).await?);
+        let view = Arc::new(read(version, |reader| code.open(reader)).await?);
         Ok(Self { node: node.clone(), code, view, id, reading })
     }
 

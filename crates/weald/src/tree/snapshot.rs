@@ -21,7 +21,7 @@ pub struct RawSnapshot {
 }
 
 impl RawSnapshot {
-    pub(super) fn new(tree: &RawTree, version: Version) -> Self {
+    pub(crate) fn new(tree: &RawTree, version: Version) -> Self {
         Self { tree: tree.clone(), version }
     }
 
