@@ -10,7 +10,7 @@ use weald_core::{
 };
 
 use super::{
-    Decision,
+    Decision, Dissolution,
     locks::{IntentRow, PartRow, Tombstone, TransformRow},
     results::Kept,
     sessions::SessionRow,
@@ -33,6 +33,7 @@ const SYSTEM: Kind = kind(8);
 const NODE: Kind = kind(9);
 const RANGE: Kind = kind(10);
 const TRANSFORM: Kind = kind(11);
+const DISSOLUTION: Kind = kind(12);
 
 const MACHINE_TABLE: u8 = b'm';
 const RESULT_TABLE: u8 = b'r';
@@ -47,6 +48,7 @@ const SETTINGS_TABLE: u8 = b'g';
 const SYSTEM_TABLE: u8 = b'y';
 const NODE_TABLE: u8 = b'n';
 const RANGE_TABLE: u8 = b'k';
+const DISSOLUTION_TABLE: u8 = b'e';
 
 /// Why a row of a partition could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +91,7 @@ pub(super) enum Row {
     Tombstone(PlacementKey, TransactionId, Tombstone),
     Decision(TransactionId, Decision),
     Settings(Box<Settings>),
+    Dissolution(Dissolution),
     System(SystemRow),
     Node(PeerId, Box<weald_core::NodeRecord>),
     Range(PartitionId, weald_core::KeyBounds),
@@ -105,6 +108,7 @@ impl Row {
             MACHINE_TABLE => Self::Machine(value.decode(MACHINE)?),
             SETTINGS_TABLE => Self::Settings(value.decode(SETTINGS)?),
             SYSTEM_TABLE => Self::System(value.decode(SYSTEM)?),
+            DISSOLUTION_TABLE => Self::Dissolution(value.decode(DISSOLUTION)?),
             RESULT_TABLE => Self::Result(transaction()?, value.decode(RESULT)?),
             DECISION_TABLE => Self::Decision(transaction()?, value.decode(DECISION)?),
             SESSION_TABLE => {
@@ -266,6 +270,14 @@ pub(super) fn settings_key() -> Bytes {
 
 pub(super) fn settings_value(settings: &Settings) -> Bytes {
     codec::encode(SETTINGS, settings)
+}
+
+pub(super) fn dissolution_key() -> Bytes {
+    Bytes::from_static(&[DISSOLUTION_TABLE])
+}
+
+pub(super) fn dissolution_value(dissolution: &Dissolution) -> Bytes {
+    codec::encode(DISSOLUTION, dissolution)
 }
 
 pub(super) fn system_key() -> Bytes {
