@@ -93,6 +93,8 @@ pub struct State {
     /// What this node asks of its own standing: to be drained, and to leave then.
     is_draining: bool,
     announced: Option<Readiness>,
+    /// When time alone makes a difference again.
+    wake_due: Time,
     outputs: VecDeque<Output>,
 }
 
@@ -140,6 +142,7 @@ impl State {
             next_ticket: Ticket::default(),
             is_draining: false,
             announced: None,
+            wake_due: now.steady,
             outputs: VecDeque::new(),
         };
         if state.pin.genesis.is_some() {
@@ -188,11 +191,7 @@ impl State {
 
     /// When [`Input::Timeout`] is to be handed in at the latest, by the steady clock.
     pub fn poll_timeout(&self) -> Time {
-        let interval = match self.is_quiet() {
-            true => self.config.timing.growth_interval,
-            false => self.config.timing.ask_interval,
-        };
-        self.now.steady.after(interval)
+        self.wake_due
     }
 
     /// The network that the node belongs to.
@@ -234,6 +233,14 @@ impl State {
         }
         self.greet();
         self.announce();
+        let interval = match self.is_quiet() {
+            true => self.config.timing.growth_interval,
+            false => self.config.timing.ask_interval,
+        };
+        let next = self.now.steady.after(interval);
+        if self.wake_due <= self.now.steady || self.wake_due > next {
+            self.wake_due = next;
+        }
     }
 
     fn announce(&mut self) {

@@ -47,7 +47,10 @@ use step::Step;
 
 pub use decisions::Decision;
 pub use dissolution::Dissolution;
-pub use rows::{RowError, collection_of, collections_prefix, lock_key, lock_of, locks_prefix};
+pub use rows::{
+    DISSOLUTION_PREFIX, RowError, SYSTEM_PREFIXES, collection_of, collections_prefix,
+    dissolution_of, lock_key, lock_of, locks_prefix, system_of,
+};
 pub use step::Applied;
 
 /// How far ahead of log time an expiry may lie (rule C10).

@@ -1,7 +1,7 @@
 //! The state of a network as nodes hand it on: what routing and placement are computed from.
 
 use serde::{Deserialize, Serialize};
-use weald_core::{NodeStanding, PartitionId, SystemState, limits::NODES_MAX};
+use weald_core::{NodeStanding, PartitionId, PeerId, SystemState, limits::NODES_MAX};
 
 use super::{Genesis, NetworkId};
 use crate::placement::{
@@ -42,7 +42,7 @@ impl Map {
     /// The nodes as placement sees them. One with a weight of zero, or a domain that is none, takes
     /// no part.
     pub fn nodes(&self) -> Nodes {
-        let node = |(peer, record): (_, &weald_core::NodeRecord)| {
+        let node = |(peer, record): (&PeerId, &weald_core::NodeRecord)| {
             let weight = u16::try_from(record.weight).unwrap_or(u16::MAX);
             let (weight, domain) = (Weight::new(weight)?, record.domain.parse().ok()?);
             let state = match record.standing {

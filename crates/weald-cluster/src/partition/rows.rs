@@ -200,6 +200,47 @@ pub fn lock_of(key: &Bytes, value: &[u8]) -> Result<(BlockId, Lock), RowError> {
     }
 }
 
+/// What the keys of the rows begin with that hold the network's state, in the system partition.
+pub const SYSTEM_PREFIXES: [&[u8]; 3] = [&[SYSTEM_TABLE], &[NODE_TABLE], &[RANGE_TABLE]];
+
+/// The network's state, from the rows under [`SYSTEM_PREFIXES`].
+///
+/// # Errors
+/// When a row does not parse.
+pub fn system_of(
+    stored: impl IntoIterator<Item = (Bytes, Bytes)>,
+) -> Result<weald_core::SystemState, RowError> {
+    let mut state = weald_core::SystemState::default();
+    for (key, value) in stored {
+        match Row::parse(&key, &value)? {
+            Row::System(row) => row.restore(&mut state),
+            Row::Node(peer, record) => drop(state.nodes.insert(peer, *record)),
+            Row::Range(partition, bounds) => drop(state.ranges.insert(partition, bounds)),
+            _ => return Err(RowError::Key(key)),
+        }
+    }
+    Ok(state)
+}
+
+/// What the key of the row begins with that says whether the network may still join another.
+pub const DISSOLUTION_PREFIX: &[u8] = &[DISSOLUTION_TABLE];
+
+/// Whether it may, from the row under [`DISSOLUTION_PREFIX`].
+///
+/// # Errors
+/// When the row does not parse.
+pub fn dissolution_of(
+    stored: impl IntoIterator<Item = (Bytes, Bytes)>,
+) -> Result<Dissolution, RowError> {
+    match stored.into_iter().next() {
+        None => Ok(Dissolution::default()),
+        Some((key, value)) => match Row::parse(&key, &value)? {
+            Row::Dissolution(dissolution) => Ok(dissolution),
+            _ => Err(RowError::Key(key)),
+        },
+    }
+}
+
 pub(super) fn machine_key() -> Bytes {
     Bytes::from_static(&[MACHINE_TABLE])
 }

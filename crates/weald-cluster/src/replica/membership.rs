@@ -110,15 +110,12 @@ impl State {
         !is_joint && !self.configurations.has_uncommitted() && self.configurations.is_certified()
     }
 
-    /// Whether a member's log is within the window of the watermark, as this coordinator knows.
-    pub(super) fn has_caught_up(&self, member: &Member) -> bool {
-        let RoleState::Coordinator(coordinator) = &self.role else { return false };
-        let matched = coordinator.progress.get(member).map_or(0, |p| p.matched.0);
-        matched + LAG_MAX >= self.watermark.0.max(LAG_MAX + 1)
-    }
-
     fn check_caught_up(&self, voters: &BTreeSet<Member>) -> Result<(), ChangeError> {
-        let lags = |member: &&Member| !self.is_voter_here(member) && !self.has_caught_up(member);
+        let RoleState::Coordinator(coordinator) = &self.role else { return Ok(()) };
+        let lags = |member: &&Member| {
+            let matched = coordinator.progress.get(member).map_or(0, |p| p.matched.0);
+            !self.is_voter_here(member) && matched + LAG_MAX < self.watermark.0.max(LAG_MAX + 1)
+        };
         match voters.iter().filter(|member| **member != self.me).find(lags) {
             Some(member) => Err(ChangeError::NotCaughtUp { member: *member }),
             None => Ok(()),

@@ -64,17 +64,6 @@ impl State {
         self.log_time.last()
     }
 
-    /// Whether this member coordinates and may begin a change of the members.
-    pub fn may_change_members(&self) -> bool {
-        self.may_reconfigure()
-    }
-
-    /// At a coordinator, the other members whose logs are complete enough for a vote.
-    pub fn caught_up(&self) -> impl Iterator<Item = Member> + '_ {
-        let members = self.configurations.current().members();
-        members.filter(|member| *member != self.me && self.has_caught_up(member))
-    }
-
     /// Why this member takes no part, if it does not.
     pub fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()

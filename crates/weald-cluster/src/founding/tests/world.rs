@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weald_core::{
-    Action, BlockId, BlockRead, BlockSource, Context, Digest, Entropy, Entry, Executed, Executor,
-    Fault, Halt, Outcome, Overlay, PartitionId, Payload, PeerId, PlacementKey, Rejection,
-    SeededEntropy, StoreId, Time, TransactionBody, TransactionId, TransactionRequest, TypeName,
-    TypeVersion,
+    Action, BlockId, BlockRead, BlockSource, Context, Entropy, Entry, Executed, Executor, Fault,
+    Halt, Outcome, Overlay, PartitionId, Payload, PeerId, PlacementKey, Rejection, SeededEntropy,
+    StoreId, Time, TransactionBody, TransactionId, TransactionRequest, TypeName, TypeVersion,
     identity::{Identity, KeyStore},
 };
 
@@ -172,6 +171,11 @@ impl World {
         u64::from_le_bytes(self.random.draw()) % bound.max(1)
     }
 
+    fn any_node(&mut self) -> usize {
+        let count = self.nodes.len();
+        usize::try_from(self.below(u64::try_from(count).unwrap())).unwrap()
+    }
+
     fn is_bad(&self) -> bool {
         self.now < self.weather.until
     }
@@ -195,11 +199,11 @@ impl World {
             return;
         }
         if self.below(1000) < self.weather.crashes {
-            let node = self.below(self.nodes.len() as u64) as usize;
+            let node = self.any_node();
             self.crash(node);
         }
         if self.below(1000) < self.weather.writes {
-            let node = self.below(self.nodes.len() as u64) as usize;
+            let node = self.any_node();
             self.write(node);
         }
     }
@@ -224,9 +228,10 @@ impl World {
             return None;
         }
         let network = node.pin.network().unwrap();
-        let partition = PartitionId(self.below(2) as u32);
+        let partition = PartitionId(u32::from(self.below(2) == 1));
         self.writes += 1;
-        let id = TransactionId::new(PlacementKey::from_u64(0), [self.writes as u8; 16]);
+        let id =
+            TransactionId::new(PlacementKey::from_u64(0), u128::from(self.writes).to_le_bytes());
         let expiry = Time::from_millis(self.now + 1000);
         let body = TransactionBody::default();
         let request = TransactionRequest { id, expiry, session: None, body };
@@ -479,15 +484,9 @@ impl World {
         }
         let network = genesis.network();
         for partition in genesis.partitions() {
-            self.tell_later(node, network, partition);
+            assert!(!self.logs[&network].is_gone, "what was let go is never opened again");
+            self.tell_replica(node, network, partition);
         }
-    }
-
-    /// The replica is there a little later.
-    fn tell_later(&mut self, node: usize, network: NetworkId, at: PartitionId) {
-        let logs = &self.logs[&network];
-        assert!(!logs.is_gone, "a network that was let go is never opened again");
-        self.tell_replica(node, network, at);
     }
 
     /// The point of no return: nothing that somebody was told may be lost here.
@@ -523,9 +522,4 @@ impl World {
         };
         self.nodes.iter().map(of).collect()
     }
-}
-
-/// A digest for addresses and the like.
-pub(super) fn digest(byte: u8) -> Digest {
-    Digest::from_bytes([byte; 32])
 }
