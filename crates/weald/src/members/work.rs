@@ -1,0 +1,398 @@
+//! The loop: events in, outputs carried out, answers given. All decisions about the protocol are the
+//! states', all about data the partitions'.
+
+mod events;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use weald_cluster::{configuration::Member, replica::Input};
+use weald_core::{PartitionId, StateError, Synced, Time};
+
+use super::{
+    Caller, MembersParts, StartError,
+    clerk::{Clerk, Desks},
+    clocks::Clocks,
+    common::{Common, DiskWatch},
+    event::Event,
+    figures::{Counters, count},
+    opening,
+    post::{Post, Step, standing},
+    replica::Replica,
+    running::HostedMap,
+    stores::Stores,
+};
+
+/// How long a node that closes waits for what is under way.
+const CLOSING_MAX: Duration = Duration::from_secs(5);
+
+/// What callers see of the loop.
+pub(super) struct Shown {
+    pub(super) hosted: HostedMap,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clocks: Clocks,
+    pub(super) news: watch::Sender<()>,
+}
+
+/// The loop's work.
+pub(super) struct Work {
+    common: Common,
+    replicas: BTreeMap<PartitionId, Replica>,
+    hosted: HostedMap,
+    /// Wakes whoever wants to know of changes in roles, members and health.
+    news: watch::Sender<()>,
+    /// When replicas want to be woken, by the steady clock.
+    timers: BTreeSet<(Time, PartitionId)>,
+    /// Replicas that something has happened to in this turn.
+    touched: BTreeSet<PartitionId>,
+    next_beat: Time,
+    has_log_failed: bool,
+    /// Who waits for the end, and since when.
+    closing: Option<(Time, Caller<Result<(), StateError>>)>,
+    is_ended: bool,
+}
+
+impl Work {
+    /// The members that the log knows, as recovery found them.
+    pub(super) fn open(parts: MembersParts, me: Member, shown: Shown) -> Result<Self, StartError> {
+        let Shown { hosted, counters, clocks, news } = shown;
+        let stores =
+            Stores { engine: parts.engine, cache: parts.cache, config: parts.config.state };
+        let desks = Desks {
+            log: Arc::clone(&parts.log),
+            letterbox: Arc::clone(&parts.letterbox),
+            network: Arc::clone(&parts.network),
+            stores: stores.clone(),
+        };
+        let common = Common {
+            config: parts.config,
+            now: clocks.now(),
+            clocks,
+            me,
+            incarnation: parts.incarnation,
+            seed: parts.seed,
+            keys: parts.keys,
+            log: parts.log,
+            stores,
+            executor: parts.executor,
+            post: Post::new(parts.network, Arc::clone(&counters), parts.seed),
+            counters,
+            letterbox: parts.letterbox,
+            reader: Clerk::spawn("weald-reader", desks.clone())?,
+            writer: Clerk::spawn("weald-writer", desks.clone())?,
+            fetcher: Clerk::spawn("weald-fetcher", desks)?,
+            standings: BTreeMap::new(),
+            courier: None,
+            to_submit: BTreeSet::new(),
+            to_apply: BTreeSet::new(),
+            answers: Vec::new(),
+            has_peers_changed: true,
+            has_news: true,
+            is_healthy: true,
+            is_closing: false,
+            is_over_budget: false,
+            disk: DiskWatch::default(),
+        };
+        let mut work = Self {
+            common,
+            replicas: BTreeMap::new(),
+            hosted,
+            news,
+            timers: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            next_beat: Time::ZERO,
+            has_log_failed: false,
+            closing: None,
+            is_ended: false,
+        };
+        for mut replica in opening::recover(&work.common)? {
+            replica.begin_checkpoints(&mut work.common);
+            work.add(replica);
+        }
+        Ok(work)
+    }
+
+    fn add(&mut self, replica: Replica) {
+        let id = replica.id();
+        self.hosted.write().insert(id, Arc::clone(replica.hosted()));
+        self.replicas.insert(id, replica);
+        self.common.has_peers_changed = true;
+        self.common.to_apply.insert(id);
+        self.touched.insert(id);
+    }
+
+    /// Runs until the members are closed or dropped.
+    pub(super) fn run(self) {
+        let letterbox = Arc::clone(&self.common.letterbox);
+        let mut ending = Ending(self);
+        let work = &mut ending.0;
+        let mut events = Vec::new();
+        let mut until = Some(Instant::now());
+        while !work.is_ended {
+            letterbox.take(&mut events, until);
+            until = Some(work.turn(&mut events));
+        }
+    }
+
+    /// Handles `events`, whatever the log has to tell and what is due. Returns when to go on if
+    /// nothing happens before.
+    fn turn(&mut self, events: &mut Vec<Event>) -> Instant {
+        self.common.now = self.common.clocks.now();
+        count(&self.common.counters.turns);
+        for event in events.drain(..) {
+            self.handle(event);
+        }
+        self.propose();
+        self.take_news();
+        self.run_timers();
+        self.settle();
+        if std::mem::take(&mut self.common.has_news) {
+            self.news.send_replace(());
+        }
+        self.common.answer();
+        let next = match self.common.to_apply.is_empty() {
+            true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
+            false => self.common.now.steady,
+        };
+        self.common.clocks.instant(next.min(self.next_beat))
+    }
+
+    /// Does something with a replica and notes that it has been touched.
+    fn with(
+        &mut self,
+        partition: PartitionId,
+        act: impl FnOnce(&mut Replica, &mut Common),
+    ) -> bool {
+        let Some(replica) = self.replicas.get_mut(&partition) else { return false };
+        act(replica, &mut self.common);
+        self.touched.insert(partition);
+        true
+    }
+
+    fn propose(&mut self) {
+        let touched: Vec<_> = self.touched.iter().copied().collect();
+        for partition in touched {
+            self.with(partition, |replica, common| {
+                replica.propose(common);
+                replica.ask_readers(common);
+            });
+        }
+    }
+
+    /// Looks how far the log has come.
+    fn take_news(&mut self) {
+        let log = Arc::clone(&self.common.log);
+        let synced = log.poll_synced();
+        let mut is_all = true;
+        for (id, replica) in &mut self.replicas {
+            if replica.take_news(&self.common) {
+                self.touched.insert(*id);
+            }
+            replica.drive_switch(&self.common);
+            if replica.desk.is_waiting() {
+                self.common.to_submit.insert(*id);
+            }
+            is_all &= replica.desk.is_idle();
+        }
+        match synced {
+            Synced::UpTo(ticket) => {
+                let (now, slow) = (self.common.now.steady, self.common.config.slow_sync);
+                self.common.disk.synced(now, (ticket, is_all), slow);
+            }
+            Synced::Failed(_) if !self.has_log_failed => {
+                self.has_log_failed = true;
+                for (id, replica) in &mut self.replicas {
+                    replica.handle(&self.common, Input::PersistFailed);
+                    self.touched.insert(*id);
+                }
+            }
+            Synced::Failed(_) => {}
+        }
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.common.now.steady;
+        let is_beat = self.next_beat <= now;
+        if is_beat {
+            // What was said before the beat is no part of it.
+            self.carry_out();
+            self.common.post.set_step(Step::Beating);
+        }
+        while self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, partition)) = self.timers.pop_first() else { break };
+            self.with(partition, |replica, common| {
+                replica.timer = None;
+                replica.handle(common, Input::Timeout);
+            });
+        }
+        if is_beat {
+            self.carry_out();
+            self.common.post.set_step(Step::Talking);
+            self.beat();
+        }
+    }
+
+    /// What is done ten times a second.
+    fn beat(&mut self) {
+        let heartbeat = self.common.config.replica.heartbeat;
+        self.next_beat = next_beat(self.common.now.steady, heartbeat);
+        self.judge_health();
+        let (started, is_healthy) = (self.common.clocks.started_wall(), self.common.is_healthy);
+        self.common.post.send_beats(standing(started, is_healthy));
+        let dirty: usize = self.replicas.values().map(Replica::dirty_bytes).sum();
+        self.common.is_over_budget = dirty >= self.common.config.state.dirty_bytes_max;
+        let is_pressed = dirty >= self.common.config.state.dirty_bytes_max / 2;
+        let largest = self.replicas.iter().max_by_key(|(_, r)| r.dirty_bytes()).map(|(id, _)| *id);
+        let mut has_changed = false;
+        for (id, replica) in &mut self.replicas {
+            replica.tick(&mut self.common);
+            replica.drive_readers(&mut self.common);
+            replica.drive_repair(&mut self.common);
+            replica.start_checkpoint(&mut self.common, is_pressed && largest == Some(*id));
+            replica.drive_spanning(&mut self.common);
+            has_changed |= replica.publish_all();
+            self.touched.insert(*id);
+        }
+        self.common.has_news |= has_changed;
+        self.go_on_closing();
+    }
+
+    fn judge_health(&mut self) {
+        let (now, config) = (self.common.now.steady, &self.common.config);
+        let is_slow = self.common.disk.is_slow(now, config.slow_sync, config.slow_for);
+        let is_healthy = !is_slow;
+        if std::mem::replace(&mut self.common.is_healthy, is_healthy) != is_healthy {
+            tracing::warn!(target: "weald::members", is_healthy, "the disk's speed has changed");
+        } else if is_healthy {
+            return;
+        }
+        for (id, replica) in &mut self.replicas {
+            replica.handle(&self.common, Input::Health { is_healthy });
+            self.touched.insert(*id);
+        }
+    }
+
+    /// Carries out what all touched replicas ask for: first what goes to peers, then what goes to
+    /// the log, then applying, as long as anything follows from it.
+    fn settle(&mut self) {
+        let mut is_first = true;
+        loop {
+            self.carry_out();
+            self.common.post.flush();
+            for id in std::mem::take(&mut self.common.to_submit) {
+                self.with(id, |replica, common| replica.submit(common));
+            }
+            self.carry_out();
+            if !std::mem::take(&mut is_first) {
+                break;
+            }
+            for id in std::mem::take(&mut self.common.to_apply) {
+                self.with(id, |replica, common| {
+                    if replica.apply(common) {
+                        common.to_apply.insert(id);
+                    }
+                });
+            }
+        }
+        self.common.post.flush();
+        self.renew_peers();
+        for id in std::mem::take(&mut self.touched) {
+            self.rest(id);
+        }
+    }
+
+    /// Carries out what touched replicas ask for. They stay touched.
+    fn carry_out(&mut self) {
+        for id in &self.touched {
+            if let Some(replica) = self.replicas.get_mut(id) {
+                replica.carry_out(&mut self.common);
+            }
+        }
+    }
+
+    /// Notes when a replica wants to be woken, and shows how it stands.
+    fn rest(&mut self, id: PartitionId) {
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let due = replica.state.poll_timeout();
+        if replica.timer != due {
+            if let Some(before) = replica.timer {
+                self.timers.remove(&(before, id));
+            }
+            if let Some(due) = due {
+                self.timers.insert((due, id));
+            }
+            replica.timer = due;
+        }
+        replica.publish();
+    }
+
+    fn renew_peers(&mut self) {
+        if !std::mem::take(&mut self.common.has_peers_changed) {
+            return;
+        }
+        let me = self.common.me.peer;
+        let peers: BTreeSet<_> = self
+            .replicas
+            .values()
+            .flat_map(|replica| replica.state.configuration().members())
+            .map(|member| member.peer)
+            .filter(|peer| *peer != me)
+            .collect();
+        self.common.standings.retain(|peer, _| peers.contains(peer));
+        self.common.post.set_peers(peers.into_iter());
+        for (peer, known) in self.common.standings.clone() {
+            for replica in self.replicas.values_mut() {
+                replica.note_standing(&self.common, peer, known);
+            }
+        }
+    }
+
+    /// No member of the partition lives here any more.
+    fn retire(&mut self, partition: PartitionId) {
+        let Some(mut replica) = self.replicas.remove(&partition) else { return };
+        if let Some(due) = replica.timer {
+            self.timers.remove(&(due, partition));
+        }
+        self.hosted.write().remove(&partition);
+        replica.waiting.abandon();
+        replica.hosted().end();
+        self.common.has_peers_changed = true;
+    }
+
+    fn go_on_closing(&mut self) {
+        let Some((since, _)) = &self.closing else { return };
+        let is_late = self.common.now.steady.since(*since) >= CLOSING_MAX;
+        if !is_late && !self.replicas.values().all(Replica::is_at_rest) {
+            return;
+        }
+        let checkpoint = |replica: &Replica| replica.checkpoint_now();
+        let written = self.replicas.values().try_for_each(checkpoint);
+        if let Some((_, caller)) = self.closing.take() {
+            caller.tell(written);
+        }
+        self.is_ended = true;
+    }
+}
+
+fn next_beat(now: Time, interval: Duration) -> Time {
+    let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+    Time::from_millis((now.as_millis() / interval + 1) * interval)
+}
+
+/// Tells whoever waits that nothing more comes, also when the loop panics.
+struct Ending(Work);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.common.letterbox.end();
+        for replica in self.0.replicas.values_mut() {
+            replica.waiting.abandon();
+            replica.hosted().end();
+        }
+        self.0.hosted.write().clear();
+    }
+}
