@@ -80,13 +80,10 @@ async fn found_one(
     }
 }
 
-/// Lets a member begin to live here: what it starts from is the founding configuration, and that
-/// it is a learner.
+/// Lets a member begin to live here.
 pub(super) async fn host(members: Members, partition: PartitionId, of: (Genesis, Member)) {
     let (genesis, member) = of;
-    let founding = genesis.configuration();
-    let configuration = Configuration { learners: [member].into(), ..founding };
-    if let Ok(Err(error)) = members.adopt(partition, configuration).await {
+    if let Ok(Err(error)) = members.adopt(partition, genesis.configuration(), member).await {
         tracing::debug!(target: "weald::founding", %partition, %error, "no member was made");
     }
 }

@@ -7,7 +7,6 @@ use weald_cluster::{
     partition::{
         DISSOLUTION_PREFIX, Dissolution, RowError, SYSTEM_PREFIXES, dissolution_of, system_of,
     },
-    replica::has_caught_up,
 };
 use weald_core::{LogIndex, PartitionId, StateError, StateStore, SystemState};
 
@@ -97,16 +96,13 @@ impl Look {
 }
 
 fn view(status: &PartitionStatus, dissolution: Dissolution) -> PartitionView {
-    let is_coordinator = status.is_coordinator();
-    let has_caught_up = |matched: &LogIndex| has_caught_up(*matched, status.watermark);
-    let others = status.matched.iter().filter(|(_, matched)| has_caught_up(matched));
     PartitionView {
         member: status.member,
         configuration: status.configuration.clone(),
-        is_coordinator,
+        is_coordinator: status.is_coordinator(),
         coordinator: status.coordinator.map(|member| member.peer),
-        may_change: is_coordinator && status.may_change_members,
-        caught_up: others.map(|(member, _)| *member).collect(),
+        may_change: status.may_change,
+        caught_up: status.caught_up.clone(),
         dissolution,
     }
 }
