@@ -79,16 +79,16 @@ pub(crate) async fn opened<T>(
 
 /// Opens the database in `directory`, making it if it is not there.
 pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
-    opened(directory, Weald::builder().config(Config::default()).open(directory).await)
+    started(directory, Weald::builder().config(Config::default()).open(directory).await)
 }
 
 /// Starts a node of a network, with its data in the directory that the settings name.
 pub(crate) async fn start_node(config: &NodeConfig) -> Result<Weald, Failure> {
-    opened(&config.data_dir, Weald::node(config.clone()).start().await)
+    started(&config.data_dir, Weald::node(config.clone()).start().await)
 }
 
 /// What came of opening `directory`.
-fn opened(directory: &Path, opened: weald::Result<Weald>) -> Result<Weald, Failure> {
+fn started(directory: &Path, opened: weald::Result<Weald>) -> Result<Weald, Failure> {
     opened.map_err(|error| {
         let class = class(&error);
         let class = if class == Class::Usage { class } else { Class::Storage };
