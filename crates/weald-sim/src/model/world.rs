@@ -103,7 +103,7 @@ impl World {
         world.letters = Arc::default();
         world.letters_print = 0;
         if explorer.bounds().resignations > 0 {
-            [0, 1].map(|fast| Arc::make_mut(&mut world.nodes[fast]).jump());
+            world.nodes[..2].iter_mut().for_each(|node| Arc::make_mut(node).jump());
         }
         world
     }
