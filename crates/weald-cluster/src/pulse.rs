@@ -192,7 +192,8 @@ impl Remembered {
     /// This message some beats later.
     fn at(&self, beat: u64) -> Envelope {
         let mut envelope = self.envelope.clone();
-        for (round, then) in rounds_of(&mut envelope.message).into_iter().zip(self.rounds_at(beat)) {
+        for (round, then) in rounds_of(&mut envelope.message).into_iter().zip(self.rounds_at(beat))
+        {
             if let (Some(round), Some(then)) = (round, then) {
                 *round = then;
             }

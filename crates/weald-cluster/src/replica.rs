@@ -68,7 +68,8 @@ pub use entry::{ENTRY_HEAD_LEN, EntryError, EntryKind, LogEntry, Point};
 pub use input::{Input, Now, PersistTicket, ReadId, Standing};
 pub use membership::{Change, ChangeError};
 pub use message::{
-    AckRefusal, Effect, Envelope, Heard, Heartbeat, LogEnd, Message, ReplicateAck, ReplicateWrite, Run,
+    AckRefusal, Effect, Envelope, Heard, Heartbeat, LogEnd, Message, ReplicateAck, ReplicateWrite,
+    Run,
 };
 pub use output::{Output, Persist, RefusedReason, Report, Role, SnapshotMeta, Stop};
 pub use stored::{Health, Restart, Stored, StoredConfigurations};

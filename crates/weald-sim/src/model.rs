@@ -129,6 +129,7 @@ impl Bounds {
             ("change", Self::change()),
             ("resignation", Self::resignation()),
             ("contested-change", Self::contested_change()),
+            ("contested-twice", Self { campaigns: 2, epoch_number: 3, ..Self::contested_change() }),
             ("step-down", Self { has_step_downs: true, ..takeover() }),
             ("crash-takeover", Self { crashes: 1, proposals: 0, ..takeover() }),
             ("crash-command", Self { proposals: 1, ..Self::crash() }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weald_core::{Epoch, LogIndex, Time};
 
 use super::{Message, Now, RoleState, State};
-use crate::configuration::Member;
+use crate::{configuration::Member, mutation::Mutation};
 
 /// A handover under way. Proposals wait for the next coordinator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -146,7 +146,8 @@ impl State {
         self.become_follower(None);
         let wait = self.config.election_timeout * 3;
         self.following.set_campaign_due(Some(self.now.steady.after(wait)));
-        if refused >= first && refused <= self.log.last_index() {
+        let is_own = refused >= first || self.config.breaks(Mutation::CutEarlierEpochs);
+        if is_own && refused <= self.log.last_index() {
             self.cut(refused);
         }
     }

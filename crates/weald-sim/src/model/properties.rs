@@ -52,9 +52,10 @@ pub(super) fn of(bounds: &Bounds) -> Vec<Property<Explorer>> {
     if bounds.has_change && bounds.has_signatures {
         all.push(Property::sometimes("a change is complete", |_, world| has_changed(world)));
     } else if bounds.has_change {
-        all.push(Property::sometimes("a joint configuration is committed by a successor", |_, world| {
-            has_inherited_change(world)
-        }));
+        all.push(Property::sometimes(
+            "a joint configuration is committed by a successor",
+            |_, world| has_inherited_change(world),
+        ));
     }
     if bounds.resignations > 0 {
         all.push(Property::sometimes("what was cut is committed by another", |_, world| {
