@@ -11,6 +11,16 @@ use crate::script::Script;
 /// The envelope's kind does not matter to what is inside.
 const KIND: Kind = Kind(255);
 
+/// A message in these bytes, which is what it encodes to.
+macro_rules! again {
+    ($message:ty, $bytes:expr) => {
+        decode::<$message>(KIND, $bytes).ok().inspect(|found| {
+            let again = decode::<$message>(KIND, &encode(KIND, found));
+            assert_eq!(again.as_ref(), Ok(found));
+        })
+    };
+}
+
 /// Reads one of the messages, and asks a map that has learnt it.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
@@ -19,14 +29,14 @@ pub fn run(data: &[u8]) {
         let choice = script.below(4);
         let bytes = script.bytes(4096);
         match choice {
-            0 => again::<Request>(bytes).map_or((), drop),
-            1 => again::<Reply>(bytes).map_or((), drop),
+            0 => drop(again!(Request, bytes)),
+            1 => drop(again!(Reply, bytes)),
             2 => {
-                if let (Some(part), Some(map)) = (again::<Part>(bytes), &mut map) {
+                if let (Some(part), Some(map)) = (again!(Part, bytes), &mut map) {
                     map.learn(&part);
                 }
             }
-            _ => match (again::<Map>(bytes), &mut map) {
+            _ => match (again!(Map, bytes), &mut map) {
                 (Some(found), Some(map)) => drop(map.adopt(found)),
                 (found, map) => *map = found.or(map.take()),
             },
@@ -43,14 +53,4 @@ fn ask(map: &Map) {
         map.coordinator(partition);
         map.part(key);
     }
-}
-
-fn again<T>(bytes: &[u8]) -> Option<T>
-where
-    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
-{
-    let value: T = decode(KIND, bytes).ok()?;
-    let again: T = decode(KIND, &encode(KIND, &value)).expect("what was encoded decodes");
-    assert_eq!(again, value);
-    Some(value)
 }
