@@ -125,22 +125,9 @@ impl Work {
         self.touched.insert(id);
     }
 
-    /// Runs until the members are closed or dropped.
-    pub(super) fn run(self) {
-        let letterbox = Arc::clone(&self.common.letterbox);
-        let mut ending = Ending(self);
-        let work = &mut ending.0;
-        let mut events = Vec::new();
-        let mut until = Some(Instant::now());
-        while !work.is_ended {
-            letterbox.take(&mut events, until);
-            until = Some(work.turn(&mut events));
-        }
-    }
-
     /// Handles `events`, whatever the log has to tell and what is due. Returns when to go on if
-    /// nothing happens before.
-    fn turn(&mut self, events: &mut Vec<Event>) -> Instant {
+    /// nothing happens before; `None` when the members have ended.
+    pub(super) fn turn(&mut self, events: &mut Vec<Event>) -> Option<Instant> {
         self.common.now = self.common.clocks.now();
         count(&self.common.counters.turns);
         for event in events.drain(..) {
@@ -158,7 +145,7 @@ impl Work {
             true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
             false => self.common.now.steady,
         };
-        self.common.clocks.instant(next.min(self.next_beat))
+        (!self.is_ended).then(|| self.common.clocks.instant(next.min(self.next_beat)))
     }
 
     /// Does something with a replica and notes that it has been touched.
@@ -383,16 +370,13 @@ fn next_beat(now: Time, interval: Duration) -> Time {
     Time::from_millis((now.as_millis() / interval + 1) * interval)
 }
 
-/// Tells whoever waits that nothing more comes, also when the loop panics.
-struct Ending(Work);
-
-impl Drop for Ending {
+impl Drop for Work {
+    /// Tells whoever waits that nothing more comes, also after a panic.
     fn drop(&mut self) {
-        self.0.common.letterbox.end();
-        for replica in self.0.replicas.values_mut() {
+        for replica in self.replicas.values_mut() {
             replica.waiting.abandon();
             replica.hosted().end();
         }
-        self.0.hosted.write().clear();
+        self.hosted.write().clear();
     }
 }
