@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-/// How fresh a read must be (rule C7).
+/// How fresh the state must be that a read sees (rule C7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) enum Consistency {
-    /// It sees every write that was acknowledged before it began, wherever that was.
+pub enum Consistency {
+    /// All that was acknowledged anywhere before the read began. In a network the partition's
+    /// coordinator confirms it with a majority.
     #[default]
     Linearizable,
-    /// What it sees was the latest no longer ago than this.
+    /// At most this long ago it was the newest state. Any member answers without asking others.
     Stale(Duration),
-    /// It sees what this member has, however old; never less than the member has shown before.
+    /// What the nearest member has, however old; it never goes back.
     Local,
 }

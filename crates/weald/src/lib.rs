@@ -32,6 +32,7 @@ mod write;
 
 pub use bytes::Bytes;
 pub use config::Config;
+pub use consistency::Consistency;
 pub use custom::Acted;
 pub use diary::{
     Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,
