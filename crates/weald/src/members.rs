@@ -16,7 +16,6 @@
 mod caller;
 mod clerk;
 mod clocks;
-mod common;
 mod courier;
 mod desk;
 mod event;
@@ -26,6 +25,7 @@ mod letterbox;
 mod limits;
 #[cfg(test)]
 pub(crate) mod loopback;
+mod office;
 mod opening;
 mod parts;
 mod post;
