@@ -27,6 +27,7 @@ mod mailbox;
 mod name;
 mod outcome;
 mod overlay;
+mod rpc;
 mod settings;
 mod source;
 mod spanning;
@@ -55,6 +56,11 @@ pub use mailbox::{Mailbox, MailboxError, Priority};
 pub use name::{CollectionName, NameError, TypeName, TypeVersion};
 pub use outcome::{Commit, Outcome, Position, Rejection, UnknownCause};
 pub use overlay::{Overlay, OverlayError, Savepoint};
+pub use rpc::{
+    CallError, Caller, Calling, CorrelationId, FrameSink, Handlers, NetworkEvents, NodeHints,
+    PeerInfo, Refusal, Reply, ReplySink, Request, Service, ServiceHandler, Stranger,
+    StrangerReason, Transport,
+};
 pub use settings::{
     ApplyLimits, FeatureLevel, LOCK_HELD, Settings, SettingsChange, SettingsEntry, TypeSet,
 };

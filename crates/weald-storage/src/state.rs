@@ -181,6 +181,14 @@ impl PartitionStore {
         Pressure { dirty_bytes: self.dirty_bytes(), dirty_bytes_max }
     }
 
+    /// Another state has taken the place of this one in the engine ([`StateInstall::switch`]): no
+    /// checkpoint is written any more, and nothing that was read before enters the cache, which the
+    /// caller clears next. Views of this store are of no use from now on.
+    pub fn retire(&self) {
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
+        self.shared.turn.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// What checkpoints have written since the store was opened.
     pub fn written(&self) -> WrittenFigures {
         *self.shared.written.lock()

@@ -16,10 +16,14 @@
 //! ```
 
 mod config;
+mod consistency;
 mod custom;
 mod diary;
 mod driver;
 mod error;
+mod kinds;
+#[expect(dead_code, reason = "nodes on a network drive it; an embedded one does not")]
+mod members;
 mod node;
 mod stream;
 mod transaction;
@@ -28,6 +32,7 @@ mod write;
 
 pub use bytes::Bytes;
 pub use config::Config;
+pub use consistency::Consistency;
 pub use custom::Acted;
 pub use diary::{
     Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,

@@ -27,7 +27,7 @@ pub use info::{
 pub(crate) use read::{Version, blocking, fault_error, load, read, read_error};
 pub(crate) use system::Drawn;
 #[cfg(test)]
-pub(crate) use system::SystemClock;
+pub(crate) use system::{SystemClock, SystemEntropy};
 pub(crate) use write::{closed, rejected, unknown};
 
 use crate::{

@@ -126,8 +126,17 @@ impl State {
         self.configurations.current().is_voter(member)
     }
 
-    /// Whether this coordinator may append a configuration now.
-    pub(super) fn may_reconfigure(&self) -> bool {
+    /// The members that are, but for this one, complete enough to vote, while this one coordinates.
+    pub fn caught_up(&self) -> BTreeSet<Member> {
+        let RoleState::Coordinator(coordinator) = &self.role else { return BTreeSet::new() };
+        let is_complete =
+            |member: &Member| self.check_caught_up(&BTreeSet::from([*member])).is_ok();
+        coordinator.progress.keys().copied().filter(is_complete).collect()
+    }
+
+    /// Whether this member coordinates and a change of the members may be begun: the configuration
+    /// is committed, and certified.
+    pub fn may_reconfigure(&self) -> bool {
         let has_own = matches!(&self.role, RoleState::Coordinator(c) if c.has_own_commit);
         has_own && self.is_settled()
     }

@@ -234,6 +234,12 @@ impl StateInstall {
         }
     }
 
+    /// An installation of the state before the first entry: it removes what the engine has of the
+    /// partition.
+    pub fn of_nothing(partition: PartitionId) -> Self {
+        Self { index: Some(LogIndex::ZERO), ..Self::new(partition, 0) }
+    }
+
     /// Takes the next page. Gives the index of the state once the last one has come.
     ///
     /// # Errors

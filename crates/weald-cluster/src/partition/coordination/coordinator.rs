@@ -208,6 +208,12 @@ impl Coordinator {
         of.into_iter().flatten().min()
     }
 
+    /// Whether nothing waits at the gate and nothing that locks is on its way through the log: where
+    /// the partition holds no lock either, a request need not pass the gate.
+    pub fn is_quiet(&self) -> bool {
+        self.queued.is_empty() && self.passing.is_empty()
+    }
+
     /// The primary's side.
     pub fn primary(&self) -> &Primary {
         &self.primary

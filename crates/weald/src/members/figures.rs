@@ -1,0 +1,87 @@
+//! What the members have done, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts since the members started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Entries proposed here.
+    pub(crate) proposed: u64,
+    /// Entries applied here.
+    pub(crate) applied: u64,
+    /// Batches handed to the log.
+    pub(crate) batches: u64,
+    /// Frames sent to peers, and their bytes.
+    pub(crate) frames_sent: u64,
+    /// Bytes of frames sent.
+    pub(crate) bytes_sent: u64,
+    /// Frames that found no room in a peer's queue, or no way to it.
+    pub(crate) frames_unsent: u64,
+    /// Frames received.
+    pub(crate) frames_received: u64,
+    /// Frames or messages from peers that were refused: malformed, forged, or for nobody here.
+    pub(crate) refused: u64,
+    /// How often a member here began to coordinate.
+    pub(crate) coordinations: u64,
+    /// How often a member here stopped for a fault.
+    pub(crate) stops: u64,
+    /// Snapshots installed here.
+    pub(crate) snapshots_installed: u64,
+    /// Checkpoints written.
+    pub(crate) checkpoints: u64,
+    /// Reads that were given an index.
+    pub(crate) reads: u64,
+    /// Turns of the loop.
+    pub(crate) turns: u64,
+}
+
+/// The same, while they are counted.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) proposed: AtomicU64,
+    pub(super) applied: AtomicU64,
+    pub(super) batches: AtomicU64,
+    pub(super) frames_sent: AtomicU64,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) frames_unsent: AtomicU64,
+    pub(super) frames_received: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) coordinations: AtomicU64,
+    pub(super) stops: AtomicU64,
+    pub(super) snapshots_installed: AtomicU64,
+    pub(super) checkpoints: AtomicU64,
+    pub(super) reads: AtomicU64,
+    pub(super) turns: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> Figures {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            proposed: of(&self.proposed),
+            applied: of(&self.applied),
+            batches: of(&self.batches),
+            frames_sent: of(&self.frames_sent),
+            bytes_sent: of(&self.bytes_sent),
+            frames_unsent: of(&self.frames_unsent),
+            frames_received: of(&self.frames_received),
+            refused: of(&self.refused),
+            coordinations: of(&self.coordinations),
+            stops: of(&self.stops),
+            snapshots_installed: of(&self.snapshots_installed),
+            checkpoints: of(&self.checkpoints),
+            reads: of(&self.reads),
+            turns: of(&self.turns),
+        }
+    }
+}
+
+/// Counts one more.
+pub(super) fn count(counter: &AtomicU64) {
+    add(counter, 1);
+}
+
+/// Counts `number` more.
+pub(super) fn add(counter: &AtomicU64, number: usize) {
+    counter.fetch_add(u64::try_from(number).unwrap_or(u64::MAX), Ordering::Relaxed);
+}

@@ -1,0 +1,205 @@
+//! How members come to live here: those that the log knows from earlier runs, and new ones.
+
+use weald_cluster::{
+    configuration::Member,
+    replica::{
+        Health, Input, LogEntry, PersistTicket, Point, Restart, SnapshotMeta, State, Stored,
+    },
+};
+use weald_core::{
+    LogBatch, LogIndex, PartitionHealth, PartitionId, RecoveredPartition, StateError, StateStore,
+};
+
+use super::{
+    HostError, StartError,
+    clerk::read_entries,
+    desk::{Desk, Kept},
+    event::{HostAs, Hosting},
+    office::Office,
+    replica::{Beginning, Replica},
+};
+
+/// Bytes read from the log at once.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// The members that the log knows. A partition of which the log has lost who lived here is passed
+/// over: peers who count on it will say so.
+pub(super) fn recover(office: &Office) -> Result<Vec<Replica>, StartError> {
+    let mut replicas = Vec::new();
+    for (partition, found) in office.log.recovered() {
+        let Some(state) = &found.state else {
+            tracing::warn!(target: "weald::members", %partition, "the log has lost who lived here");
+            continue;
+        };
+        let kept = Kept::decode(state)
+            .map_err(|error| StartError::Damaged(format!("partition={partition} {error}")))?;
+        replicas.push(reopen(office, (partition, &found), kept)?);
+    }
+    Ok(replicas)
+}
+
+/// Begins a member that is new here.
+pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostError> {
+    let Hosting { partition, configuration, beginning } = hosting;
+    let own = configuration.members().filter(|member| member.peer == office.me.peer);
+    let named = own.max_by_key(|member| member.life);
+    let member = match (beginning, named) {
+        (HostAs::Member(member), _) => member,
+        // The life of who has lost its promises does not matter.
+        (_, Some(named)) => Member { store: office.me.store, ..named },
+        (_, None) => office.me,
+    };
+    let is_lost = beginning == HostAs::Lost;
+    let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
+    let health = office.log.status(partition).map(|status| status.health);
+    let ticket = match health {
+        Some(PartitionHealth::Amnesiac) => office.log.begin_anew(partition, kept.encode())?,
+        _ => {
+            let state = Some(kept.encode());
+            office.log.submit(LogBatch { partition, state, ..LogBatch::default() })?
+        }
+    };
+    let health = if is_lost { Health::Amnesiac } else { Health::Whole };
+    let log = (Point::default(), Vec::new());
+    let begun = Begun { kept, health, log, restarts: false };
+    let mut replica = begin(office, partition, begun)?;
+    replica.desk.note(ticket, PersistTicket::default());
+    Ok(replica)
+}
+
+/// What a member begins a run with.
+struct Begun {
+    kept: Kept,
+    health: Health,
+    log: (Point, Vec<LogEntry>),
+    /// The log on the disk does not know yet that it begins there.
+    restarts: bool,
+}
+
+fn reopen(
+    office: &Office,
+    (partition, found): (PartitionId, &RecoveredPartition),
+    kept: Kept,
+) -> Result<Replica, StartError> {
+    let (_, machine) = office.stores.open(partition)?;
+    let applied = machine.applied();
+    let (health, log) = (health_of(found, &kept), Default::default());
+    let mut begun = Begun { kept, health, log, restarts: false };
+    match read_log(office, partition, found, applied) {
+        Ok(log) => begun.log = log,
+        Err(error) => begun.take_installed(applied, &error),
+    }
+    begin(office, partition, begun).map_err(StartError::from)
+}
+
+fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
+    match found.health {
+        _ if kept.is_lost => Health::Amnesiac,
+        PartitionHealth::Intact | PartitionHealth::Torn => Health::Whole,
+        PartitionHealth::Damaged { known_end } => Health::Damaged { known_end },
+        PartitionHealth::Amnesiac => Health::Amnesiac,
+    }
+}
+
+impl Begun {
+    /// The log does not meet the state. Where a snapshot was being switched in, the log has not
+    /// learned of it: it goes on after it. Otherwise what the state came from is lost.
+    fn take_installed(&mut self, applied: LogIndex, why: &str) {
+        let installing = self.kept.installing.take().map(SnapshotMeta::from);
+        match installing.filter(|meta| meta.point.index == applied) {
+            Some(meta) => {
+                let stored = &mut self.kept.stored;
+                stored.base = meta.point;
+                stored.watermark = meta.point.index;
+                stored.configurations.committed = meta.configuration;
+                stored.configurations.chain = meta.configurations;
+                stored.configurations.uncertified.clear();
+                self.log = (meta.point, Vec::new());
+                self.restarts = true;
+            }
+            None => {
+                tracing::error!(target: "weald::members", why, "the log does not meet the state");
+                self.health = Health::Amnesiac;
+                self.log = Default::default();
+            }
+        }
+    }
+}
+
+/// The point at `applied` and the entries after it, as far as the log is whole.
+fn read_log(
+    office: &Office,
+    partition: PartitionId,
+    found: &RecoveredPartition,
+    applied: LogIndex,
+) -> Result<(Point, Vec<LogEntry>), String> {
+    let base = Kept::decode(found.state.as_deref().unwrap_or_default())
+        .map_or_else(|_| Point::default(), |kept| kept.stored.base);
+    let mut from = if applied > base.index { applied } else { base.index.next() };
+    let mut before = base;
+    let missing = office.log.missing(partition);
+    let end = missing.iter().map(|range| *range.start()).find(|start| *start >= from);
+    let last = end.map_or(found.last, |missing| LogIndex(missing.0 - 1));
+    let mut entries: Vec<LogEntry> = Vec::new();
+    while from <= last {
+        let page = read_entries(&*office.log, partition, from, PAGE_BYTES)?;
+        if page.is_empty() {
+            break;
+        }
+        for entry in page.into_iter().filter(|entry| entry.index() <= last) {
+            from = entry.index().next();
+            if entry.index() == applied {
+                before = *entry.point();
+            } else {
+                entries.push(entry);
+            }
+        }
+    }
+    check_chain(&before, &entries, applied)?;
+    Ok((before, entries))
+}
+
+fn check_chain(before: &Point, entries: &[LogEntry], applied: LogIndex) -> Result<(), String> {
+    if before.index != applied {
+        return Err(format!("the state is at {applied}, the log begins after {}", before.index));
+    }
+    let mut last = *before;
+    for entry in entries {
+        if !entry.continues(&last) {
+            return Err(format!("an entry does not continue the log: index={}", entry.index()));
+        }
+        last = *entry.point();
+    }
+    Ok(())
+}
+
+/// Opens the state of a partition and puts the member together.
+fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replica, StateError> {
+    let Begun { kept, health, log: (before, entries), restarts } = begun;
+    let (store, machine) = office.stores.open(partition)?;
+    let is_empty = health == Health::Amnesiac;
+    let is_damaged = matches!(health, Health::Damaged { .. });
+    let restart = Restart {
+        member: kept.stored.member,
+        incarnation: office.incarnation,
+        started: office.clocks.started_wall(),
+        health,
+        stored: kept.stored.clone(),
+        applied: if is_empty { LogIndex::ZERO } else { store.applied() },
+        before: if is_empty { Point::default() } else { before },
+        entries: if is_empty { Vec::new() } else { entries },
+    };
+    let seed = office.seed ^ (u64::from(partition.0) << 32);
+    let config = office.config.replica.clone();
+    let mut state = State::new(config, partition, restart, (office.now, seed));
+    if machine.applied() > LogIndex::ZERO && !is_empty {
+        let (index, effect) = (machine.applied(), machine.effect_hash());
+        state.handle(office.now, Input::Applied { index, effect });
+    }
+    let mut desk = Desk::new(partition, kept, is_damaged);
+    if restarts {
+        desk.restart(before);
+    }
+    let beginning = Beginning { state, partition: machine, store, applied: before, desk };
+    Ok(Replica::new(beginning, office.now.steady))
+}

@@ -1,0 +1,333 @@
+//! Checkpoints of the state, snapshots of it for others, and snapshots from others in its place
+//! (rule C15).
+
+use std::sync::Arc;
+
+use weald_cluster::{
+    configuration::Member,
+    partition::Partition,
+    replica::{Input, Point, SnapshotMeta, Stop},
+};
+use weald_core::{Digest, LogIndex, StateError, StateStore, SyncTicket, Time};
+use weald_storage::state::{PartitionStore, StateInstall};
+
+use super::{Loading, Replica};
+use crate::members::{Caller, clerk::Job, figures::count, office::Office};
+
+/// Which checkpoints there are and what is under way.
+pub(super) struct Checkpoints {
+    /// Bytes of entries applied since the last.
+    log_bytes: u64,
+    /// When the last one ended, by the steady clock.
+    ended: Time,
+    running: Option<Mark>,
+    /// What the last one covers.
+    last: Option<Mark>,
+    /// Somebody asks for one.
+    is_wanted: bool,
+    callers: Vec<Caller<Result<(), StateError>>>,
+    switch: Switch,
+}
+
+/// Where the state machine stood.
+#[derive(Clone, Copy)]
+struct Mark {
+    point: Point,
+    time: Time,
+    effect: Digest,
+}
+
+/// Another state is to take the place of this one.
+#[derive(Default)]
+enum Switch {
+    /// None.
+    #[default]
+    No,
+    /// It is being fetched.
+    Fetching,
+    /// It is here; that it is about to be switched in becomes durable with this ticket.
+    Noting(SyncTicket, Box<(SnapshotMeta, StateInstall)>),
+    /// It is being switched in.
+    Switching(Option<Box<SnapshotMeta>>),
+}
+
+impl Checkpoints {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            log_bytes: 0,
+            ended: now,
+            running: None,
+            last: None,
+            is_wanted: false,
+            callers: Vec::new(),
+            switch: Switch::No,
+        }
+    }
+
+    /// Notes that an entry was applied.
+    pub(super) fn note_log(&mut self, bytes: usize) {
+        self.log_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    /// Whether nothing may be applied: another state is about to take the place of this one.
+    pub(super) fn is_installing(&self) -> bool {
+        matches!(self.switch, Switch::Noting(..) | Switch::Switching(_))
+    }
+
+    fn answer(&mut self, result: &Result<(), StateError>) {
+        self.callers.drain(..).for_each(|caller| caller.tell(result.clone()));
+    }
+}
+
+/// Checkpoints.
+impl Replica {
+    /// Bytes in memory that only a checkpoint can free.
+    pub(in crate::members) fn dirty_bytes(&self) -> usize {
+        self.store.dirty_bytes()
+    }
+
+    /// Wants a checkpoint of everything that is applied.
+    pub(in crate::members) fn want_checkpoint(&mut self, caller: Caller<Result<(), StateError>>) {
+        self.checkpoints.is_wanted = true;
+        self.checkpoints.callers.push(caller);
+    }
+
+    /// Starts a checkpoint if it is time; `is_pressed` tells that memory is short.
+    pub(in crate::members) fn start_checkpoint(&mut self, office: &mut Office, is_pressed: bool) {
+        let checkpoints = &self.checkpoints;
+        if checkpoints.running.is_some() || checkpoints.is_installing() || self.fault.is_some() {
+            return;
+        }
+        let (applied, covered) = (self.partition.applied(), self.store.checkpointed());
+        if applied <= covered {
+            self.checkpoints.is_wanted = false;
+            return self.checkpoints.answer(&Ok(()));
+        }
+        let config = &office.config;
+        let is_late = office.now.steady.since(checkpoints.ended) >= config.checkpoint_interval;
+        let is_long = checkpoints.log_bytes >= config.checkpoint_log_bytes;
+        // A checkpoint covers only what is durable in the log here.
+        let is_durable = self.state.synced() >= applied;
+        if is_durable && (checkpoints.is_wanted || is_late || is_long || is_pressed) {
+            self.checkpoints.running = Some(self.mark());
+            self.checkpoints.log_bytes = 0;
+            let (partition, store) = (self.id(), Arc::clone(&self.store));
+            office.writer.ask(Job::Checkpoint { partition, store, upto: applied });
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            point: self.applied,
+            time: self.partition.time(),
+            effect: self.partition.effect_hash(),
+        }
+    }
+
+    /// A checkpoint has ended.
+    pub(in crate::members) fn checkpointed(
+        &mut self,
+        office: &mut Office,
+        covered: Result<LogIndex, StateError>,
+    ) {
+        let mark = self.checkpoints.running.take();
+        self.checkpoints.ended = office.now.steady;
+        match (covered, mark) {
+            (Ok(covered), Some(mark)) => {
+                count(&office.counters.checkpoints);
+                if covered == mark.point.index {
+                    self.checkpoints.last = Some(mark);
+                    self.offer(office);
+                }
+                self.checkpoints.answer(&Ok(()));
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                tracing::warn!(target: "weald::members", partition = %self.id(), %error, "no checkpoint");
+                self.checkpoints.answer(&Err(error));
+            }
+        }
+        self.checkpoints.is_wanted = false;
+    }
+
+    /// Lets members that lag have the last checkpoint, and lets go of the log below it.
+    fn offer(&mut self, office: &mut Office) {
+        let Some(meta) = self.snapshot_meta() else { return };
+        self.state.handle(office.now, Input::SnapshotReady(meta.point));
+        let (partition, kept) = (self.id(), office.config.log_entries_kept);
+        office.writer.ask(Job::Release { partition, covered: meta.point.index, kept });
+    }
+
+    /// What the last checkpoint stands for, if others can make use of it.
+    pub(in crate::members) fn snapshot_meta(&self) -> Option<SnapshotMeta> {
+        let Mark { point, time, effect } = self.checkpoints.last?;
+        self.state.snapshot_meta(point, time, effect)
+    }
+
+    /// What a run begins with is covered by a checkpoint.
+    pub(in crate::members) fn begin_checkpoints(&mut self, office: &mut Office) {
+        if self.partition.applied() > LogIndex::ZERO && self.state.stop().is_none() {
+            self.checkpoints.last = Some(self.mark());
+            self.offer(office);
+        }
+    }
+
+    pub(in crate::members) fn store(&self) -> &Arc<PartitionStore> {
+        &self.store
+    }
+
+    /// Whether nothing is on its way: what is proposed here is applied, no checkpoint is running.
+    pub(in crate::members) fn is_at_rest(&self) -> bool {
+        let is_done = self.waiting.is_idle() && self.desk.is_idle() && self.spanning.is_idle();
+        let is_quiet = self.checkpoints.running.is_none() && !self.checkpoints.is_installing();
+        let is_free = self.state.coordinating().is_none() || self.is_alone();
+        (is_done && is_quiet && is_free) || self.fault.is_some() || self.state.stop().is_some()
+    }
+
+    /// Whether nobody else can coordinate.
+    fn is_alone(&self) -> bool {
+        self.state.configuration().voters.len() == 1
+    }
+
+    /// Writes a checkpoint and waits for it, as the last thing that is done.
+    pub(in crate::members) fn checkpoint_now(&self) -> Result<(), StateError> {
+        let (applied, covered) = (self.partition.applied(), self.store.checkpointed());
+        let is_due = applied > covered && self.state.synced() >= applied;
+        if is_due && self.fault.is_none() && self.state.stop().is_none() {
+            self.store.checkpoint(applied)?;
+        }
+        Ok(())
+    }
+}
+
+/// Another state in the place of this one.
+impl Replica {
+    /// Fetches a state from a peer that covers at least `point`.
+    pub(super) fn install(&mut self, office: &Office, from: Member, point: Point) {
+        if !matches!(self.checkpoints.switch, Switch::No) {
+            return;
+        }
+        self.checkpoints.switch = Switch::Fetching;
+        let (partition, at_least) = (self.id(), point.index);
+        office.fetcher.ask(Job::Install { partition, from: from.peer, at_least });
+    }
+
+    /// A state has come, or not.
+    pub(in crate::members) fn fetched_state(
+        &mut self,
+        office: &mut Office,
+        fetched: Option<(SnapshotMeta, StateInstall)>,
+    ) {
+        self.checkpoints.switch = Switch::No;
+        let is_ahead = |meta: &SnapshotMeta| {
+            meta.point.index > self.partition.applied() || self.has_diverged()
+        };
+        let Some((meta, install)) = fetched.filter(|(meta, _)| is_ahead(meta)) else {
+            return self.state.handle(office.now, Input::InstallFailed);
+        };
+        // While another state is written, none of this one may be.
+        if self.checkpoints.running.is_some() {
+            return self.state.handle(office.now, Input::InstallFailed);
+        }
+        match self.desk.note_installing(&*office.log, &meta) {
+            Ok(ticket) => {
+                let kept = Box::new((meta, install));
+                self.checkpoints.switch = Switch::Noting(ticket, kept);
+                self.drive_switch(office);
+            }
+            Err(error) => {
+                tracing::warn!(target: "weald::members", partition = %self.id(), %error, "no snapshot is installed");
+                self.state.handle(office.now, Input::InstallFailed);
+            }
+        }
+    }
+
+    /// Goes on once it is durable that another state is about to be switched in.
+    pub(in crate::members) fn drive_switch(&mut self, office: &Office) {
+        let Switch::Noting(ticket, _) = &self.checkpoints.switch else { return };
+        let is_durable = self.desk.is_durable(&*office.log, *ticket);
+        if !is_durable {
+            return;
+        }
+        let Switch::Noting(_, kept) = std::mem::take(&mut self.checkpoints.switch) else { return };
+        let (meta, install) = *kept;
+        self.checkpoints.switch = Switch::Switching(Some(Box::new(meta)));
+        self.ask_switch(office, install);
+    }
+
+    /// Begins a new life with nothing.
+    pub(super) fn begin_anew(&mut self, office: &Office) {
+        self.waiting.abandon();
+        self.checkpoints.running = None;
+        self.checkpoints.switch = Switch::Switching(None);
+        self.ask_switch(office, StateInstall::of_nothing(self.id()));
+    }
+
+    fn ask_switch(&self, office: &Office, install: StateInstall) {
+        let (partition, old) = (self.id(), Arc::clone(&self.store));
+        let install = Box::new(install);
+        office.writer.ask(Job::Switch { partition, old, install });
+    }
+
+    /// Another state has taken the place of this one, or could not.
+    pub(in crate::members) fn switched(
+        &mut self,
+        office: &mut Office,
+        switched: Result<(Arc<PartitionStore>, Partition), StateError>,
+    ) {
+        let Switch::Switching(meta) = std::mem::take(&mut self.checkpoints.switch) else { return };
+        let (store, partition) = match switched {
+            Ok(switched) => switched,
+            Err(error) => return self.fail(format!("a snapshot cannot be installed: {error}")),
+        };
+        self.hosted.replace_store(Arc::clone(&store));
+        (self.store, self.partition) = (store, partition);
+        (self.loading, self.fault) = (Loading::No, None);
+        self.checkpoints.last = None;
+        self.applied = meta.as_ref().map_or_else(Point::default, |meta| meta.point);
+        if let Some(meta) = meta {
+            self.installed(office, *meta);
+        }
+        office.to_apply.insert(self.id());
+    }
+
+    fn installed(&mut self, office: &mut Office, meta: SnapshotMeta) {
+        let is_it = self.partition.applied() == meta.point.index
+            && self.partition.effect_hash() == meta.effect;
+        if !is_it {
+            return self.fail("a snapshot is not what it was said to be".to_owned());
+        }
+        count(&office.counters.snapshots_installed);
+        tracing::info!(target: "weald::members", partition = %self.id(), index = %meta.point.index, "a snapshot is installed");
+        self.waiting.skip(meta.point.index);
+        self.checkpoints.last = Some(self.mark());
+        let (index, effect) = (meta.point.index, meta.effect);
+        self.state.handle(office.now, Input::Installed(meta));
+        self.state.handle(office.now, Input::Applied { index, effect });
+        self.desk.forget_installing();
+    }
+
+    fn has_diverged(&self) -> bool {
+        matches!(self.state.stop(), Some(Stop::Diverged(_)))
+    }
+
+    /// Who has diverged reloads a state from any other member.
+    pub(in crate::members) fn drive_repair(&mut self, office: &mut Office) {
+        if !self.has_diverged() {
+            return;
+        }
+        let me = self.state.me();
+        let voters = &self.state.configuration().voters;
+        let asked = self.state.coordinator().filter(|other| *other != me);
+        if let Some(from) = asked.or_else(|| voters.iter().find(|other| **other != me).copied()) {
+            self.install(office, from, Point::default());
+        }
+    }
+
+    /// Keeps, durably, that what was promised is lost.
+    pub(super) fn keep_loss(&mut self, office: &Office) {
+        if let Err(error) = self.desk.note_loss(&*office.log) {
+            tracing::error!(target: "weald::members", partition = %self.id(), %error, "a loss is not kept");
+        }
+    }
+}

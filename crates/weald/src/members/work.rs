@@ -1,0 +1,382 @@
+//! The loop: events in, outputs carried out, answers given. All decisions about the protocol are the
+//! states', all about data the partitions'.
+
+mod events;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use weald_cluster::{configuration::Member, replica::Input};
+use weald_core::{PartitionId, StateError, Synced, Time};
+
+use super::{
+    Caller, MembersParts, StartError,
+    clerk::{Clerk, Desks},
+    clocks::Clocks,
+    event::Event,
+    figures::{Counters, count},
+    office::{DiskWatch, Office},
+    opening,
+    post::{Post, Step, standing},
+    replica::Replica,
+    running::HostedMap,
+    stores::Stores,
+};
+
+/// How long a node that closes waits for what is under way.
+const CLOSING_MAX: Duration = Duration::from_secs(5);
+
+/// What callers see of the loop.
+pub(super) struct Shown {
+    pub(super) hosted: HostedMap,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clocks: Clocks,
+    pub(super) news: watch::Sender<()>,
+}
+
+/// The loop's work.
+pub(super) struct Work {
+    office: Office,
+    replicas: BTreeMap<PartitionId, Replica>,
+    hosted: HostedMap,
+    /// Wakes whoever wants to know of changes in roles, members and health.
+    news: watch::Sender<()>,
+    /// When replicas want to be woken, by the steady clock.
+    timers: BTreeSet<(Time, PartitionId)>,
+    /// Replicas that something has happened to in this turn.
+    touched: BTreeSet<PartitionId>,
+    next_beat: Time,
+    has_log_failed: bool,
+    /// Who waits for the end, and since when.
+    closing: Option<(Time, Caller<Result<(), StateError>>)>,
+    is_ended: bool,
+}
+
+impl Work {
+    /// The members that the log knows, as recovery found them.
+    pub(super) fn open(parts: MembersParts, me: Member, shown: Shown) -> Result<Self, StartError> {
+        let Shown { hosted, counters, clocks, news } = shown;
+        let stores =
+            Stores { engine: parts.engine, cache: parts.cache, config: parts.config.state };
+        let desks = Desks {
+            log: Arc::clone(&parts.log),
+            letterbox: Arc::clone(&parts.letterbox),
+            network: Arc::clone(&parts.network),
+            stores: stores.clone(),
+        };
+        let office = Office {
+            config: parts.config,
+            now: clocks.now(),
+            clocks,
+            me,
+            incarnation: parts.incarnation,
+            seed: parts.seed,
+            keys: parts.keys,
+            log: parts.log,
+            stores,
+            executor: parts.executor,
+            post: Post::new(parts.network, Arc::clone(&counters), parts.seed),
+            counters,
+            letterbox: parts.letterbox,
+            reader: Clerk::spawn("weald-reader", desks.clone())?,
+            writer: Clerk::spawn("weald-writer", desks.clone())?,
+            fetcher: Clerk::spawn("weald-fetcher", desks)?,
+            standings: BTreeMap::new(),
+            courier: None,
+            to_submit: BTreeSet::new(),
+            to_apply: BTreeSet::new(),
+            answers: Vec::new(),
+            has_peers_changed: true,
+            has_news: true,
+            is_healthy: true,
+            is_closing: false,
+            is_over_budget: false,
+            disk: DiskWatch::default(),
+        };
+        let mut work = Self {
+            office,
+            replicas: BTreeMap::new(),
+            hosted,
+            news,
+            timers: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            next_beat: Time::ZERO,
+            has_log_failed: false,
+            closing: None,
+            is_ended: false,
+        };
+        for mut replica in opening::recover(&work.office)? {
+            replica.begin_checkpoints(&mut work.office);
+            work.add(replica);
+        }
+        Ok(work)
+    }
+
+    fn add(&mut self, replica: Replica) {
+        let id = replica.id();
+        self.hosted.write().insert(id, Arc::clone(replica.hosted()));
+        self.replicas.insert(id, replica);
+        self.office.has_peers_changed = true;
+        self.office.to_apply.insert(id);
+        self.touched.insert(id);
+    }
+
+    /// Handles `events`, whatever the log has to tell and what is due. Returns when to go on if
+    /// nothing happens before; `None` when the members have ended.
+    pub(super) fn turn(&mut self, events: &mut Vec<Event>) -> Option<Instant> {
+        self.office.now = self.office.clocks.now();
+        count(&self.office.counters.turns);
+        for event in events.drain(..) {
+            self.handle(event);
+        }
+        self.propose();
+        self.take_news();
+        self.run_timers();
+        self.settle();
+        if std::mem::take(&mut self.office.has_news) {
+            self.news.send_replace(());
+        }
+        self.office.answer();
+        let next = match self.office.to_apply.is_empty() {
+            true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
+            false => self.office.now.steady,
+        };
+        (!self.is_ended).then(|| self.office.clocks.instant(next.min(self.next_beat)))
+    }
+
+    /// Does something with a replica and notes that it has been touched.
+    fn with(
+        &mut self,
+        partition: PartitionId,
+        act: impl FnOnce(&mut Replica, &mut Office),
+    ) -> bool {
+        let Some(replica) = self.replicas.get_mut(&partition) else { return false };
+        act(replica, &mut self.office);
+        self.touched.insert(partition);
+        true
+    }
+
+    fn propose(&mut self) {
+        let touched: Vec<_> = self.touched.iter().copied().collect();
+        for partition in touched {
+            self.with(partition, |replica, office| {
+                replica.propose(office);
+                replica.ask_readers(office);
+            });
+        }
+    }
+
+    /// Looks how far the log has come.
+    fn take_news(&mut self) {
+        let log = Arc::clone(&self.office.log);
+        let synced = log.poll_synced();
+        let mut is_all = true;
+        for (id, replica) in &mut self.replicas {
+            if replica.take_news(&self.office) {
+                self.touched.insert(*id);
+            }
+            replica.drive_switch(&self.office);
+            if replica.desk.is_waiting() {
+                self.office.to_submit.insert(*id);
+            }
+            is_all &= replica.desk.is_idle();
+        }
+        match synced {
+            Synced::UpTo(ticket) => {
+                let (now, slow) = (self.office.now.steady, self.office.config.slow_sync);
+                self.office.disk.synced(now, (ticket, is_all), slow);
+            }
+            Synced::Failed(_) if !self.has_log_failed => {
+                self.has_log_failed = true;
+                for (id, replica) in &mut self.replicas {
+                    replica.handle(&self.office, Input::PersistFailed);
+                    self.touched.insert(*id);
+                }
+            }
+            Synced::Failed(_) => {}
+        }
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.office.now.steady;
+        let is_beat = self.next_beat <= now;
+        if is_beat {
+            // What was said before the beat is no part of it.
+            self.carry_out();
+            self.office.post.set_step(Step::Beating);
+        }
+        while self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, partition)) = self.timers.pop_first() else { break };
+            self.with(partition, |replica, office| {
+                replica.timer = None;
+                replica.handle(office, Input::Timeout);
+            });
+        }
+        if is_beat {
+            self.carry_out();
+            self.office.post.set_step(Step::Talking);
+            self.beat();
+        }
+    }
+
+    /// What is done ten times a second.
+    fn beat(&mut self) {
+        let heartbeat = self.office.config.replica.heartbeat;
+        self.next_beat = next_beat(self.office.now.steady, heartbeat);
+        self.judge_health();
+        let (started, is_healthy) = (self.office.clocks.started_wall(), self.office.is_healthy);
+        self.office.post.send_beats(standing(started, is_healthy));
+        let dirty: usize = self.replicas.values().map(Replica::dirty_bytes).sum();
+        self.office.is_over_budget = dirty >= self.office.config.state.dirty_bytes_max;
+        let is_pressed = dirty >= self.office.config.state.dirty_bytes_max / 2;
+        let largest = self.replicas.iter().max_by_key(|(_, r)| r.dirty_bytes()).map(|(id, _)| *id);
+        let mut has_changed = false;
+        for (id, replica) in &mut self.replicas {
+            replica.tick(&mut self.office);
+            replica.drive_readers(&mut self.office);
+            replica.drive_repair(&mut self.office);
+            replica.start_checkpoint(&mut self.office, is_pressed && largest == Some(*id));
+            replica.drive_spanning(&mut self.office);
+            has_changed |= replica.publish_all();
+            self.touched.insert(*id);
+        }
+        self.office.has_news |= has_changed;
+        self.go_on_closing();
+    }
+
+    fn judge_health(&mut self) {
+        let (now, config) = (self.office.now.steady, &self.office.config);
+        let is_slow = self.office.disk.is_slow(now, config.slow_sync, config.slow_for);
+        let is_healthy = !is_slow;
+        if std::mem::replace(&mut self.office.is_healthy, is_healthy) != is_healthy {
+            tracing::warn!(target: "weald::members", is_healthy, "the disk's speed has changed");
+        } else if is_healthy {
+            return;
+        }
+        for (id, replica) in &mut self.replicas {
+            replica.handle(&self.office, Input::Health { is_healthy });
+            self.touched.insert(*id);
+        }
+    }
+
+    /// Carries out what all touched replicas ask for: first what goes to peers, then what goes to
+    /// the log, then applying, as long as anything follows from it.
+    fn settle(&mut self) {
+        let mut is_first = true;
+        loop {
+            self.carry_out();
+            self.office.post.flush();
+            for id in std::mem::take(&mut self.office.to_submit) {
+                self.with(id, |replica, office| replica.submit(office));
+            }
+            self.carry_out();
+            if !std::mem::take(&mut is_first) {
+                break;
+            }
+            for id in std::mem::take(&mut self.office.to_apply) {
+                self.with(id, |replica, office| {
+                    if replica.apply(office) {
+                        office.to_apply.insert(id);
+                    }
+                });
+            }
+        }
+        self.office.post.flush();
+        self.renew_peers();
+        for id in std::mem::take(&mut self.touched) {
+            self.rest(id);
+        }
+    }
+
+    /// Carries out what touched replicas ask for. They stay touched.
+    fn carry_out(&mut self) {
+        for id in &self.touched {
+            if let Some(replica) = self.replicas.get_mut(id) {
+                replica.carry_out(&mut self.office);
+            }
+        }
+    }
+
+    /// Notes when a replica wants to be woken, and shows how it stands.
+    fn rest(&mut self, id: PartitionId) {
+        let Some(replica) = self.replicas.get_mut(&id) else { return };
+        let due = replica.state.poll_timeout();
+        if replica.timer != due {
+            if let Some(before) = replica.timer {
+                self.timers.remove(&(before, id));
+            }
+            if let Some(due) = due {
+                self.timers.insert((due, id));
+            }
+            replica.timer = due;
+        }
+        replica.publish();
+    }
+
+    fn renew_peers(&mut self) {
+        if !std::mem::take(&mut self.office.has_peers_changed) {
+            return;
+        }
+        let me = self.office.me.peer;
+        let peers: BTreeSet<_> = self
+            .replicas
+            .values()
+            .flat_map(|replica| replica.state.configuration().members())
+            .map(|member| member.peer)
+            .filter(|peer| *peer != me)
+            .collect();
+        self.office.standings.retain(|peer, _| peers.contains(peer));
+        self.office.post.set_peers(peers.into_iter());
+        for (peer, known) in self.office.standings.clone() {
+            for replica in self.replicas.values_mut() {
+                replica.note_standing(&self.office, peer, known);
+            }
+        }
+    }
+
+    /// No member of the partition lives here any more.
+    fn retire(&mut self, partition: PartitionId) {
+        let Some(mut replica) = self.replicas.remove(&partition) else { return };
+        if let Some(due) = replica.timer {
+            self.timers.remove(&(due, partition));
+        }
+        self.hosted.write().remove(&partition);
+        replica.waiting.abandon();
+        replica.hosted().end();
+        self.office.has_peers_changed = true;
+    }
+
+    fn go_on_closing(&mut self) {
+        let Some((since, _)) = &self.closing else { return };
+        let is_late = self.office.now.steady.since(*since) >= CLOSING_MAX;
+        if !is_late && !self.replicas.values().all(Replica::is_at_rest) {
+            return;
+        }
+        let checkpoint = |replica: &Replica| replica.checkpoint_now();
+        let written = self.replicas.values().try_for_each(checkpoint);
+        if let Some((_, caller)) = self.closing.take() {
+            caller.tell(written);
+        }
+        self.is_ended = true;
+    }
+}
+
+fn next_beat(now: Time, interval: Duration) -> Time {
+    let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+    Time::from_millis((now.as_millis() / interval + 1) * interval)
+}
+
+impl Drop for Work {
+    /// Tells whoever waits that nothing more comes, also after a panic.
+    fn drop(&mut self) {
+        for replica in self.replicas.values_mut() {
+            replica.waiting.abandon();
+            replica.hosted().end();
+        }
+        self.hosted.write().clear();
+    }
+}
