@@ -28,6 +28,7 @@ pub mod store_header;
 pub mod stored_state;
 pub mod tree_node;
 pub mod tree_operations;
+pub mod wire;
 
 /// A target: its name, which is also its folder under `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -56,4 +57,5 @@ pub const TARGETS: &[Target] = &[
     ("stored_state", stored_state::run),
     ("tree_node", tree_node::run),
     ("tree_operations", tree_operations::run),
+    ("wire", wire::run),
 ];

@@ -128,6 +128,11 @@ impl Identity {
         let secret = sealed.open(passphrase)?;
         Ok(Self(SigningKey::from_bytes(&secret)))
     }
+
+    /// The 32 secret bytes, for a library that signs by itself.
+    pub fn secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
 }
 
 impl KeyStore for Identity {

@@ -36,6 +36,7 @@ mod system;
 mod time;
 mod transaction;
 mod transform;
+pub mod wire;
 
 pub use action::{Action, ActionBody, CollectionPolicy, CreateMode, Retention};
 pub use block::{Block, BlockKind, StoredBlock};

@@ -41,6 +41,8 @@ pub const POLICY_BYTES_MAX: usize = 64 * 1024;
 pub const NODES_MAX: usize = 10_000;
 /// Partitions of a network.
 pub const PARTITIONS_MAX: usize = 4096;
+/// Bytes of a refusal's text, as a peer is told.
+pub const REFUSAL_TEXT_BYTES_MAX: usize = 1024;
 /// Bytes of a node's record: its domain and its key.
 pub const NODE_BYTES_MAX: usize = 1024;
 

@@ -24,6 +24,14 @@ pub enum MailboxError {
     /// There is no way to the peer now.
     #[error("the peer cannot be reached: peer={0}")]
     Unreachable(PeerId),
+    /// The frame is larger than any that is sent; it will not be taken later either.
+    #[error("the frame is too large: bytes={bytes} bytes_max={bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The most that is sent.
+        bytes_max: usize,
+    },
 }
 
 /// Queues frames for peers. Delivery is not promised: protocols repeat what matters.

@@ -1,0 +1,7 @@
+//! The two halves of a substream: messages out of bytes that come, bytes out of messages that go.
+
+mod reader;
+mod writer;
+
+pub(crate) use reader::{ReadError, Reader};
+pub(crate) use writer::Writer;

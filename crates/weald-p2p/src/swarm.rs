@@ -1,0 +1,156 @@
+//! The behaviours of a node, composed.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::kad::{self, store::MemoryStore};
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{Multiaddr, Swarm, autonat, dcutr, identify, mdns, ping, relay};
+
+use crate::config::{Config, Multicast};
+use crate::error::StartError;
+use crate::hub::Hub;
+use crate::limits::{IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT};
+use crate::lines::Lines;
+use crate::transport;
+
+/// All that a node does on the network. Limits come first, so that what is refused costs nothing;
+/// then lines, whose turn on a connection is thus before that of the slower rest.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Node {
+    limits: connection_limits::Behaviour,
+    pub(crate) lines: Lines,
+    ping: ping::Behaviour,
+    identify: identify::Behaviour,
+    pub(crate) table: Toggle<kad::Behaviour<MemoryStore>>,
+    multicast: Toggle<mdns::tokio::Behaviour>,
+    relay_server: Toggle<relay::Behaviour>,
+    relay_client: Toggle<relay::client::Behaviour>,
+    hole_punching: Toggle<dcutr::Behaviour>,
+    probe: Toggle<autonat::Behaviour>,
+}
+
+/// Builds the swarm of a node that listens on `listen`.
+pub(crate) fn build(
+    config: &Config,
+    keypair: &Keypair,
+    listen: &[Multiaddr],
+    hub: &Arc<Hub>,
+) -> Result<Swarm<Node>, StartError> {
+    let id = keypair.public().to_peer_id();
+    let (relay_transport, relay_client) = if config.reachability.relay_client {
+        let (transport, behaviour) = relay::client::new(id);
+        (Some(transport), Some(behaviour))
+    } else {
+        (None, None)
+    };
+    let transport = transport::build(transport::Parts {
+        keypair: keypair.clone(),
+        pre_shared_key: config.admission.pre_shared_key.clone(),
+        relay: relay_transport,
+    })?;
+    let node = Node {
+        limits: connection_limits::Behaviour::new(limits(config)),
+        lines: Lines::new(Arc::clone(hub), config.admission.allowed.clone()),
+        ping: ping::Behaviour::new(
+            ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
+        ),
+        identify: identify::Behaviour::new(identify_config(keypair, hub)),
+        table: config.discovery.lookups.then(|| table(config, id, listen, hub)).into(),
+        multicast: multicast(config, id, listen)?.into(),
+        relay_server: config
+            .reachability
+            .relay_server
+            .then(|| relay::Behaviour::new(id, relay::Config::default()))
+            .into(),
+        hole_punching: relay_client.as_ref().map(|_| dcutr::Behaviour::new(id)).into(),
+        relay_client: relay_client.into(),
+        probe: config
+            .reachability
+            .probe
+            .then(|| autonat::Behaviour::new(id, autonat::Config::default()))
+            .into(),
+    };
+    let swarm_config = libp2p::swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(IDLE_TIMEOUT)
+        .with_max_negotiating_inbound_streams(32);
+    Ok(Swarm::new(transport, node, id, swarm_config))
+}
+
+fn limits(config: &Config) -> ConnectionLimits {
+    let limits = config.connections;
+    ConnectionLimits::default()
+        .with_max_established(Some(limits.established_max))
+        .with_max_established_per_peer(Some(limits.per_peer_max))
+        .with_max_pending_incoming(Some(limits.pending_max))
+        .with_max_pending_outgoing(Some(limits.pending_max))
+}
+
+fn identify_config(keypair: &Keypair, hub: &Hub) -> identify::Config {
+    identify::Config::new(hub.protocols.identify(), keypair.public())
+        .with_agent_version(concat!("weald/", env!("CARGO_PKG_VERSION")).to_owned())
+        .with_push_listen_addr_updates(true)
+        .with_cache_size(0)
+}
+
+/// The distributed hash table. It holds routes and no records.
+fn table(
+    config: &Config,
+    id: libp2p::PeerId,
+    listen: &[Multiaddr],
+    hub: &Hub,
+) -> kad::Behaviour<MemoryStore> {
+    let discovery = &config.discovery;
+    let bucket_size = NonZeroUsize::new(discovery.bucket_size).unwrap_or(kad::K_VALUE);
+    let mut settings = kad::Config::new(hub.protocols.lookup());
+    settings
+        .set_kbucket_size(bucket_size)
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_periodic_bootstrap_interval(Some(discovery.refresh_interval));
+    let mut table = kad::Behaviour::with_config(id, MemoryStore::new(id), settings);
+    // Who cannot be dialled is no part of the table, and asks it all the same.
+    let is_reachable = !listen.is_empty() || !config.external.is_empty();
+    table.set_mode(Some(if is_reachable { kad::Mode::Server } else { kad::Mode::Client }));
+    table
+}
+
+fn multicast(
+    config: &Config,
+    id: libp2p::PeerId,
+    listen: &[Multiaddr],
+) -> Result<Option<mdns::tokio::Behaviour>, StartError> {
+    let is_on = match config.discovery.multicast {
+        Multicast::On => true,
+        Multicast::Off => false,
+        Multicast::Local => !listen.is_empty() && listen.iter().all(is_local),
+    };
+    if !is_on {
+        return Ok(None);
+    }
+    match mdns::tokio::Behaviour::new(mdns::Config::default(), id) {
+        Ok(behaviour) => Ok(Some(behaviour)),
+        Err(error) if config.discovery.multicast == Multicast::On => {
+            Err(StartError::Transport(error.to_string()))
+        }
+        Err(error) => {
+            tracing::warn!(target: "weald::net", %error, "no multicast here: peers are not found by it");
+            Ok(None)
+        }
+    }
+}
+
+/// Whether an address is a loopback or a private one.
+pub(crate) fn is_local(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Some(Protocol::Ip6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,9 @@
+//! Networks of real sockets on the loopback interface, several in one process.
+
+mod admission;
+mod budgets;
+mod calls;
+mod discovery;
+mod frames;
+mod reconnection;
+mod rig;
