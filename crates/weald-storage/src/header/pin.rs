@@ -10,9 +10,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{
-    FORMATTING_FILE, HEADER_FILE, StoreFolder, StoreFolderError, lock,
-};
+use super::{FORMATTING_FILE, HEADER_FILE, StoreFolder, StoreFolderError, lock};
 use crate::atomic_file::{self, Access};
 
 /// The file that says to which network the folder's node belongs.

@@ -4,10 +4,10 @@ use super::world::{Weather, World};
 use crate::founding::{Config, Readiness, Report};
 
 const CALM: Weather = Weather { loss: 0, delay_max: 30, crashes: 0, writes: 0, until: 0 };
-const ROUGH: Weather = Weather { loss: 120, delay_max: 900, crashes: 6, writes: 0, until: 25_000 };
+const ROUGH: Weather = Weather { loss: 120, delay_max: 900, crashes: 6, writes: 0, until: 12_000 };
 const BUSY: Weather = Weather { writes: 12, ..ROUGH };
 /// When all is quiet again and everything has had the time to settle.
-const END: u64 = 120_000;
+const END: u64 = 60_000;
 
 fn plain() -> Config {
     Config { partition_count: 2, ..Config::default() }

@@ -56,6 +56,7 @@ pub(super) struct Weather {
 pub(super) struct Node {
     pub(super) config: Config,
     pub(super) me: Introduction,
+    peer: PeerId,
     pub(super) pin: Pin,
     /// `None` while it is down.
     pub(super) state: Option<State>,
@@ -65,7 +66,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn peer(&self) -> PeerId {
-        self.me.peer()
+        self.peer
     }
 
     pub(super) fn readiness(&self) -> Option<Readiness> {
@@ -147,7 +148,8 @@ impl World {
             let me = Introduction { store, public_key, weight: 100, domain: String::new() };
             let connected = BTreeSet::new();
             let pin = Pin::default();
-            world.nodes.push(Node { config, me, pin, state: None, run: 0, connected });
+            let peer = me.peer();
+            world.nodes.push(Node { config, me, peer, pin, state: None, run: 0, connected });
             world.at(start, Event::Start(node));
         }
         world
@@ -212,6 +214,7 @@ impl World {
         if self.nodes[node].state.take().is_none() {
             return;
         }
+        self.let_go(node);
         for other in std::mem::take(&mut self.nodes[node].connected) {
             self.nodes[other].connected.remove(&node);
             let peer = self.nodes[node].peer();
@@ -219,6 +222,13 @@ impl World {
         }
         let delay = self.below(2000);
         self.at(self.now + delay, Event::Start(node));
+    }
+
+    /// Whoever has asked a node that is down waits until a deadline.
+    fn let_go(&mut self, node: usize) {
+        let asked = self.questions.extract_if(.., |_, (_, _, to, _)| *to == node);
+        let asked: Vec<_> = asked.map(|(_, asked)| asked).collect();
+        asked.into_iter().for_each(|asked| self.answer(asked, None));
     }
 
     /// A user's write through a node that is ready. It is taken by the network's logs, or not.
@@ -500,6 +510,7 @@ impl World {
         let store = StoreId(self.random.draw());
         let place = &mut self.nodes[node];
         (place.pin, place.me.store, place.state) = (pin, store, None);
+        self.let_go(node);
         for other in std::mem::take(&mut self.nodes[node].connected) {
             self.nodes[other].connected.remove(&node);
             let peer = self.nodes[node].peer();
