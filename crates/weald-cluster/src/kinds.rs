@@ -17,3 +17,13 @@ pub(crate) const MESSAGE: Kind = kind(18);
 pub(crate) const ATTESTED: Kind = kind(19);
 /// What a node says to a peer at one beat.
 pub(crate) const FRAME: Kind = kind(20);
+/// What a network is founded with.
+pub(crate) const GENESIS: Kind = kind(24);
+/// What a node keeps of the network that it belongs to.
+pub(crate) const PIN: Kind = kind(25);
+/// What a node says to another about their networks.
+pub(crate) const FOUNDING_REQUEST: Kind = kind(26);
+/// What it is answered.
+pub(crate) const FOUNDING_ANSWER: Kind = kind(27);
+/// What an invitation signs.
+pub(crate) const INVITATION: Kind = kind(28);

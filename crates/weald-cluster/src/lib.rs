@@ -1,8 +1,10 @@
 //! Replication as pure state machines: a [`replica`] agrees with its peers on the log of a
 //! partition, a [`partition`] applies it. Who the peers are is a [`configuration`]; who they should
-//! be is computed by [`placement`]; [`routing`] finds who coordinates.
+//! be is computed by [`placement`]; [`founding`] makes networks and lets nodes in; [`routing`] finds who
+//! coordinates.
 
 pub mod configuration;
+pub mod founding;
 mod kinds;
 mod log_time;
 pub mod mutation;

@@ -15,6 +15,7 @@
 
 pub mod coordination;
 mod decisions;
+mod dissolution;
 mod execution;
 mod locks;
 mod results;
@@ -45,7 +46,11 @@ use sessions::Sessions;
 use step::Step;
 
 pub use decisions::Decision;
-pub use rows::{RowError, collection_of, collections_prefix, lock_key, lock_of, locks_prefix};
+pub use dissolution::Dissolution;
+pub use rows::{
+    DISSOLUTION_PREFIX, RowError, SYSTEM_PREFIXES, collection_of, collections_prefix,
+    dissolution_of, lock_key, lock_of, locks_prefix, system_of,
+};
 pub use step::Applied;
 
 /// How far ahead of log time an expiry may lie (rule C10).
@@ -89,6 +94,7 @@ pub struct Partition {
     locks: Locks,
     decisions: Decisions,
     system: SystemState,
+    dissolution: Dissolution,
 }
 
 /// A part that waits here, as who drives it needs to know it.
@@ -118,6 +124,7 @@ impl Partition {
             locks: Locks::default(),
             decisions: Decisions::default(),
             system: SystemState::default(),
+            dissolution: Dissolution::default(),
         }
     }
 
@@ -160,6 +167,7 @@ impl Partition {
             Row::Tombstone(key, id, row) => self.locks.restore_tombstone(key, id, row),
             Row::Decision(id, decision) => self.decisions.restore(id, decision),
             Row::Settings(settings) => self.settings = *settings,
+            Row::Dissolution(dissolution) => self.dissolution = dissolution,
             Row::System(row) => row.restore(&mut self.system),
             Row::Node(peer, record) => drop(self.system.nodes.insert(peer, *record)),
             Row::Range(partition, bounds) => drop(self.system.ranges.insert(partition, bounds)),
@@ -183,11 +191,13 @@ impl Partition {
     ) -> Result<Applied, Halt> {
         assert_eq!(index, self.applied.next(), "entries are applied in the order of the log");
         let place = Place { partition: self.id, index, time: self.time.max(entry.time) };
-        let step = match self.level_refusal(&entry.payload) {
+        let dissolved = self.dissolved(place, &entry.payload);
+        let step = match self.level_refusal(&entry.payload).or(dissolved) {
             Some(refused) => refused,
             None => self.step(place, &entry.payload, view, executor)?,
         };
-        Ok(self.take(place, step))
+        let dissolution = self.dissolution_after(&entry.payload, &step);
+        Ok(self.take(place, Step { dissolution, ..step }))
     }
 
     fn step(
@@ -208,6 +218,7 @@ impl Partition {
                 Err(rejection) => Step::refused(rejection),
             },
             Payload::System(entry) => self.change_system(place, entry),
+            Payload::Dissolve { into } => self.dissolve(*into),
             Payload::Pend(pend) => self.pend(place, pend, view, executor)?,
             Payload::Commit(commit) => self.commit(place, commit, view, executor)?,
             Payload::Abort(abort) => self.abort(place, abort),

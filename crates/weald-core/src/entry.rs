@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    FeatureLevel, PartId, Pend, PlacementKey, SessionStamp, SettingsEntry, SpanningAbort,
+    Digest, FeatureLevel, PartId, Pend, PlacementKey, SessionStamp, SettingsEntry, SpanningAbort,
     SpanningCommit, SystemEntry, Time, TransactionId, TransactionRequest,
 };
 
@@ -59,6 +59,12 @@ pub enum Payload {
         /// The placement keys that are done.
         keys: Vec<PlacementKey>,
     },
+    /// From here on the partition takes no user's entry, since its network joins another; `None`
+    /// calls that off. Refused where a user's entry was taken, or a second node was let in.
+    Dissolve {
+        /// The other network's identity.
+        into: Option<Digest>,
+    },
 }
 
 impl Payload {
@@ -70,12 +76,31 @@ impl Payload {
             | Self::Transaction(_)
             | Self::Resolve { .. }
             | Self::Settings(_)
-            | Self::System(_) => FeatureLevel::FIRST,
+            | Self::System(_)
+            | Self::Dissolve { .. } => FeatureLevel::FIRST,
             Self::Pend(_)
             | Self::Commit(_)
             | Self::Abort(_)
             | Self::ResolvePart { .. }
             | Self::PartResolved { .. } => FeatureLevel::SPANNING,
+        }
+    }
+
+    /// Whether a user asked for it. A network whose logs hold none may still join another.
+    pub const fn is_users(&self) -> bool {
+        match self {
+            Self::Noop
+            | Self::Tick
+            | Self::Settings(_)
+            | Self::System(_)
+            | Self::Dissolve { .. } => false,
+            Self::Transaction(_)
+            | Self::Resolve { .. }
+            | Self::Pend(_)
+            | Self::Commit(_)
+            | Self::Abort(_)
+            | Self::ResolvePart { .. }
+            | Self::PartResolved { .. } => true,
         }
     }
 }

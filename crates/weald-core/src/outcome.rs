@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CollectionName, FeatureLevel, LogIndex, PartitionId, Revision, Time, TransactionId, TypeName,
-    TypeVersion,
+    CollectionName, Digest, FeatureLevel, LogIndex, PartitionId, Revision, Time, TransactionId,
+    TypeName, TypeVersion,
 };
 
 /// A place in a partition's log. A read that names one answers from at least there.
@@ -197,6 +197,15 @@ pub enum Rejection {
         /// What is there.
         changed: LogIndex,
     },
+    /// The network has joined another before it was used; ask again there.
+    #[error("the network has joined another: into={into}")]
+    Dissolved {
+        /// The other network's identity.
+        into: Digest,
+    },
+    /// The network has been used, or has more than one node: it joins no other.
+    #[error("the network is in use")]
+    InUse,
 }
 
 impl Rejection {
@@ -212,6 +221,7 @@ impl Rejection {
                 | Self::Expired { .. }
                 | Self::Locked { .. }
                 | Self::Silent { .. }
+                | Self::Dissolved { .. }
         )
     }
 }

@@ -69,7 +69,7 @@ pub enum AdmissionPolicy {
 }
 
 /// The state of the system partition.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct SystemState {
     /// Its last entry that changed anything; what follows from it names this index.
     pub changed: LogIndex,

@@ -29,6 +29,10 @@ use weald_core::{Digest, PeerId, StoreId, Time};
 use crate::atomic_file::{self, Access, TEMPORARY_SUFFIX};
 use crate::engine::EngineKind;
 
+mod pin;
+
+pub use pin::{PIN_FILE, RESETTING_FILE};
+
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 /// The file that holds the header.
@@ -159,6 +163,7 @@ impl StoreFolder {
             |during| move |source| StoreFolderError::Io { during, path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(failed("making it"))?;
         let lock = lock(path)?;
+        pin::finish_reset(path)?;
         let file = path.join(HEADER_FILE);
         let (header, is_new) = match fs::read(&file) {
             Ok(bytes) => (decode(&bytes, path)?, false),
@@ -281,7 +286,8 @@ fn refuse_foreign_files(path: &Path) -> Result<(), StoreFolderError> {
     for entry in fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         let base = file.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(&file);
-        if ![LOCK_FILE, IDENTITY_FILE, HEADER_FILE, FORMATTING_FILE].contains(&base) {
+        let own = [LOCK_FILE, IDENTITY_FILE, HEADER_FILE, FORMATTING_FILE, PIN_FILE];
+        if !own.contains(&base) && !pin::KEPT_FILES.contains(&base) {
             return Err(StoreFolderError::NotAStore { path: path.to_owned(), file });
         }
     }

@@ -10,7 +10,7 @@ use weald_core::{
 };
 
 use super::{
-    Decision,
+    Decision, Dissolution,
     locks::{IntentRow, PartRow, Tombstone, TransformRow},
     results::Kept,
     sessions::SessionRow,
@@ -33,6 +33,7 @@ const SYSTEM: Kind = kind(8);
 const NODE: Kind = kind(9);
 const RANGE: Kind = kind(10);
 const TRANSFORM: Kind = kind(11);
+const DISSOLUTION: Kind = kind(12);
 
 const MACHINE_TABLE: u8 = b'm';
 const RESULT_TABLE: u8 = b'r';
@@ -47,6 +48,7 @@ const SETTINGS_TABLE: u8 = b'g';
 const SYSTEM_TABLE: u8 = b'y';
 const NODE_TABLE: u8 = b'n';
 const RANGE_TABLE: u8 = b'k';
+const DISSOLUTION_TABLE: u8 = b'e';
 
 /// Why a row of a partition could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +91,7 @@ pub(super) enum Row {
     Tombstone(PlacementKey, TransactionId, Tombstone),
     Decision(TransactionId, Decision),
     Settings(Box<Settings>),
+    Dissolution(Dissolution),
     System(SystemRow),
     Node(PeerId, Box<weald_core::NodeRecord>),
     Range(PartitionId, weald_core::KeyBounds),
@@ -105,6 +108,7 @@ impl Row {
             MACHINE_TABLE => Self::Machine(value.decode(MACHINE)?),
             SETTINGS_TABLE => Self::Settings(value.decode(SETTINGS)?),
             SYSTEM_TABLE => Self::System(value.decode(SYSTEM)?),
+            DISSOLUTION_TABLE => Self::Dissolution(value.decode(DISSOLUTION)?),
             RESULT_TABLE => Self::Result(transaction()?, value.decode(RESULT)?),
             DECISION_TABLE => Self::Decision(transaction()?, value.decode(DECISION)?),
             SESSION_TABLE => {
@@ -196,6 +200,47 @@ pub fn lock_of(key: &Bytes, value: &[u8]) -> Result<(BlockId, Lock), RowError> {
     }
 }
 
+/// What the keys of the rows begin with that hold the network's state, in the system partition.
+pub const SYSTEM_PREFIXES: [&[u8]; 3] = [&[SYSTEM_TABLE], &[NODE_TABLE], &[RANGE_TABLE]];
+
+/// The network's state, from the rows under [`SYSTEM_PREFIXES`].
+///
+/// # Errors
+/// When a row does not parse.
+pub fn system_of(
+    stored: impl IntoIterator<Item = (Bytes, Bytes)>,
+) -> Result<weald_core::SystemState, RowError> {
+    let mut state = weald_core::SystemState::default();
+    for (key, value) in stored {
+        match Row::parse(&key, &value)? {
+            Row::System(row) => row.restore(&mut state),
+            Row::Node(peer, record) => drop(state.nodes.insert(peer, *record)),
+            Row::Range(partition, bounds) => drop(state.ranges.insert(partition, bounds)),
+            _ => return Err(RowError::Key(key)),
+        }
+    }
+    Ok(state)
+}
+
+/// What the key of the row begins with that says whether the network may still join another.
+pub const DISSOLUTION_PREFIX: &[u8] = &[DISSOLUTION_TABLE];
+
+/// Whether it may, from the row under [`DISSOLUTION_PREFIX`].
+///
+/// # Errors
+/// When the row does not parse.
+pub fn dissolution_of(
+    stored: impl IntoIterator<Item = (Bytes, Bytes)>,
+) -> Result<Dissolution, RowError> {
+    match stored.into_iter().next() {
+        None => Ok(Dissolution::default()),
+        Some((key, value)) => match Row::parse(&key, &value)? {
+            Row::Dissolution(dissolution) => Ok(dissolution),
+            _ => Err(RowError::Key(key)),
+        },
+    }
+}
+
 pub(super) fn machine_key() -> Bytes {
     Bytes::from_static(&[MACHINE_TABLE])
 }
@@ -266,6 +311,14 @@ pub(super) fn settings_key() -> Bytes {
 
 pub(super) fn settings_value(settings: &Settings) -> Bytes {
     codec::encode(SETTINGS, settings)
+}
+
+pub(super) fn dissolution_key() -> Bytes {
+    Bytes::from_static(&[DISSOLUTION_TABLE])
+}
+
+pub(super) fn dissolution_value(dissolution: &Dissolution) -> Bytes {
+    codec::encode(DISSOLUTION, dissolution)
 }
 
 pub(super) fn system_key() -> Bytes {

@@ -7,7 +7,7 @@ use weald_core::{
 };
 
 use super::{
-    Decision, Partition,
+    Decision, Dissolution, Partition,
     execution::{Execution, Place},
     locks::Part,
     results::Kept,
@@ -57,6 +57,7 @@ pub(super) struct Step {
     pub(super) carried_out: Option<(PartId, Vec<PlacementKey>)>,
     pub(super) settings: Option<Settings>,
     pub(super) system: Option<SystemState>,
+    pub(super) dissolution: Option<Dissolution>,
     pub(super) refusal: Option<Rejection>,
 }
 
@@ -112,6 +113,11 @@ impl Partition {
         if let Some(system) = step.system {
             super::system::store(&self.system, &system, &mut effects);
             self.system = system;
+        }
+        if let Some(dissolution) = step.dissolution {
+            let row = rows::dissolution_value(&dissolution);
+            effects.rows.insert(rows::dissolution_key(), Some(row));
+            self.dissolution = dissolution;
         }
         let outcome = unrecorded.as_ref().map(|(_, outcome)| outcome);
         let answers = (outcome, step.pended.as_ref(), step.refusal.as_ref());

@@ -126,6 +126,7 @@ fn payloads() -> Vec<Payload> {
         Payload::Abort(SpanningAbort { id, expiry, session, digest, rejection }),
         Payload::ResolvePart { part, is_committed: true },
         Payload::PartResolved { part, keys: vec![PlacementKey::from_u64(5)] },
+        Payload::Dissolve { into: Some(crate::Digest::from_bytes([7; 32])) },
     ]
 }
 

@@ -198,13 +198,14 @@ pub(crate) fn rejected(rejection: Rejection, id: TransactionId) -> Error {
         Rejection::Conflict { .. }
         | Rejection::Expectation { .. }
         | Rejection::Locked { .. }
-        | Rejection::Superseded { .. } => ErrorKind::Conflict,
+        | Rejection::Superseded { .. }
+        | Rejection::InUse => ErrorKind::Conflict,
         Rejection::IdReused
         | Rejection::Expired { .. }
         | Rejection::Forgotten
         | Rejection::Fenced => ErrorKind::Identity,
         Rejection::Busy { .. } => ErrorKind::Busy,
-        Rejection::Silent { .. } => ErrorKind::Unavailable,
+        Rejection::Silent { .. } | Rejection::Dissolved { .. } => ErrorKind::Unavailable,
         Rejection::WrongType { .. }
         | Rejection::UnknownType { .. }
         | Rejection::TooLarge { .. }
