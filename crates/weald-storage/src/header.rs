@@ -27,8 +27,10 @@ use crate::atomic_file::{self, Access, TEMPORARY_SUFFIX};
 use crate::engine::EngineKind;
 
 mod pin;
+mod runs;
 
 pub use pin::{PIN_FILE, RESETTING_FILE};
+pub use runs::RUNS_FILE;
 
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;

@@ -6,8 +6,7 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 use weald_core::{
     BlockId, CollectionName, LogIndex, PartitionId, PeerId, PeerInfo, Position, ReadDependency,
-    StateView,
-    TransactionId,
+    StateView, TransactionId,
 };
 use weald_storage::state::PartitionStore;
 

@@ -22,6 +22,7 @@ mod custom;
 mod diary;
 mod driver;
 mod error;
+mod founding;
 #[cfg(feature = "http")]
 mod http;
 mod kinds;
@@ -46,8 +47,8 @@ pub use error::{Effect, Error, ErrorKind, Result};
 #[cfg(feature = "http")]
 pub use http::{GatewayConfig, HttpGateway};
 pub use node::{
-    Builder, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole,
-    TransactionStatus, VerifyProgress, VerifyReport, Weald,
+    Builder, CollectionInfo, Damage, MemberInfo, NodeBuilder, NodeStatus, PartitionInfo,
+    PartitionRole, TransactionStatus, VerifyProgress, VerifyReport, Weald,
 };
 pub use node_config::NodeConfig;
 pub use transaction::{

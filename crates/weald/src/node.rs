@@ -5,6 +5,7 @@ mod embedded;
 mod home;
 mod info;
 mod listing;
+mod mesh;
 mod read;
 mod start;
 mod survey;
@@ -25,6 +26,7 @@ pub(crate) use home::{Home, state_error};
 pub use info::{
     CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
 };
+pub use mesh::NodeBuilder;
 pub(crate) use read::{blocking, fault_error, load, read, read_error};
 pub use survey::{MemberInfo, PartitionInfo, PartitionRole};
 pub(crate) use system::Drawn;

@@ -38,6 +38,9 @@ pub struct NodeConfig {
     pub mdns: bool,
     /// Peers that may connect; anyone who may join where none is named. Default: none.
     pub allow: Vec<PeerId>,
+    /// Whether the node keeps nothing and takes part in nothing: it reads and writes through others,
+    /// and uses no directory. Default: no.
+    pub light: bool,
     /// What all nodes of the network know and nobody else does. Default: none; then only nodes at
     /// loopback and private addresses join.
     pub pre_shared_key: Option<[u8; 32]>,
@@ -58,6 +61,7 @@ impl Default for NodeConfig {
             partitions: 16,
             mdns: true,
             allow: Vec::new(),
+            light: false,
             pre_shared_key: None,
             store: Config::default(),
         }
@@ -101,6 +105,7 @@ impl std::fmt::Debug for NodeConfig {
             .field("partitions", &self.partitions)
             .field("mdns", &self.mdns)
             .field("allow", &self.allow)
+            .field("light", &self.light)
             .field("store", &self.store)
             .finish_non_exhaustive()
     }

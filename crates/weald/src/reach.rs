@@ -170,6 +170,17 @@ impl Reach {
         }
     }
 
+    /// Whether it is known where partitions are, or why not.
+    ///
+    /// # Errors
+    /// What is waited for, in words.
+    pub(crate) fn readiness(&self) -> std::result::Result<(), String> {
+        match &self.is_told {
+            Some(is_told) if !*is_told.borrow() => Err("waiting for a node of the network".into()),
+            _ => Ok(()),
+        }
+    }
+
     /// A peer is gone.
     pub(crate) fn lose(&self, peer: PeerId) {
         self.core.asker.lose(peer);

@@ -7,7 +7,7 @@ use std::{io, path::Path};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use weald::{HttpGateway, NodeConfig, Weald};
+use weald::{HttpGateway, Weald};
 
 use self::card::Card;
 use super::{
@@ -35,17 +35,12 @@ impl Node {
         log::begin()?;
         // Whoever stops the node while it starts stops it as well.
         let stop = Stop::new()?;
-        let node = start(&settings.node).await?;
+        let node = session::start_node(&settings.node).await?;
         let served = serve(&node, &settings, stop, output).await;
         let closed = node.close().await;
         served?;
         Ok(closed?)
     }
-}
-
-/// Starts the node: alone, with its data in the directory.
-async fn start(config: &NodeConfig) -> Result<Weald, Failure> {
-    session::open_with(&config.data_dir, config.store.clone()).await
 }
 
 async fn serve(

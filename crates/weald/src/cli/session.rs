@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weald::{Config, Error, ErrorKind, Rejection, Weald};
+use weald::{Config, Error, ErrorKind, NodeConfig, Rejection, Weald};
 
 use super::{
     database::{Client, Database},
@@ -79,12 +79,17 @@ pub(crate) async fn opened<T>(
 
 /// Opens the database in `directory`, making it if it is not there.
 pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
-    open_with(directory, Config::default()).await
+    opened(directory, Weald::builder().config(Config::default()).open(directory).await)
 }
 
-/// As [`open`], with settings of its own.
-pub(crate) async fn open_with(directory: &Path, config: Config) -> Result<Weald, Failure> {
-    Weald::builder().config(config).open(directory).await.map_err(|error| {
+/// Starts a node of a network, with its data in the directory that the settings name.
+pub(crate) async fn start_node(config: &NodeConfig) -> Result<Weald, Failure> {
+    opened(&config.data_dir, Weald::node(config.clone()).start().await)
+}
+
+/// What came of opening `directory`.
+fn opened(directory: &Path, opened: weald::Result<Weald>) -> Result<Weald, Failure> {
+    opened.map_err(|error| {
         let class = class(&error);
         let class = if class == Class::Usage { class } else { Class::Storage };
         let advice = match error.kind() {

@@ -27,7 +27,7 @@ pub(crate) struct Home {
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) log: Log,
     /// Holds the lock; let go last.
-    pub(super) folder: Option<StoreFolder>,
+    pub(super) folder: Option<Arc<StoreFolder>>,
 }
 
 /// The node's log.
@@ -96,7 +96,7 @@ impl Home {
         let log = DiskLog::open(log_home, options).map_err(log_error)?;
         folder.finish_formatting().map_err(folder_error)?;
         let (cache, log) = (block_cache(config), Log::Disk(Arc::new(log)));
-        Ok(Self { engine, cache, log, folder: Some(folder) })
+        Ok(Self { engine, cache, log, folder: Some(Arc::new(folder)) })
     }
 
     /// Opens the state of a partition.
@@ -113,6 +113,31 @@ impl Home {
         };
         let (engine, cache) = (Arc::clone(&self.engine), Arc::clone(&self.cache));
         PartitionStore::open(partition, engine, cache, state).map(Arc::new).map_err(state_error)
+    }
+
+    /// The folder.
+    ///
+    /// # Errors
+    /// When there is none: the stores end with the process.
+    pub(super) fn folder(&self) -> Result<&Arc<StoreFolder>> {
+        let what = "the node keeps nothing on a disk";
+        self.folder.as_ref().ok_or_else(|| Error::new(ErrorKind::Invalid, what))
+    }
+
+    /// Counts a run of the store (rule C11), and gives the key that the store was made with.
+    ///
+    /// # Errors
+    /// `Damaged` when the key is another one, or cannot be read.
+    pub(super) fn begin_run(&self) -> Result<(Arc<dyn KeyStore>, u64)> {
+        let folder = self.folder()?;
+        let path = folder.path().join(IDENTITY_FILE);
+        let keys = FileKeyStore::load(&path, None).map_err(identity_error)?;
+        if keys.public().peer_id() != folder.header().node {
+            let what = format!("another key than the store was made with path={}", path.display());
+            return Err(Error::new(ErrorKind::Damaged, what));
+        }
+        let run = folder.begin_run().map_err(folder_error)?;
+        Ok((Arc::new(keys), run))
     }
 
     /// The node that the store was made by; `None` for one in memory.

@@ -140,7 +140,7 @@ fn restore(store: &dyn StateStore) -> Result<Partition> {
         .map_err(|error| Error::caused(ErrorKind::Damaged, error.to_string(), error))
 }
 
-fn registry(types: &[Arc<dyn CollectionType>]) -> Result<Registry> {
+pub(super) fn registry(types: &[Arc<dyn CollectionType>]) -> Result<Registry> {
     let mut registry = Registry::new();
     let own: [Arc<dyn CollectionType>; 2] = [Arc::new(TreeType), Arc::new(DiaryType)];
     for added in own.iter().chain(types) {

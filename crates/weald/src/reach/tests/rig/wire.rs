@@ -141,6 +141,7 @@ fn info(peer: PeerId) -> PeerInfo {
         addresses: Vec::new(),
         rtt: Some(Duration::ZERO),
         relayed: false,
+        near: true,
         since: Time::ZERO,
         hints: None,
     }
