@@ -45,7 +45,7 @@ pub use entropy::{Entropy, SeededEntropy};
 pub use entry::{Entry, Payload};
 pub use executor::{CollectionCommit, Context, Executed, Executor};
 pub use feed::{ChangeFeed, CollectionChange, FeedError, FeedPage};
-pub use hash::{Digest, DigestBuilder};
+pub use hash::{Digest, DigestBuilder, HexError};
 pub use id::{
     BlockId, Epoch, LogIndex, PartitionId, PeerId, PlacementKey, Revision, Sequence, StoreId,
 };
@@ -77,6 +77,6 @@ pub use system::{
 pub use time::{Clock, Time};
 pub use transaction::{
     CALLER_ID_MAX, CallerIdError, ReadDependency, SessionStamp, TransactionBody, TransactionId,
-    TransactionRequest,
+    TransactionIdError, TransactionRequest,
 };
 pub use transform::{Base, Change, Splice, Transform, TransformError};

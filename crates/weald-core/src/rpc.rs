@@ -168,6 +168,8 @@ pub struct PeerInfo {
     pub rtt: Option<Duration>,
     /// Whether only a relay reaches it.
     pub relayed: bool,
+    /// Whether it is reached directly at a loopback or private address, as the socket shows it.
+    pub near: bool,
     /// Since when it is connected.
     pub since: Time,
     /// What it last said of itself.

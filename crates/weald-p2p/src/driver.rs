@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::hub::Hub;
 use crate::identity;
 use crate::limits::{BOOK_WRITE_INTERVAL, IDENTIFIED_MAX, PEER_ADDRESSES_MAX, TICK};
-use crate::lines::LinesEvent;
+use crate::lines::{LinesEvent, Way};
 use crate::lookup::Nearest;
 use crate::metrics::add;
 use crate::swarm::{Node, NodeEvent};
@@ -300,8 +300,8 @@ impl Driver {
 
     fn handle_lines(&mut self, event: LinesEvent, now: Instant) {
         match event {
-            LinesEvent::Connected { peer, id, dialled, relayed } => {
-                self.connected(peer, id, relayed, dialled);
+            LinesEvent::Connected { peer, id, dialled, way } => {
+                self.connected(peer, id, way, dialled);
             }
             LinesEvent::Disconnected { peer, id } => {
                 self.identified.remove(&id);
@@ -321,7 +321,7 @@ impl Driver {
         }
     }
 
-    fn connected(&mut self, peer: PeerId, id: Libp2pId, relayed: bool, dialled: Option<Multiaddr>) {
+    fn connected(&mut self, peer: PeerId, id: Libp2pId, way: Way, dialled: Option<Multiaddr>) {
         let Some(line) = self.swarm.behaviour().lines.line(peer).cloned() else { return };
         // What was dialled is an address for certain; identify may come late, or never.
         let mut addresses: Vec<_> = dialled.into_iter().collect();
@@ -330,11 +330,12 @@ impl Driver {
             peer,
             addresses: Vec::new(),
             rtt: None,
-            relayed,
+            relayed: way.relayed,
+            near: way.near,
             since: self.clock.now(),
             hints: None,
         };
-        tracing::info!(target: "weald::net", %peer, relayed, "peer connected");
+        tracing::info!(target: "weald::net", %peer, ?way, "peer connected");
         self.hub.connect(id, line, info);
         self.dialer.connected(id);
         self.learn(peer, id, addresses, true);

@@ -10,6 +10,7 @@ use weald_core::{Handlers, NodeHints, PeerId, PeerInfo};
 
 use crate::limits::WANTED_MAX;
 use crate::line::Line;
+use crate::lines::Way;
 use crate::metrics::Counters;
 use crate::protocol::Protocols;
 
@@ -101,10 +102,10 @@ impl Hub {
     }
 
     /// The peer's line is another of its connections.
-    pub(crate) fn switch(&self, line: &Arc<Line>, relayed: bool) {
+    pub(crate) fn switch(&self, line: &Arc<Line>, way: Way) {
         if let Some(entry) = self.peers.write().get_mut(&line.peer()) {
             entry.line = Arc::clone(line);
-            entry.info.relayed = relayed;
+            (entry.info.relayed, entry.info.near) = (way.relayed, way.near);
         }
     }
 

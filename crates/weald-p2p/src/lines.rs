@@ -21,12 +21,22 @@ use crate::identity;
 use crate::limits::FOREIGN_GRACE;
 use crate::line::{Budget, Line};
 use crate::link::{FromLink, Link, ToLink};
+use crate::swarm::is_local;
+
+/// How a connection leads to its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// Over a relay.
+    pub(crate) relayed: bool,
+    /// Directly, to a loopback or private address.
+    pub(crate) near: bool,
+}
 
 /// What the node hears of its connections.
 #[derive(Debug)]
 pub(crate) enum LinesEvent {
     /// A peer of this network has its first usable connection.
-    Connected { peer: PeerId, id: Libp2pId, dialled: Option<Multiaddr>, relayed: bool },
+    Connected { peer: PeerId, id: Libp2pId, dialled: Option<Multiaddr>, way: Way },
     /// A peer has no usable connection any more.
     Disconnected { peer: PeerId, id: Libp2pId },
     /// Somebody was turned away.
@@ -162,13 +172,14 @@ impl Lines {
         self.notify(best, true);
         let chosen = &self.connections[&best];
         let relayed = chosen.rank.relayed;
+        let way = Way { relayed, near: !relayed && is_local(&chosen.address) };
         match before {
             None => {
                 let dialled = chosen.is_dialled_here.then(|| chosen.address.clone());
-                self.tell(LinesEvent::Connected { peer, id, dialled, relayed });
+                self.tell(LinesEvent::Connected { peer, id, dialled, way });
             }
             Some(before) => {
-                self.hub.switch(&chosen.line, relayed);
+                self.hub.switch(&chosen.line, way);
                 self.notify(before, false);
             }
         }

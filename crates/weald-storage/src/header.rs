@@ -15,8 +15,6 @@
 //! | 77 | 4 | CRC-32 of the 61 bytes from 16 |
 //!
 //! The prefix stays the same in every format, so that each version can name one it does not know.
-//! `weald.runs` counts the runs of the store: 8 bytes, and their CRC-32. It is written anew when a run
-//! begins.
 //!
 //! The header is written once, when the folder is empty, and never made anew over data.
 
@@ -30,8 +28,10 @@ use crate::atomic_file::{self, Access, TEMPORARY_SUFFIX};
 use crate::engine::EngineKind;
 
 mod pin;
+mod runs;
 
 pub use pin::{PIN_FILE, RESETTING_FILE};
+pub use runs::RUNS_FILE;
 
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -41,8 +41,6 @@ pub const HEADER_FILE: &str = "weald.store";
 pub const LOCK_FILE: &str = "LOCK";
 /// The file for the node's identity, which may be there before the store is.
 pub const IDENTITY_FILE: &str = "identity.key";
-/// The file that counts the runs.
-pub const RUNS_FILE: &str = "weald.runs";
 /// The file that is there from before the header is written until engine and log have been made.
 /// Without it a log that is missing is lost, not new.
 pub const FORMATTING_FILE: &str = "FORMATTING";
@@ -219,27 +217,6 @@ impl StoreFolder {
         atomic_file::sync_folder(&self.path).map_err(self.failed("syncing it"))
     }
 
-    /// Begins a run and gives its incarnation: one above that of the run before, durable (rule C11).
-    /// Where the count is lost it begins again with 1: peers that know of a later run then take this
-    /// one for that of a copied disk, and it starts afresh among them.
-    ///
-    /// # Errors
-    /// When the folder cannot be read or written.
-    pub fn begin_run(&self) -> Result<u64, StoreFolderError> {
-        let file = self.path.join(RUNS_FILE);
-        let before = match fs::read(&file) {
-            Ok(bytes) => run_count(&bytes).unwrap_or(0),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(self.failed("reading its count of runs")(error)),
-        };
-        let incarnation = before.saturating_add(1);
-        let mut bytes = incarnation.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        atomic_file::write(&file, &bytes, Access::Default)
-            .map_err(self.failed("writing its count of runs"))?;
-        Ok(incarnation)
-    }
-
     fn failed(&self, during: &'static str) -> impl FnOnce(io::Error) -> StoreFolderError {
         let path = self.path.clone();
         move |source| StoreFolderError::Io { during, path, source }
@@ -254,13 +231,6 @@ impl StoreFolder {
     pub fn log_path(&self) -> PathBuf {
         self.path.join("log")
     }
-}
-
-/// The count of runs, if the bytes are one.
-fn run_count(bytes: &[u8]) -> Option<u64> {
-    let (count, checksum) = bytes.split_first_chunk::<8>()?;
-    let is_whole = checksum == crc32fast::hash(count).to_le_bytes();
-    is_whole.then(|| u64::from_le_bytes(*count))
 }
 
 fn lock(path: &Path) -> Result<File, StoreFolderError> {

@@ -2,6 +2,8 @@
 //! something is wrong, an exit code for each class of failure.
 
 mod collections;
+mod config;
+mod database;
 mod demo;
 mod diary;
 mod export;
@@ -9,6 +11,9 @@ mod failure;
 mod follow;
 mod import;
 mod input;
+mod node;
+mod operator;
+mod options;
 mod output;
 mod progress;
 mod session;
@@ -21,8 +26,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
+use database::Client;
 use failure::Failure;
 use output::Output;
+use session::Target;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -31,17 +38,22 @@ Exit codes:
   2   the command line or its input is wrong
   3   the write was refused; nothing of it happened
   4   the write may or may not have happened
-  5   the data directory is damaged, full, locked by another process, or of a newer format
+  5   the data directory is damaged, full, locked by another process, or of a newer format; or
+      the node cannot be reached or does not serve now
   70  a defect of this program";
 
-/// A database of trees and diaries in a directory.
+/// A database of trees and diaries: in a directory, or of a node.
 #[derive(Debug, Parser)]
 #[command(name = "weald", version, after_help = EXIT_CODES, propagate_version = true)]
 struct Cli {
-    /// The directory of the database; made by the first write
-    #[arg(long, global = true, value_name = "DIR", default_value = "./weald-data")]
-    #[arg(env = "WEALD_DATA_DIR")]
-    data_dir: PathBuf,
+    /// The directory of the database; made by the first write [default: ./weald-data] [env:
+    /// WEALD_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Ask this node instead of opening a directory, as http://HOST:PORT [env: WEALD_NODE]; its
+    /// token, if it has one, is in WEALD_TOKEN
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "data_dir")]
+    node: Option<String>,
     /// Answer in JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
@@ -67,11 +79,52 @@ enum Verb {
     Import(import::Import),
     /// Describe the database
     Status,
+    /// Serve the database to other programs until SIGTERM or Ctrl-C
+    Node(node::Node),
+    /// Tell what holds for a node, and from where
+    Config(config::Config),
+    /// List the peers that are connected
+    Peers,
+    /// List the partitions with their members
+    Partitions(operator::Partitions),
+    /// Tell who gives a partition's entries their places
+    Leader(operator::Leader),
+    /// Tell how far a partition's log has come
+    Log(operator::Log),
+    /// Tell the digest of everything that a partition has applied
+    Digest(operator::Digest),
+    /// Hand the coordination of a partition over
+    Transfer(operator::Transfer),
+    /// Hand over everything that a node does for its network
+    Drain,
     /// Write, kill the writer, and show that nothing is lost, in a temporary directory
     Demo(demo::Demo),
     /// The writer that `demo` kills
     #[command(hide = true)]
     DemoWriter(demo::DemoWriter),
+}
+
+impl Cli {
+    /// The directory that the command line names, else the environment, else the usual one.
+    fn directory(&self) -> PathBuf {
+        let named = self.data_dir.clone();
+        named
+            .or_else(|| std::env::var_os("WEALD_DATA_DIR").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("./weald-data"))
+    }
+}
+
+impl Cli {
+    /// The node that the command line or the environment names, else the directory.
+    fn target(&self) -> Result<Target, Failure> {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let named = self.node.clone();
+        let is_directory = self.data_dir.is_some();
+        match named.or_else(|| variable("WEALD_NODE").filter(|_| !is_directory)) {
+            Some(url) => Ok(Target::Node(Client::new(&url, variable("WEALD_TOKEN"))?)),
+            None => Ok(Target::Directory(self.directory())),
+        }
+    }
 }
 
 /// Parses the command line, runs the verb and gives the exit code.
@@ -92,15 +145,25 @@ pub(crate) fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let mut output = Output::new(cli.json);
-    let directory = &cli.data_dir;
+    let directory = &cli.directory();
+    let target = &cli.target()?;
     match cli.verb {
-        Verb::Tree(verb) => verb.run(directory, &mut output).await?,
-        Verb::Diary(verb) => verb.run(directory, &mut output).await?,
-        Verb::Collections => collections::run(directory, &mut output).await?,
-        Verb::Verify => verify::run(directory, &mut output).await?,
-        Verb::Export(export) => export.run(directory, &mut output).await?,
-        Verb::Import(import) => import.run(directory, &mut output).await?,
-        Verb::Status => status::run(directory, &mut output).await?,
+        Verb::Node(node) => node.run(cli.data_dir.as_deref(), &mut output).await?,
+        Verb::Config(config) => config.run(cli.data_dir.as_deref(), &mut output)?,
+        Verb::Tree(verb) => verb.run(target, &mut output).await?,
+        Verb::Diary(verb) => verb.run(target, &mut output).await?,
+        Verb::Collections => collections::run(target, &mut output).await?,
+        Verb::Verify => verify::run(target, &mut output).await?,
+        Verb::Export(export) => export.run(target, &mut output).await?,
+        Verb::Import(import) => import.run(target, &mut output).await?,
+        Verb::Status => status::run(target, &mut output).await?,
+        Verb::Peers => operator::peers(target, &mut output).await?,
+        Verb::Partitions(partitions) => partitions.run(target, &mut output).await?,
+        Verb::Leader(leader) => leader.run(target, &mut output).await?,
+        Verb::Log(log) => log.run(target, &mut output).await?,
+        Verb::Digest(digest) => digest.run(target, &mut output).await?,
+        Verb::Transfer(transfer) => transfer.run(target, &mut output).await?,
+        Verb::Drain => operator::drain(target, &mut output).await?,
         Verb::Demo(demo) => demo.run(&mut output).await?,
         Verb::DemoWriter(writer) => writer.run(directory).await?,
     }

@@ -15,16 +15,21 @@
 //! # Ok(()) }
 //! ```
 
+mod backend;
 mod config;
 mod consistency;
 mod custom;
 mod diary;
 mod driver;
 mod error;
+mod founding;
+#[cfg(feature = "http")]
+mod http;
 mod kinds;
-#[expect(dead_code, reason = "nodes on a network drive it; an embedded one does not")]
 mod members;
 mod node;
+mod node_config;
+mod reach;
 mod stream;
 mod transaction;
 mod tree;
@@ -39,10 +44,13 @@ pub use diary::{
     RawDiarySelector, RawDiaryTail, TailEvent,
 };
 pub use error::{Effect, Error, ErrorKind, Result};
+#[cfg(feature = "http")]
+pub use http::{GatewayConfig, HttpGateway};
 pub use node::{
-    Builder, CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
-    Weald,
+    Builder, CollectionInfo, Damage, MemberInfo, NodeBuilder, NodeStatus, PartitionInfo,
+    PartitionRole, TransactionStatus, VerifyProgress, VerifyReport, Weald,
 };
+pub use node_config::NodeConfig;
 pub use transaction::{
     Transacted, Transaction, TransactionDiary, TransactionRawDiary, TransactionRawTree,
     TransactionTree,
@@ -59,9 +67,9 @@ pub use weald_collections::{
     tree::{Expectation, IndexDefinition, IndexKey, KeyChange},
 };
 pub use weald_core::{
-    Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Entropy,
-    LogIndex, PartitionId, Position, Rejection, Retention, Revision, Sequence, Time, TransactionId,
-    TypeName, TypeVersion,
+    Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Digest,
+    Entropy, LogIndex, PartitionId, PeerId, PeerInfo, Position, Rejection, Retention, Revision,
+    Sequence, Time, TransactionId, TypeName, TypeVersion,
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};

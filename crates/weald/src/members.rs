@@ -59,7 +59,7 @@ pub(crate) use figures::Figures;
 pub(crate) use hosted::Hosted;
 pub(crate) use letterbox::Letterbox;
 pub(crate) use parts::{MembersConfig, MembersParts, StartError};
-pub(crate) use proposal::{Answer, Proposal, ProposeError, Standing, Terms};
+pub(crate) use proposal::{Answer, Proposal, ProposeError, Standing, Terms, decode, encode};
 pub(crate) use reading::{ReadAsk, ReadRefused};
 use running::Running;
 pub(crate) use status::{MemberHealth, PartitionStatus};

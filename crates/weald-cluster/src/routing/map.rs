@@ -88,6 +88,16 @@ impl Map {
         self.segments.partition(key)
     }
 
+    /// All partitions that have keys, each with a key of it.
+    pub fn partitions(&self) -> BTreeMap<PartitionId, PlacementKey> {
+        self.segments.iter().collect()
+    }
+
+    /// Whether a peer is a member of any partition, as far as is known.
+    pub fn has_member(&self, peer: &PeerId) -> bool {
+        self.known.values().any(|known| known.members.contains(peer))
+    }
+
     /// The members of a partition, where known.
     pub fn members(&self, partition: PartitionId) -> Option<&Members> {
         self.known.get(&partition).map(|known| &known.members)

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{FORMATTING_FILE, HEADER_FILE, StoreFolder, StoreFolderError, lock};
+use super::{FORMATTING_FILE, HEADER_FILE, RUNS_FILE, StoreFolder, StoreFolderError, lock};
 use crate::atomic_file::{self, Access};
 
 /// The file that says to which network the folder's node belongs.
@@ -66,7 +66,7 @@ pub(super) fn finish_reset(path: &Path) -> Result<(), StoreFolderError> {
     let empty = || -> io::Result<()> {
         remove_folder(&path.join("engine"))?;
         remove_folder(&path.join("log"))?;
-        for file in [HEADER_FILE, FORMATTING_FILE, PIN_FILE] {
+        for file in [HEADER_FILE, FORMATTING_FILE, PIN_FILE, RUNS_FILE] {
             remove_file(&path.join(file))?;
         }
         if !pin.is_empty() {

@@ -165,17 +165,3 @@ fn d57_a_second_process_is_refused_until_the_first_dies() {
     child.wait().unwrap();
     StoreFolder::open(folder.path(), never).unwrap();
 }
-
-#[test]
-fn w55_each_run_has_a_higher_incarnation_and_a_lost_count_begins_anew() {
-    let (folder, _) = store();
-    let begin = || StoreFolder::open(folder.path(), never).unwrap().begin_run().unwrap();
-    assert_eq!((begin(), begin(), begin()), (1, 2, 3));
-    let file = folder.path().join(RUNS_FILE);
-    let mut bytes = fs::read(&file).unwrap();
-    bytes[0] ^= 1;
-    fs::write(&file, bytes).unwrap();
-    assert_eq!(begin(), 1);
-    fs::remove_file(&file).unwrap();
-    assert_eq!(begin(), 1);
-}

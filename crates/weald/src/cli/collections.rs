@@ -1,19 +1,22 @@
 //! `weald collections`.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use weald::{CollectionInfo, Retention, Weald};
+use weald::{CollectionInfo, Retention};
 
-use super::{failure::Failure, output::Output, session};
+use super::{
+    database::Database,
+    failure::Failure,
+    output::Output,
+    session::{self, Target},
+};
 
 /// Lists the collections.
-pub(crate) async fn run(directory: &Path, output: &mut Output) -> Result<(), Failure> {
-    session::existing(directory, async |node| list(node, output).await).await
+pub(crate) async fn run(target: &Target, output: &mut Output) -> Result<(), Failure> {
+    session::existing(target, async |database| list(database, output).await).await
 }
 
-async fn list(node: &Weald, output: &mut Output) -> Result<(), Failure> {
-    for info in node.collections().await? {
+async fn list(database: &Database, output: &mut Output) -> Result<(), Failure> {
+    for info in database.collections().await? {
         output.answer(|| plain(&info), || json(&info))?;
     }
     Ok(())

@@ -57,7 +57,7 @@ impl Demo {
             seconds
         ))?;
         let started = Instant::now();
-        let account = session::existing(&directory, async |node| {
+        let account = session::opened(&directory, async |node| {
             let milliseconds = started.elapsed().as_millis();
             output
                 .plain(&format!("3. the database is opened again ({milliseconds} ms) and read"))?;

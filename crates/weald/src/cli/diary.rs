@@ -4,8 +4,6 @@ mod append;
 mod read;
 mod tail;
 
-use std::path::Path;
-
 use clap::Subcommand;
 use serde_json::Map;
 use weald::RawDiaryEntry;
@@ -13,6 +11,7 @@ use weald::RawDiaryEntry;
 use super::{
     failure::Failure,
     output::Output,
+    session::Target,
     text::{plain, put_bytes},
 };
 
@@ -29,11 +28,11 @@ pub(crate) enum DiaryVerb {
 
 impl DiaryVerb {
     /// Runs the verb.
-    pub(crate) async fn run(self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         match self {
-            Self::Append(append) => append.run(directory, output).await,
-            Self::Read(read) => read.run(directory, output).await,
-            Self::Tail(tail) => tail.run(directory, output).await,
+            Self::Append(append) => append.run(target, output).await,
+            Self::Read(read) => read.run(target, output).await,
+            Self::Tail(tail) => tail.run(target, output).await,
         }
     }
 }

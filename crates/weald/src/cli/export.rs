@@ -6,19 +6,22 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
+    ops::Bound,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
-use weald::{CollectionInfo, Sequence, Weald};
+use weald::{CollectionInfo, Sequence};
 
 use super::{
     collections::retention_json,
+    database::{Database, DiaryRange, ScanRange},
     failure::{Class, Failure},
     output::Output,
-    progress, session,
+    progress,
+    session::{self, Target},
     text::put_bytes,
 };
 
@@ -39,17 +42,17 @@ pub(crate) struct Export {
 
 impl Export {
     /// Runs the verb.
-    pub(crate) async fn run(self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
-        session::existing(directory, async |node| match &self.output {
-            Some(path) => self.export_to_file(node, path, output).await,
-            None => self.export(node, &mut |line| output.raw(line)).await.map(drop),
+    pub(crate) async fn run(self, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        session::existing(target, async |database| match &self.output {
+            Some(path) => self.export_to_file(database, path, output).await,
+            None => self.export(database, &mut |line| output.raw(line)).await.map(drop),
         })
         .await
     }
 
     async fn export_to_file(
         &self,
-        node: &Weald,
+        database: &Database,
         path: &Path,
         output: &mut Output,
     ) -> Result<(), Failure> {
@@ -60,7 +63,8 @@ impl Export {
             Failure::new(Class::Storage, format_args!("{shown} cannot be written: {error}"))
         };
         let mut writer = BufWriter::new(file);
-        let entries = self.export(node, &mut |line| writer.write_all(line).map_err(broken)).await?;
+        let entries =
+            self.export(database, &mut |line| writer.write_all(line).map_err(broken)).await?;
         let file = writer.into_inner().map_err(|error| broken(error.into_error()))?;
         file.sync_all().map_err(broken)?;
         output.answer(
@@ -70,16 +74,16 @@ impl Export {
     }
 
     /// Hands each line to `sink`; returns how many entries there were.
-    async fn export(&self, node: &Weald, sink: &mut Sink<'_>) -> Result<u64, Failure> {
-        let chosen = self.chosen(node.collections().await?)?;
+    async fn export(&self, database: &Database, sink: &mut Sink<'_>) -> Result<u64, Failure> {
+        let chosen = self.chosen(database.collections().await?)?;
         let total = chosen.iter().filter_map(|info| info.entries).sum();
         let bar = progress::bar("exporting", Some(total));
         put_line(sink, &json!({ "weald_export": FORMAT }))?;
         for info in &chosen {
             put_line(sink, &heading(info))?;
             match info.type_name.as_str() {
-                "tree" => export_tree(node, info.name.as_str(), sink, &bar).await?,
-                _ => export_diary(node, info.name.as_str(), sink, &bar).await?,
+                "tree" => export_tree(database, info.name.as_str(), sink, &bar).await?,
+                _ => export_diary(database, info.name.as_str(), sink, &bar).await?,
             }
         }
         bar.finish_and_clear();
@@ -126,13 +130,14 @@ fn heading(info: &CollectionInfo) -> Value {
 }
 
 async fn export_tree(
-    node: &Weald,
+    database: &Database,
     name: &str,
     sink: &mut Sink<'_>,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
-    let tree = node.raw_tree(name).open().await?;
-    let mut pages = tree.range::<&[u8]>(..).pages().await?;
+    let bounds = (Bound::Unbounded, Bound::Unbounded);
+    let range = ScanRange { bounds, is_reverse: false, limit: None };
+    let mut pages = database.scan(name, range).await?;
     while let Some(page) = pages.next().await? {
         for entry in &page {
             let mut object = Map::new();
@@ -147,15 +152,15 @@ async fn export_tree(
 }
 
 async fn export_diary(
-    node: &Weald,
+    database: &Database,
     name: &str,
     sink: &mut Sink<'_>,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
-    let diary = node.raw_diary(name).open().await?;
-    let mut from = first_kept(&diary).await?;
+    let mut from = first_kept(database, name).await?;
     loop {
-        let page = diary.read(from, PAGE_ENTRIES).await?;
+        let range = DiaryRange { from: Some(from), is_reverse: false, limit: PAGE_ENTRIES };
+        let page = database.read(name, range).await?;
         let Some(last) = page.last() else { return Ok(()) };
         from = Sequence(last.sequence.0 + 1);
         for entry in &page {
@@ -171,8 +176,8 @@ async fn export_diary(
 }
 
 /// The first entry that is still kept: a tail begins there, or tells how far the gap reaches.
-pub(crate) async fn first_kept(diary: &weald::RawDiary) -> Result<Sequence, Failure> {
-    let mut tail = diary.tail(Sequence(0));
+async fn first_kept(database: &Database, diary: &str) -> Result<Sequence, Failure> {
+    let mut tail = database.tail(diary, 0).await?;
     match tail.next().await.transpose()? {
         Some(weald::TailEvent::Gap { next, .. }) => Ok(next),
         _ => Ok(Sequence(0)),

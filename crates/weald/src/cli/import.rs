@@ -7,14 +7,18 @@ mod diary;
 mod line;
 mod tree;
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::json;
-use weald::Weald;
 
 use self::{diary::DiaryImport, line::Line, tree::TreeImport};
-use super::{failure::Failure, input, output::Output, progress, session};
+use super::{
+    database::Database,
+    failure::Failure,
+    input,
+    output::Output,
+    progress,
+    session::{self, Target},
+};
 
 /// Reads JSON lines that `export` wrote.
 #[derive(Args, Debug)]
@@ -26,11 +30,11 @@ pub(crate) struct Import {
 
 impl Import {
     /// Runs the verb.
-    pub(crate) async fn run(self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         let lines = input::lines(&self.file)?;
         let mut lines = Numbered { lines, number: 0 };
         lines.expect_format()?;
-        session::made(directory, async |node| import(node, lines, output).await).await
+        session::made(target, async |database| import(database, lines, output).await).await
     }
 }
 
@@ -76,13 +80,13 @@ struct Counts {
 }
 
 /// The collection whose lines are being read.
-enum Current {
+enum Current<'d> {
     None,
-    Tree(TreeImport),
-    Diary(DiaryImport),
+    Tree(TreeImport<'d>),
+    Diary(DiaryImport<'d>),
 }
 
-impl Current {
+impl Current<'_> {
     fn is(&self, name: &str) -> bool {
         match self {
             Self::None => false,
@@ -106,7 +110,11 @@ impl Current {
     }
 }
 
-async fn import(node: &Weald, mut lines: Numbered, output: &mut Output) -> Result<(), Failure> {
+async fn import(
+    database: &Database,
+    mut lines: Numbered,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let bar = progress::bar("importing", None);
     let mut current = Current::None;
     while let Some(line) = lines.next()? {
@@ -116,8 +124,8 @@ async fn import(node: &Weald, mut lines: Numbered, output: &mut Output) -> Resul
             Line::Collection { name, is_tree, retention } => {
                 std::mem::replace(&mut current, Current::None).finish(output).await?;
                 current = match is_tree {
-                    true => Current::Tree(TreeImport::begin(node, &name, retention).await?),
-                    false => Current::Diary(DiaryImport::begin(node, &name, retention).await?),
+                    true => Current::Tree(TreeImport::begin(database, &name, retention).await?),
+                    false => Current::Diary(DiaryImport::begin(database, &name, retention).await?),
                 };
             }
             Line::TreeEntry { name, key, value } => match &mut current {
@@ -137,7 +145,7 @@ async fn import(node: &Weald, mut lines: Numbered, output: &mut Output) -> Resul
     current.finish(output).await
 }
 
-fn out_of_place(number: u64, current: &Current, name: &str) -> Failure {
+fn out_of_place(number: u64, current: &Current<'_>, name: &str) -> Failure {
     let what = if current.is(name) {
         format!("an entry of another type than the collection {name}")
     } else {

@@ -1,30 +1,71 @@
 //! Opening and closing the database for one command, and what its errors mean here.
 
-use std::{error::Error as _, fmt::Write as _, io, path::Path};
+use std::{
+    error::Error as _,
+    fmt::Write as _,
+    io,
+    path::{Path, PathBuf},
+};
 
-use weald::{Error, ErrorKind, Rejection, Weald};
+use weald::{Config, Error, ErrorKind, NodeConfig, Rejection, Weald};
 
-use super::failure::{Class, Failure};
+use super::{
+    database::{Client, Database},
+    failure::{Class, Failure},
+};
 
-/// Runs `command` on the database in `directory`, which must be there: a command that only reads
-/// makes nothing.
-pub(crate) async fn existing<T>(
-    directory: &Path,
-    command: impl AsyncFnOnce(&Weald) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let is_empty = std::fs::read_dir(directory).map(|mut files| files.next().is_none());
-    if is_empty.unwrap_or_else(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Err(Failure::usage(format_args!(
-            "there is no database in {}; write something first, or name another with --data-dir",
-            directory.display()
-        )));
-    }
-    made(directory, command).await
+/// What a command works on.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// The database in this directory.
+    Directory(PathBuf),
+    /// This node.
+    Node(Client),
 }
 
-/// Runs `command` on the database in `directory`, which is made if it is not there, and closes it.
-/// What the command itself ran into counts more than what closing ran into.
+impl Target {
+    /// What it is called, for people.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Directory(directory) => directory.display().to_string(),
+            Self::Node(client) => client.url().to_owned(),
+        }
+    }
+}
+
+/// Runs `command` on the database, which must be there: a command that only reads makes nothing.
+pub(crate) async fn existing<T>(
+    target: &Target,
+    command: impl AsyncFnOnce(&Database) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if let Target::Directory(directory) = target {
+        let is_empty = std::fs::read_dir(directory).map(|mut files| files.next().is_none());
+        if is_empty.unwrap_or_else(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Err(Failure::usage(format_args!(
+                "there is no database in {}; write something first, or name another with --data-dir",
+                directory.display()
+            )));
+        }
+    }
+    made(target, command).await
+}
+
+/// Runs `command` on the database; a directory is made if it is not there, and closed after. What
+/// the command itself ran into counts more than what closing ran into.
 pub(crate) async fn made<T>(
+    target: &Target,
+    command: impl AsyncFnOnce(&Database) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match target {
+        Target::Directory(directory) => {
+            opened(directory, async |node| command(&Database::Here(node.clone())).await).await
+        }
+        Target::Node(client) => command(&Database::There(client.clone())).await,
+    }
+}
+
+/// Runs `command` on the node in `directory`, which is made if it is not there, and closes it.
+pub(crate) async fn opened<T>(
     directory: &Path,
     command: impl AsyncFnOnce(&Weald) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
@@ -38,7 +79,17 @@ pub(crate) async fn made<T>(
 
 /// Opens the database in `directory`, making it if it is not there.
 pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
-    Weald::open(directory).await.map_err(|error| {
+    opened(directory, Weald::builder().config(Config::default()).open(directory).await)
+}
+
+/// Starts a node of a network, with its data in the directory that the settings name.
+pub(crate) async fn start_node(config: &NodeConfig) -> Result<Weald, Failure> {
+    opened(&config.data_dir, Weald::node(config.clone()).start().await)
+}
+
+/// What came of opening `directory`.
+fn opened(directory: &Path, opened: weald::Result<Weald>) -> Result<Weald, Failure> {
+    opened.map_err(|error| {
         let class = class(&error);
         let class = if class == Class::Usage { class } else { Class::Storage };
         let advice = match error.kind() {
@@ -52,9 +103,11 @@ pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
 
 /// An error of the opening or of a read, where the collection is not there.
 pub(crate) fn absent(kind: &str, name: &str, error: Error) -> Failure {
-    if error.kind() != ErrorKind::NotFound {
-        return error.into();
-    }
+    if error.kind() == ErrorKind::NotFound { not_there(kind, name) } else { error.into() }
+}
+
+/// A collection is not there.
+pub(crate) fn not_there(kind: &str, name: &str) -> Failure {
     Failure::not_found(format_args!(
         "there is no {kind} named {name}; `weald collections` lists what is there"
     ))
@@ -69,7 +122,10 @@ fn class(error: &Error) -> Class {
             Class::Rejected
         }
         (ErrorKind::Unknown, _) => Class::Unknown,
-        (ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Damaged, _) => Class::Storage,
+        (
+            ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Behind | ErrorKind::Damaged,
+            _,
+        ) => Class::Storage,
         _ => Class::Internal,
     }
 }

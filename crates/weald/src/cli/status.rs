@@ -1,27 +1,33 @@
 //! `weald status`.
 
-use std::path::Path;
-
 use serde_json::json;
 use weald::NodeStatus;
 
-use super::{failure::Failure, output::Output, session};
+use super::{
+    failure::Failure,
+    output::Output,
+    session::{self, Target},
+};
 
 /// Describes the database.
-pub(crate) async fn run(directory: &Path, output: &mut Output) -> Result<(), Failure> {
-    session::existing(directory, async |node| {
-        let collections = node.collections().await?;
-        tell(directory, &node.status(), collections.len(), output)
+pub(crate) async fn run(target: &Target, output: &mut Output) -> Result<(), Failure> {
+    session::existing(target, async |database| {
+        let collections = database.collections().await?;
+        tell(target, &database.status()?, collections.len(), output)
     })
     .await
 }
 
 fn tell(
-    directory: &Path,
+    target: &Target,
     status: &NodeStatus,
     collections: usize,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let kind = match target {
+        Target::Directory(_) => "directory",
+        Target::Node(_) => "node",
+    };
     output.answer(
         || {
             let writes = status.read_only.as_ref().map_or_else(
@@ -29,16 +35,17 @@ fn tell(
                 |reason| format!("refused until a restart or a repair: {reason}"),
             );
             format!(
-                "directory     {}\ncollections   {collections}\nwrites        {writes}\n\
+                "{:<13} {}\ncollections   {collections}\nwrites        {writes}\n\
                  log applied   {}\ncheckpoint    {}",
-                directory.display(),
+                kind,
+                target.place(),
                 status.applied.0,
                 status.checkpointed.0,
             )
         },
         || {
             json!({
-                "directory": directory.display().to_string(),
+                (kind): target.place(),
                 "collections": collections,
                 "read_only": status.read_only,
                 "applied": status.applied.0,

@@ -6,11 +6,10 @@ mod put;
 mod scan;
 mod watch;
 
-use std::path::Path;
-
 use clap::Subcommand;
+use serde_json::{Value, json};
 
-use super::{failure::Failure, output::Output, text::KeyForm};
+use super::{database::Done, failure::Failure, output::Output, session::Target, text::KeyForm};
 
 /// What to do with a tree.
 #[derive(Debug, Subcommand)]
@@ -29,15 +28,24 @@ pub(crate) enum TreeVerb {
 
 impl TreeVerb {
     /// Runs the verb.
-    pub(crate) async fn run(self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(crate) async fn run(self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         match self {
-            Self::Put(put) => put.run(directory, output).await,
-            Self::Get(get) => get.run(directory, output).await,
-            Self::Del(del) => del.run(directory, output).await,
-            Self::Scan(scan) => scan.run(directory, output).await,
-            Self::Watch(watch) => watch.run(directory, output).await,
+            Self::Put(put) => put.run(target, output).await,
+            Self::Get(get) => get.run(target, output).await,
+            Self::Del(del) => del.run(target, output).await,
+            Self::Scan(scan) => scan.run(target, output).await,
+            Self::Watch(watch) => watch.run(target, output).await,
         }
     }
+}
+
+/// A write, for scripts.
+fn done_json(done: &Done) -> Value {
+    json!({
+        "revision": done.revision,
+        "replaced": done.replaced,
+        "transaction": done.transaction,
+    })
 }
 
 /// How keys are written.

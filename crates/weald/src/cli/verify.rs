@@ -1,20 +1,20 @@
 //! `weald verify`.
 
-use std::path::Path;
-
 use serde_json::json;
-use weald::{VerifyReport, Weald};
+use weald::VerifyReport;
 
 use super::{
+    database::Database,
     failure::{Class, Failure},
     output::Output,
-    progress, session,
+    progress,
+    session::{self, Target},
 };
 
 /// Reads everything that is stored and checks it.
-pub(crate) async fn run(directory: &Path, output: &mut Output) -> Result<(), Failure> {
-    session::existing(directory, async |node| {
-        let report = check(node).await?;
+pub(crate) async fn run(target: &Target, output: &mut Output) -> Result<(), Failure> {
+    session::existing(target, async |database| {
+        let report = check(database).await?;
         tell(&report, output)?;
         output.flush()?;
         damages(&report)
@@ -33,17 +33,17 @@ fn damages(report: &VerifyReport) -> Result<(), Failure> {
     Err(Failure::new(Class::Storage, message))
 }
 
-async fn check(node: &Weald) -> Result<VerifyReport, Failure> {
+async fn check(database: &Database) -> Result<VerifyReport, Failure> {
     let bar = progress::bar("checking", Some(0));
     let shown = bar.clone();
-    let report = node
+    let report = database
         .verify(move |progress| {
             shown.set_length(progress.total);
             shown.set_position(progress.done);
         })
         .await;
     bar.finish_and_clear();
-    Ok(report?)
+    report
 }
 
 fn tell(report: &VerifyReport, output: &mut Output) -> Result<(), Failure> {

@@ -61,7 +61,8 @@ impl Hosted {
     /// Wakes whoever follows a collection once it has changed here: the receiver sees a change
     /// after each revision that is applied from now on. Closed when the member is gone.
     pub(crate) fn follow(&self, collection: BlockId) -> tokio::sync::watch::Receiver<()> {
-        self.watchers.follow(collection)
+        let ended = || tokio::sync::watch::channel(()).1;
+        self.watchers.follow(collection).unwrap_or_else(ended)
     }
 
     pub(super) fn watchers(&self) -> &Watchers {

@@ -125,6 +125,7 @@ fn info(peer: PeerId) -> PeerInfo {
         addresses: Vec::new(),
         rtt: None,
         relayed: false,
+        near: true,
         since: Time::ZERO,
         hints: None,
     }

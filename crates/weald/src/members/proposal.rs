@@ -114,6 +114,16 @@ impl Proposal {
         Self { payload, command, terms, caller }
     }
 
+    /// Proposes `payload`, of which `command` is the encoding.
+    pub(crate) fn encoded(
+        payload: Payload,
+        command: Bytes,
+        terms: Terms,
+        caller: Caller<Answer>,
+    ) -> Self {
+        Self { payload, command, terms, caller }
+    }
+
     /// Proposes what was encoded elsewhere, byte for byte.
     ///
     /// # Errors

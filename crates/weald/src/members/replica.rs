@@ -193,6 +193,7 @@ impl Replica {
         let state = &self.state;
         let (effect, log_time) = (self.effect(), self.partition.time());
         let fresh_as_of = state.fresh_as_of();
+        let waiting_count = self.partition.waiting_count();
         self.has_been_fresh |= fresh_as_of.is_some();
         let checkpointed = self.store.checkpointed();
         self.hosted.update(|status| {
@@ -206,6 +207,7 @@ impl Replica {
             status.checkpointed = checkpointed;
             (status.effect, status.log_time, status.fresh_as_of) = (effect, log_time, fresh_as_of);
             status.has_been_fresh = self.has_been_fresh;
+            status.waiting_count = waiting_count;
         });
     }
 
@@ -287,6 +289,7 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         may_change: false,
         caught_up: BTreeSet::new(),
         settings: partition.settings().clone(),
+        waiting_count: partition.waiting_count(),
     }
 }
 

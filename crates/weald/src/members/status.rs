@@ -53,6 +53,8 @@ pub(crate) struct PartitionStatus {
     pub(crate) caught_up: BTreeSet<Member>,
     /// What the partition's log says of types, limits and level.
     pub(crate) settings: Settings,
+    /// Transactions over several partitions that hold locks in what is applied here.
+    pub(crate) waiting_count: usize,
 }
 
 /// What a member is fit for.

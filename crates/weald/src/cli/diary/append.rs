@@ -1,16 +1,15 @@
 //! `weald diary append`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::json;
-use weald::{Appended, ExpectedVersion, RawDiary, Sequence, Weald};
+use weald::{ExpectedVersion, Sequence};
 
 use crate::cli::{
+    database::Database,
     failure::Failure,
     input::{self, ValueInput},
     output::Output,
-    session,
+    session::{self, Target},
 };
 
 /// Entries of one transaction when many lines are appended.
@@ -34,49 +33,46 @@ pub(crate) struct Append {
 }
 
 impl Append {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         // What the user hands in is read first: bad input makes no database.
         if self.lines {
             let lines = input::lines(&self.value.path()?)?;
-            let append = async |node: &Weald| {
-                let diary = node.raw_diary(&self.diary).open_or_create().await?;
-                self.append_lines(&diary, lines, output).await
-            };
-            return session::made(directory, append).await;
+            let append =
+                async |database: &Database| self.append_lines(database, lines, output).await;
+            return session::made(target, append).await;
         }
         let entry = self.value.read()?;
-        let appended = session::made(directory, async |node| {
-            let diary = node.raw_diary(&self.diary).open_or_create().await?;
-            let expected = self.expect.unwrap_or_default();
-            Ok(diary.append_expecting(expected, [&entry]).await?)
+        let expected = self.expect.unwrap_or_default();
+        let first = session::made(target, async |database| {
+            database.append(&self.diary, expected, vec![entry]).await
         })
         .await?;
-        self.tell(appended.first.0, 1, output)
+        self.tell(first, 1, output)
     }
 
     async fn append_lines(
         &self,
-        diary: &RawDiary,
+        database: &Database,
         lines: impl Iterator<Item = std::io::Result<Vec<u8>>>,
         output: &mut Output,
     ) -> Result<(), Failure> {
         let mut batch = Batch::default();
         let mut first = None;
         let mut count = 0;
-        let mut note = |appended: Option<Appended>| {
-            if let Some(appended) = appended {
-                first.get_or_insert(appended.first.0);
-                count += appended.count;
+        let mut note = |appended: Option<(u64, u64)>| {
+            if let Some((begin, entries)) = appended {
+                first.get_or_insert(begin);
+                count += entries;
             }
         };
         for line in lines {
             let line = line.map_err(|error| input::unreadable(&error))?;
             if batch.is_full_with(&line) {
-                note(batch.append(diary).await?);
+                note(batch.append(database, &self.diary).await?);
             }
             batch.add(line);
         }
-        note(batch.append(diary).await?);
+        note(batch.append(database, &self.diary).await?);
         match first {
             Some(first) => self.tell(first, count, output),
             None => output.answer(
@@ -116,12 +112,19 @@ impl Batch {
         self.entries.push(entry);
     }
 
-    async fn append(&mut self, diary: &RawDiary) -> Result<Option<Appended>, Failure> {
+    /// The sequence of the first entry and how many there are; `None` when none waited.
+    async fn append(
+        &mut self,
+        database: &Database,
+        diary: &str,
+    ) -> Result<Option<(u64, u64)>, Failure> {
         let batch = std::mem::take(self);
-        if batch.entries.is_empty() {
+        let count = u64::try_from(batch.entries.len()).unwrap_or(u64::MAX);
+        if count == 0 {
             return Ok(None);
         }
-        Ok(Some(diary.append_many(batch.entries).await?))
+        let first = database.append(diary, ExpectedVersion::Any, batch.entries).await?;
+        Ok(Some((first, count)))
     }
 }
 

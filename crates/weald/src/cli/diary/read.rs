@@ -1,15 +1,14 @@
 //! `weald diary read`.
 
-use std::path::Path;
-
 use clap::Args;
-use weald::{RawDiary, RawDiaryEntry, Sequence};
+use weald::Sequence;
 
 use super::print_entry;
 use crate::cli::{
+    database::DiaryRange,
     failure::Failure,
     output::Output,
-    session::{self, absent},
+    session::{self, Target},
 };
 
 /// Entries read at once.
@@ -32,14 +31,19 @@ pub(crate) struct Read {
 }
 
 impl Read {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
-        session::existing(directory, async |node| {
-            let diary = node.raw_diary(&self.diary).open().await;
-            let diary = diary.map_err(|error| absent("diary", &self.diary, error))?;
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        session::existing(target, async |database| {
             let mut from = self.from.map(Sequence);
             let mut wanted = self.limit.unwrap_or(usize::MAX);
+            if wanted == 0 {
+                // Whether there is such a diary is told all the same.
+                let range = DiaryRange { from: None, is_reverse: true, limit: 1 };
+                database.read(&self.diary, range).await?;
+            }
             while wanted > 0 {
-                let page = self.page(&diary, from, wanted.min(PAGE_ENTRIES)).await?;
+                let limit = wanted.min(PAGE_ENTRIES);
+                let range = DiaryRange { from, is_reverse: self.reverse, limit };
+                let page = database.read(&self.diary, range).await?;
                 for entry in &page {
                     print_entry(entry, output)?;
                 }
@@ -58,17 +62,5 @@ impl Read {
     fn after(&self, last: Sequence) -> Option<Sequence> {
         let next = if self.reverse { last.0.checked_sub(1) } else { last.0.checked_add(1) };
         next.map(Sequence)
-    }
-
-    async fn page(
-        &self,
-        diary: &RawDiary,
-        from: Option<Sequence>,
-        limit: usize,
-    ) -> weald::Result<Vec<RawDiaryEntry>> {
-        if self.reverse {
-            return diary.read_back(from, limit).await;
-        }
-        diary.read(from.unwrap_or_default(), limit).await
     }
 }

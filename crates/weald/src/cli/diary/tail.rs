@@ -1,16 +1,14 @@
 //! `weald diary tail`.
 
-use std::path::Path;
-
 use clap::Args;
-use weald::{Sequence, TailEvent};
+use weald::TailEvent;
 
 use super::print_entry;
 use crate::cli::{
     failure::Failure,
     follow::{FollowOptions, Follower, Interrupt},
     output::Output,
-    session::{self, absent},
+    session::{self, Target},
 };
 
 /// Prints entries: those so far, then each new one.
@@ -26,11 +24,9 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
-        session::existing(directory, async |node| {
-            let diary = node.raw_diary(&self.diary).open().await;
-            let diary = diary.map_err(|error| absent("diary", &self.diary, error))?;
-            let mut tail = diary.tail(Sequence(self.from));
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        session::existing(target, async |database| {
+            let mut tail = database.tail(&self.diary, self.from).await?;
             let mut follower = Follower::new(self.follow);
             let mut interrupt = Interrupt::new();
             while !follower.is_done() {

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
-use weald::{DiaryOptions, ExpectedVersion, RawDiary, RawDiaryEntry, Retention, Sequence, Weald};
+use weald::{ExpectedVersion, RawDiaryEntry, Retention, Sequence};
 
 use super::{Counts, line};
-use crate::cli::failure::{Class, Failure};
+use crate::cli::{
+    database::{Database, DiaryRange, Kind},
+    failure::{Class, Failure},
+};
 
 /// Entries of one transaction, and of one page that is compared.
 const BATCH_COUNT_MAX: usize = 256;
@@ -17,8 +20,9 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Entries keep their sequences, unless the export begins behind what the diary has (its first
 /// entries were no longer kept when it was exported): then they are numbered anew from where the
 /// diary ends, or compared with what an earlier import of the same lines numbered so.
-pub(super) struct DiaryImport {
-    diary: RawDiary,
+pub(super) struct DiaryImport<'d> {
+    database: &'d Database,
+    name: String,
     /// The sequence that the next appended entry has.
     end: u64,
     /// What is taken from exported sequences; `None` before the first.
@@ -31,17 +35,19 @@ pub(super) struct DiaryImport {
     counts: Counts,
 }
 
-impl DiaryImport {
+impl<'d> DiaryImport<'d> {
     pub(super) async fn begin(
-        node: &Weald,
+        database: &'d Database,
         name: &str,
         retention: Retention,
     ) -> Result<Self, Failure> {
-        let options = DiaryOptions { retention };
-        let diary = node.raw_diary(name).options(options).open_or_create().await?;
-        let end = diary.len().await?;
+        database.make(name, Kind::Diary, retention).await?;
+        let newest = DiaryRange { from: None, is_reverse: true, limit: 1 };
+        let newest = database.read(name, newest).await?;
+        let end = newest.first().map_or(0, |newest| newest.sequence.0 + 1);
         Ok(Self {
-            diary,
+            database,
+            name: name.to_owned(),
             end,
             shift: None,
             next: 0,
@@ -53,7 +59,7 @@ impl DiaryImport {
     }
 
     pub(super) fn name(&self) -> &str {
-        self.diary.name().as_str()
+        &self.name
     }
 
     pub(super) async fn append(
@@ -106,10 +112,8 @@ impl DiaryImport {
 
     /// A page, empty where entries are no longer kept.
     async fn page_at(&self, sequence: u64, limit: usize) -> Result<Vec<RawDiaryEntry>, Failure> {
-        match self.diary.read(Sequence(sequence), limit).await {
-            Err(error) if error.kind() == weald::ErrorKind::Gone => Ok(Vec::new()),
-            page => Ok(page?),
-        }
+        let range = DiaryRange { from: Some(Sequence(sequence)), is_reverse: false, limit };
+        Ok(self.database.kept(&self.name, range).await?.unwrap_or_default())
     }
 
     async fn compare(&mut self, sequence: u64, entry: &[u8], number: u64) -> Result<(), Failure> {
@@ -157,7 +161,7 @@ impl DiaryImport {
             0 => ExpectedVersion::Empty,
             end => ExpectedVersion::Exact(Sequence(end - 1)),
         };
-        self.diary.append_expecting(expected, waiting).await?;
+        self.database.append(&self.name, expected, waiting).await?;
         self.end += count;
         Ok(())
     }

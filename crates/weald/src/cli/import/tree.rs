@@ -1,9 +1,12 @@
 //! Lines of a tree.
 
-use weald::{RawTree, Retention, TreeOptions, Weald};
+use weald::Retention;
 
 use super::Counts;
-use crate::cli::failure::Failure;
+use crate::cli::{
+    database::{Database, Kind},
+    failure::Failure,
+};
 
 /// Entries of one transaction.
 const BATCH_COUNT_MAX: usize = 200;
@@ -11,31 +14,32 @@ const BATCH_COUNT_MAX: usize = 200;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Puts entries into a tree, skipping those that are there.
-pub(super) struct TreeImport {
-    tree: RawTree,
-    waiting: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+pub(super) struct TreeImport<'d> {
+    database: &'d Database,
+    name: String,
+    waiting: Vec<(Vec<u8>, Vec<u8>)>,
     waiting_bytes: usize,
     counts: Counts,
 }
 
-impl TreeImport {
+impl<'d> TreeImport<'d> {
     pub(super) async fn begin(
-        node: &Weald,
+        database: &'d Database,
         name: &str,
         retention: Retention,
     ) -> Result<Self, Failure> {
-        let options = TreeOptions { retention, ..TreeOptions::default() };
-        let tree = node.raw_tree(name).options(options).open_or_create().await?;
-        Ok(Self { tree, waiting: Vec::new(), waiting_bytes: 0, counts: Counts::default() })
+        database.make(name, Kind::Tree, retention).await?;
+        let (name, counts) = (name.to_owned(), Counts::default());
+        Ok(Self { database, name, waiting: Vec::new(), waiting_bytes: 0, counts })
     }
 
     pub(super) fn name(&self) -> &str {
-        self.tree.name().as_str()
+        &self.name
     }
 
     pub(super) async fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Failure> {
-        match self.tree.get(&key).await? {
-            Some(there) if there == value => {
+        match self.database.entry(&self.name, &key).await? {
+            Some(there) if there.value == value => {
                 self.counts.same += 1;
                 return Ok(());
             }
@@ -49,7 +53,7 @@ impl TreeImport {
             self.write().await?;
         }
         self.waiting_bytes += bytes;
-        self.waiting.push((key, Some(value)));
+        self.waiting.push((key, value));
         Ok(())
     }
 
@@ -62,7 +66,7 @@ impl TreeImport {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         if !waiting.is_empty() {
-            self.tree.batch(waiting).await?;
+            self.database.put_all(&self.name, &waiting).await?;
         }
         Ok(())
     }

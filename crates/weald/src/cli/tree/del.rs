@@ -1,15 +1,12 @@
 //! `weald tree del`.
 
-use std::path::Path;
-
 use clap::Args;
-use serde_json::json;
 
-use super::KeyOptions;
+use super::{KeyOptions, done_json};
 use crate::cli::{
     failure::Failure,
     output::Output,
-    session::{self, absent},
+    session::{self, Target},
 };
 
 /// Removes a key.
@@ -25,27 +22,19 @@ pub(crate) struct Del {
 }
 
 impl Del {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         let form = self.keys.form();
         let key = form.parse(&self.key)?;
-        session::existing(directory, async |node| {
-            let tree = node.raw_tree(&self.tree).open().await;
-            let tree = tree.map_err(|error| absent("tree", &self.tree, error))?;
+        session::existing(target, async |database| {
             let shown = form.show(&key);
-            if tree.entry(&key).await?.is_none() {
+            if database.entry(&self.tree, &key).await?.is_none() {
                 let message = format_args!("{} has no key {shown}; nothing to delete", self.tree);
                 return Err(Failure::not_found(message));
             }
-            let written = tree.delete(&key).await?;
+            let done = database.delete(&self.tree, &key).await?;
             output.answer(
-                || format!("{}: deleted {shown}, revision {}", self.tree, written.revision.0),
-                || {
-                    json!({
-                        "revision": written.revision.0,
-                        "replaced": written.replaced.map(|revision| revision.0),
-                        "transaction": written.transaction.to_string(),
-                    })
-                },
+                || format!("{}: deleted {shown}, revision {}", self.tree, done.revision),
+                || done_json(&done),
             )
         })
         .await

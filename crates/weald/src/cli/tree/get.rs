@@ -1,7 +1,5 @@
 //! `weald tree get`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::Map;
 
@@ -9,7 +7,7 @@ use super::KeyOptions;
 use crate::cli::{
     failure::Failure,
     output::Output,
-    session::{self, absent},
+    session::{self, Target},
     text::{plain, put_bytes},
 };
 
@@ -29,13 +27,11 @@ pub(crate) struct Get {
 }
 
 impl Get {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         let form = self.keys.form();
         let key = form.parse(&self.key)?;
-        session::existing(directory, async |node| {
-            let tree = node.raw_tree(&self.tree).open().await;
-            let tree = tree.map_err(|error| absent("tree", &self.tree, error))?;
-            let Some(entry) = tree.entry(&key).await? else {
+        session::existing(target, async |database| {
+            let Some(entry) = database.entry(&self.tree, &key).await? else {
                 let shown = form.show(&key);
                 return Err(Failure::not_found(format_args!("{} has no key {shown}", self.tree)));
             };

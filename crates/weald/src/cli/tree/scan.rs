@@ -1,6 +1,6 @@
 //! `weald tree scan`.
 
-use std::{ops::Bound, path::Path};
+use std::ops::Bound;
 
 use clap::Args;
 use serde_json::Map;
@@ -8,13 +8,12 @@ use weald::RawEntry;
 
 use super::KeyOptions;
 use crate::cli::{
+    database::{Bounds, ScanRange},
     failure::Failure,
     output::Output,
-    session::{self, absent},
+    session::{self, Target},
     text::{plain, put_bytes},
 };
-
-type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// Prints entries in the order of their keys.
 #[derive(Args, Debug)]
@@ -44,22 +43,16 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         let bounds = self.bounds()?;
-        session::existing(directory, async |node| {
-            let tree = node.raw_tree(&self.tree).open().await;
-            let tree = tree.map_err(|error| absent("tree", &self.tree, error))?;
+        session::existing(target, async |database| {
             if self.limit == Some(0) || is_empty(&bounds) {
+                // Whether there is such a tree is told all the same.
+                database.entry(&self.tree, &[]).await?;
                 return Ok(());
             }
-            let mut range = tree.range(bounds);
-            if self.reverse {
-                range = range.reverse();
-            }
-            if let Some(limit) = self.limit {
-                range = range.limit(limit);
-            }
-            let mut pages = range.pages().await?;
+            let range = ScanRange { bounds, is_reverse: self.reverse, limit: self.limit };
+            let mut pages = database.scan(&self.tree, range).await?;
             while let Some(page) = pages.next().await? {
                 for entry in &page {
                     self.print(entry, output)?;

@@ -1,17 +1,15 @@
 //! `weald tree watch`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::{Map, Value, json};
-use weald::{Bytes, RawTreeChange, Revision, WatchEvent};
+use weald::{Bytes, RawTreeChange, WatchEvent};
 
 use super::KeyOptions;
 use crate::cli::{
     failure::Failure,
     follow::{FollowOptions, Follower, Interrupt},
     output::Output,
-    session::{self, absent},
+    session::{self, Target},
     text::{plain, put_bytes},
 };
 
@@ -30,11 +28,9 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn run(&self, directory: &Path, output: &mut Output) -> Result<(), Failure> {
-        session::existing(directory, async |node| {
-            let tree = node.raw_tree(&self.tree).open().await;
-            let tree = tree.map_err(|error| absent("tree", &self.tree, error))?;
-            let mut watch = tree.watch(Revision(self.from));
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        session::existing(target, async |database| {
+            let mut watch = database.watch(&self.tree, self.from).await?;
             let mut follower = Follower::new(self.follow);
             let mut interrupt = Interrupt::new();
             while !follower.is_done() {

@@ -1,0 +1,269 @@
+//! A node of a network: its members, its reach, its place in the network, and what it tells of them.
+
+mod assembly;
+mod events;
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, task::JoinHandle};
+use weald_cluster::founding::Readiness;
+use weald_cluster::replica::Role;
+use weald_collections::CollectionType;
+use weald_core::{
+    BlockId, Clock, CollectionName, Entropy, LogIndex, PartitionId, PeerId, PeerInfo,
+    ReadDependency, TransactionId, Transport,
+};
+use weald_p2p::Network;
+
+use super::{
+    Home, MemberInfo, PartitionInfo, PartitionRole, Weald, closed,
+    system::{SystemClock, SystemEntropy},
+};
+use crate::{
+    Error, ErrorKind, NodeConfig, NodeStatus, Result,
+    backend::{Backend, Kept, Promise, Reading, Version},
+    driver::{Proposal, ProposeError, Standing},
+    founding::Founding,
+    members::{MemberHealth, Members, PartitionStatus},
+    reach::Reach,
+};
+
+/// Starts a node of a network.
+///
+/// ```no_run
+/// # #[tokio::main] async fn main() -> weald::Result<()> {
+/// use weald::{NodeConfig, Weald};
+/// let config = NodeConfig {
+///     data_dir: "./data".into(),
+///     bootstrap: vec!["/ip4/10.0.0.7/tcp/4001".into()],
+///     ..NodeConfig::default()
+/// };
+/// let node = Weald::node(config).start().await?;
+/// node.raw_tree("stock").open_or_create().await?.put("apple", "3").await?;
+/// # Ok(()) }
+/// ```
+pub struct NodeBuilder {
+    config: NodeConfig,
+    clock: Arc<dyn Clock>,
+    types: Vec<Arc<dyn CollectionType>>,
+}
+
+impl Weald {
+    /// A node of a network, with these settings.
+    pub fn node(config: NodeConfig) -> NodeBuilder {
+        NodeBuilder { config, clock: Arc::new(SystemClock), types: Vec::new() }
+    }
+}
+
+impl NodeBuilder {
+    /// The clock. Default: the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Adds a collection type beside `Tree` and `Diary`. All nodes of a network need its code.
+    #[must_use]
+    pub fn register(mut self, collection_type: Arc<dyn CollectionType>) -> Self {
+        self.types.push(collection_type);
+        self
+    }
+
+    /// Starts the node on the tokio runtime that this is awaited in. It listens when this returns;
+    /// whether it belongs to a network yet is told by [`Weald::readiness`].
+    ///
+    /// # Errors
+    /// `Invalid` for settings out of range, `Unavailable` when another process uses the directory
+    /// or an address cannot be listened on, `Damaged` when the data cannot be read.
+    pub async fn start(self) -> Result<Weald> {
+        self.config.check()?;
+        let entropy: Box<dyn Entropy + Send> = Box::new(SystemEntropy);
+        assembly::Assembly { config: self.config, clock: self.clock, types: self.types, entropy }
+            .start()
+            .await
+    }
+}
+
+impl std::fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A running node of a network. The parts end in the order of the fields.
+struct Mesh {
+    /// Follows what is known of the network.
+    following: JoinHandle<()>,
+    /// `None` for a node that takes part in nothing.
+    founding: Option<Founding>,
+    reach: Arc<Reach>,
+    members: Option<Members>,
+    network: Network,
+    home: Option<Arc<Home>>,
+}
+
+impl Mesh {
+    fn statuses(&self) -> Vec<PartitionStatus> {
+        self.members.as_ref().map(Members::partitions).unwrap_or_default()
+    }
+
+    async fn end(self: Arc<Self>) -> Result<()> {
+        self.following.abort();
+        let ended = Arc::clone(&self.reach).close().wait().await;
+        self.network.shutdown().await;
+        ended
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Backend for Mesh {
+    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
+        self.reach.propose(proposal)
+    }
+
+    fn standing(&self, id: TransactionId) -> Promise<Standing> {
+        self.reach.standing(id)
+    }
+
+    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version> {
+        self.reach.view(collection, reading)
+    }
+
+    fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version> {
+        self.reach.past(collection, index)
+    }
+
+    fn whole(&self) -> Promise<Version> {
+        self.reach.whole()
+    }
+
+    fn confirm(&self, reads: Vec<ReadDependency>) -> Promise<bool> {
+        self.reach.confirm(reads)
+    }
+
+    fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>> {
+        self.reach.follow(collection)
+    }
+
+    fn collections(&self) -> Promise<Vec<BlockId>> {
+        self.reach.collections()
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        let home = Arc::clone(self.home.as_ref()?);
+        let members = self.members.as_ref()?;
+        let hosted = self.statuses().into_iter().filter_map(|s| members.hosted(s.partition));
+        Some(Kept { home, stores: hosted.map(|hosted| hosted.store()).collect() })
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.reach.status()
+    }
+
+    fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
+        Promise::Ready(Ok(self.statuses().into_iter().map(PartitionInfo::from).collect()))
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        self.network.listen_addresses()
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        Transport::peers(&self.network)
+    }
+
+    fn readiness(&self) -> std::result::Result<(), String> {
+        let Some(founding) = &self.founding else { return self.reach.readiness() };
+        match &*founding.readiness().borrow() {
+            Readiness::Ready => self.reach.status().read_only.map_or(Ok(()), Err),
+            other => Err(other.to_string()),
+        }
+    }
+
+    fn transfer(&self, partition: PartitionId, target: PeerId) -> Promise<()> {
+        let Some(members) = self.members.clone() else {
+            return Promise::Ready(Err(outsider(partition)));
+        };
+        Promise::later(transfer(members, partition, target))
+    }
+
+    fn drain(&self) -> Promise<()> {
+        if let Some(founding) = &self.founding {
+            founding.drain();
+        }
+        Promise::Ready(Ok(()))
+    }
+
+    fn checkpoint(&self) -> Promise<()> {
+        self.reach.checkpoint()
+    }
+
+    fn close(self: Arc<Self>) -> Promise<()> {
+        Promise::later(self.end())
+    }
+}
+
+async fn transfer(members: Members, partition: PartitionId, target: PeerId) -> Result<()> {
+    let hosted = members.hosted(partition).ok_or_else(|| outsider(partition))?;
+    let voters = hosted.status().configuration.voters;
+    let Some(target) = voters.into_iter().find(|member| member.peer == target) else {
+        let what = format!("the peer has no vote in the partition: partition={partition}");
+        return Err(Error::new(ErrorKind::Invalid, what));
+    };
+    let begun = members.transfer(partition, target).await.map_err(|_| closed())?;
+    begun.map_err(|refused| Error::caused(ErrorKind::Unavailable, refused.to_string(), refused))
+}
+
+fn outsider(partition: PartitionId) -> Error {
+    let what = format!("this node is no member of the partition: partition={partition}");
+    Error::new(ErrorKind::Unavailable, what)
+}
+
+impl From<PartitionStatus> for PartitionInfo {
+    fn from(status: PartitionStatus) -> Self {
+        let is_voter = |peer| status.configuration.voters.iter().any(|voter| voter.peer == peer);
+        let role = match status.role {
+            Role::Coordinator => PartitionRole::Coordinator,
+            Role::PreCandidate | Role::Candidate => PartitionRole::Candidate,
+            Role::Follower if is_voter(status.member.peer) => PartitionRole::Follower,
+            Role::Follower => PartitionRole::Learner,
+        };
+        let matched = |member| match *member == status.member {
+            true => Some(status.synced),
+            false => status.matched.get(member).copied(),
+        };
+        let voters = status.configuration.voters.iter().map(|member| (member, true));
+        let learners = status.configuration.learners.iter().map(|member| (member, false));
+        let members = voters.chain(learners).map(|(member, is_voter)| MemberInfo {
+            peer: Some(member.peer),
+            is_voter,
+            matched: matched(member),
+        });
+        Self {
+            members: members.collect(),
+            partition: status.partition,
+            role,
+            coordinator: status.coordinator.map(|member| member.peer),
+            epoch: status.epoch.number,
+            last: status.last,
+            committed: status.watermark,
+            applied: status.applied,
+            checkpointed: status.checkpointed,
+            digest_index: status.effect.index,
+            digest: status.effect.hash,
+            log_time: status.log_time,
+            trouble: match status.health {
+                MemberHealth::Well => None,
+                MemberHealth::Damaged => Some("its log is damaged and being repaired".to_owned()),
+                MemberHealth::Amnesiac => Some("what it promised is lost".to_owned()),
+                MemberHealth::Stopped(reason) => Some(reason),
+            },
+        }
+    }
+}

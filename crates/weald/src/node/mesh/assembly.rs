@@ -1,0 +1,386 @@
+//! Putting a node of a network together: folder, network, members, reach, founding, in this order,
+//! so that nothing arrives for which nobody listens.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+use weald_cluster::{
+    founding::{self, Introduction, Pin},
+    routing,
+};
+use weald_collections::{CollectionExecutor, CollectionType};
+use weald_core::{
+    Clock, Entropy, Executor, FrameSink, Handlers, PeerId, Priority, Transport,
+    identity::{Identity, KeyStore},
+};
+use weald_p2p::{Admission, Config as NetworkConfig, Discovery, Multicast, Network, PreSharedKey};
+use weald_storage::state::StateConfig;
+
+use super::{Mesh, events::Events};
+use crate::{
+    Config, Error, ErrorKind, NodeConfig, Result,
+    founding::{Dialer, Founding, FoundingParts, Inbox, JOIN, Pins, read_pin},
+    members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE, StartError},
+    node::{Drawn, Home, Running, Weald, blocking, start::registry, system::SystemEntropy},
+    reach::{Reach, ReachParts, Services},
+};
+
+/// The share of data that a node takes, relative to others.
+const WEIGHT: u32 = 100;
+
+/// What a node is put together from.
+pub(super) struct Assembly {
+    pub(super) config: NodeConfig,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) types: Vec<Arc<dyn CollectionType>>,
+    pub(super) entropy: Box<dyn Entropy + Send>,
+}
+
+/// What is kept in the folder, opened.
+struct Opened {
+    home: Arc<Home>,
+    keys: Arc<dyn KeyStore>,
+    run: u64,
+    pin: Pin,
+}
+
+/// Takes no frames: a node without members is sent none.
+struct NoFrames;
+
+impl FrameSink for NoFrames {
+    fn frame(&self, _: PeerId, _: Priority, _: bytes::Bytes) -> bool {
+        false
+    }
+}
+
+impl Assembly {
+    pub(super) async fn start(self) -> Result<Weald> {
+        let weald = Weald(Arc::new(RwLock::new(None)));
+        let mut assembly = self;
+        if assembly.config.light {
+            let running = assembly.start_light().await?;
+            *weald.0.write() = Some(Arc::new(running));
+            return Ok(weald);
+        }
+        let (running, reset) = assembly.start_full().await?;
+        *weald.0.write() = Some(Arc::new(running));
+        supervise(&weald, assembly, reset);
+        Ok(weald)
+    }
+
+    async fn start_light(mut self) -> Result<Running> {
+        let keys: Arc<dyn KeyStore> = Arc::new(Identity::generate(&mut Drawn(&mut *self.entropy)));
+        let events = Arc::new(Events { letterbox: None, inbox: None, reach: OnceLock::new() });
+        let handlers = Handlers {
+            frames: Arc::new(NoFrames),
+            services: BTreeMap::new(),
+            events: Arc::clone(&events) as _,
+        };
+        let config = NetworkConfig { listen: Vec::new(), ..self.network_config(keys)? };
+        let network = Network::start(config, handlers).await.map_err(network_error)?;
+        let reach = self.reach(&network, None, None)?;
+        // An error would mean that it was set before.
+        events.reach.set(Arc::downgrade(&reach)).ok();
+        let following = tokio::spawn(async {});
+        let mesh = Mesh { following, founding: None, reach, members: None, network, home: None };
+        self.running(mesh)
+    }
+
+    async fn start_full(&mut self) -> Result<(Running, watch::Receiver<Option<Pin>>)> {
+        let letterbox = Letterbox::new();
+        let opened = self.open(&letterbox).await?;
+        let (services, inbox) = (Services::new(), Arc::new(Inbox::new()));
+        let events = Arc::new(Events {
+            letterbox: Some(Arc::clone(&letterbox)),
+            inbox: Some(Arc::clone(&inbox)),
+            reach: OnceLock::new(),
+        });
+        let mut handlers: BTreeMap<_, _> = services.handlers().collect();
+        handlers.insert(STATE_PAGE, Arc::clone(&letterbox) as _);
+        handlers.insert(JOIN, Arc::clone(&inbox) as _);
+        let handlers = Handlers {
+            frames: Arc::clone(&letterbox) as _,
+            services: handlers,
+            events: Arc::clone(&events) as _,
+        };
+        let config = self.network_config(Arc::clone(&opened.keys))?;
+        let network = Network::start(config, handlers).await.map_err(network_error)?;
+        let members = self.members(&opened, letterbox, &network).await?;
+        let reach = self.reach(&network, Some(members.clone()), Some(Arc::clone(&opened.home)))?;
+        // An error would mean that it was set before.
+        events.reach.set(Arc::downgrade(&reach)).ok();
+        services.open(reach.server().expect("a node with members has a server"));
+        let home = Arc::clone(&opened.home);
+        let founding = self.founding(opened, inbox, &network, &members)?;
+        let following = follow(&reach, founding.map());
+        let reset = founding.reset();
+        let (founding, members) = (Some(founding), Some(members));
+        let mesh = Mesh { following, founding, reach, members, network, home: Some(home) };
+        Ok((self.running(mesh)?, reset))
+    }
+
+    async fn open(&mut self, letterbox: &Arc<Letterbox>) -> Result<Opened> {
+        let (path, config) = (self.config.data_dir.clone(), self.config.store.clone());
+        let (clock, notifier) = (Arc::clone(&self.clock), letterbox.notifier());
+        let opened = blocking(move || -> Result<Opened> {
+            let home = Home::open(&path, &config, &*clock, &mut SystemEntropy, notifier)?;
+            let (keys, run) = home.begin_run()?;
+            let pin = read_pin(home.folder()?)?;
+            Ok(Opened { home: Arc::new(home), keys, run, pin })
+        });
+        opened.await?
+    }
+
+    fn network_config(&self, keys: Arc<dyn KeyStore>) -> Result<NetworkConfig> {
+        let name = self.config.network.parse().map_err(|error: weald_p2p::NetworkNameError| {
+            Error::caused(ErrorKind::Invalid, error.to_string(), error)
+        })?;
+        let mut config = NetworkConfig::new(name, keys, Arc::clone(&self.clock));
+        config.listen = self.config.listen.clone();
+        config.external = self.config.external.clone();
+        config.seeds = self.config.bootstrap.clone();
+        if !self.config.light {
+            config.address_book = Some(self.config.data_dir.join("peers"));
+        }
+        let allow = &self.config.allow;
+        config.admission = Admission {
+            allowed: (!allow.is_empty()).then(|| allow.iter().copied().collect()),
+            pre_shared_key: self.config.pre_shared_key.map(PreSharedKey::new),
+        };
+        let multicast = if self.config.mdns { Multicast::Local } else { Multicast::Off };
+        config.discovery = Discovery { multicast, ..Discovery::default() };
+        Ok(config)
+    }
+
+    async fn members(
+        &mut self,
+        opened: &Opened,
+        letterbox: Arc<Letterbox>,
+        network: &Network,
+    ) -> Result<Members> {
+        let executor = Arc::new(CollectionExecutor::new(registry(&self.types)?));
+        let types = executor.registry().names().map(|(name, version)| (name.clone(), version));
+        let mut seed = [0; 8];
+        self.entropy.fill(&mut seed);
+        let parts = MembersParts {
+            config: members_config(&self.config.store, types.collect()),
+            letterbox,
+            keys: Arc::clone(&opened.keys),
+            store: opened.home.folder()?.header().store,
+            incarnation: opened.run,
+            log: opened.home.log.store(),
+            engine: Arc::clone(&opened.home.engine),
+            cache: Arc::clone(&opened.home.cache),
+            network: Arc::new(network.clone()),
+            clock: Arc::clone(&self.clock),
+            executor: executor as Arc<dyn Executor>,
+            seed: u64::from_le_bytes(seed),
+        };
+        blocking(move || Members::start(parts)).await?.map_err(start_error)
+    }
+
+    fn reach(
+        &mut self,
+        network: &Network,
+        members: Option<Members>,
+        home: Option<Arc<Home>>,
+    ) -> Result<Arc<Reach>> {
+        let (mut session, mut seed) = ([0; 16], [0; 8]);
+        self.entropy.fill(&mut session);
+        self.entropy.fill(&mut seed);
+        let parts = ReachParts {
+            config: self.config.store.clone(),
+            seeds: Vec::new(),
+            members,
+            home,
+            transport: Arc::new(network.clone()) as Arc<dyn Transport>,
+            runtime: Handle::current(),
+            clock: Arc::clone(&self.clock),
+            session,
+            seed: u64::from_le_bytes(seed),
+        };
+        Reach::start(parts).map(Arc::new)
+    }
+
+    fn founding(
+        &mut self,
+        opened: Opened,
+        inbox: Arc<Inbox>,
+        network: &Network,
+        members: &Members,
+    ) -> Result<Founding> {
+        let folder = opened.home.folder()?;
+        let parts = FoundingParts {
+            config: self.founding_config()?,
+            me: Introduction {
+                store: folder.header().store,
+                public_key: opened.keys.public(),
+                weight: WEIGHT,
+                domain: String::new(),
+            },
+            pin: opened.pin,
+            pins: Pins::Folder(Arc::clone(folder)),
+            inbox,
+            network: Arc::new(network.clone()),
+            dialer: Arc::new(Dial(network.clone())),
+            members: members.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        Ok(Founding::start(parts, &mut *self.entropy))
+    }
+
+    fn founding_config(&self) -> Result<founding::Config> {
+        let k = u8::try_from(self.config.responsibility_k).unwrap_or(u8::MAX);
+        let responsibility_k = k.try_into().map_err(|error| {
+            let error: weald_cluster::placement::ResponsibilityKError = error;
+            Error::caused(ErrorKind::Invalid, error.to_string(), error)
+        })?;
+        let has_shared_key = self.config.pre_shared_key.is_some();
+        Ok(founding::Config {
+            name: self.config.network.clone(),
+            bootstrap: self.config.bootstrap.clone(),
+            init: self.config.init,
+            responsibility_k,
+            partition_count: self.config.partitions,
+            has_shared_key,
+            admission: match has_shared_key {
+                true => weald_core::AdmissionPolicy::SharedKey,
+                false => weald_core::AdmissionPolicy::Nearby,
+            },
+            ..founding::Config::default()
+        })
+    }
+
+    fn running(&self, mesh: Mesh) -> Result<Running> {
+        Ok(Running {
+            backend: Arc::new(mesh),
+            executor: Arc::new(CollectionExecutor::new(registry(&self.types)?)),
+            config: self.config.store.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Mutex::new(Box::new(SystemEntropy)),
+        })
+    }
+}
+
+/// Starts the node anew where its network has joined another before it was used: everything is
+/// stopped, the folder emptied, and what was learnt of the other network pinned in it.
+fn supervise(weald: &Weald, assembly: Assembly, mut reset: watch::Receiver<Option<Pin>>) {
+    let slot = Arc::downgrade(&weald.0);
+    let mut assembly = assembly;
+    tokio::spawn(async move {
+        loop {
+            let Ok(pin) = reset.wait_for(Option::is_some).await.map(|pin| pin.clone()) else {
+                return;
+            };
+            let Some(pin) = pin else { return };
+            match begin_anew(&slot, &mut assembly, pin).await {
+                Ok(Some(next)) => reset = next,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(target: "weald::node", %error, "the node does not begin anew");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+/// Where a node's handles find it.
+type Shelf = RwLock<Option<Arc<Running>>>;
+
+async fn begin_anew(
+    slot: &Weak<Shelf>,
+    assembly: &mut Assembly,
+    pin: Pin,
+) -> Result<Option<watch::Receiver<Option<Pin>>>> {
+    let Some(before) = slot.upgrade().and_then(|slot| slot.write().take()) else { return Ok(None) };
+    let backend = Arc::clone(&before.backend);
+    drop(before);
+    if let Err(error) = backend.close().wait().await {
+        tracing::warn!(target: "weald::node", %error, "what is given up was not checkpointed");
+    }
+    let path: PathBuf = assembly.config.data_dir.clone();
+    blocking(move || Pins::reset(&path, &pin)).await??;
+    let (running, reset) = assembly.start_full().await?;
+    let Some(slot) = slot.upgrade() else { return Ok(None) };
+    *slot.write() = Some(Arc::new(running));
+    Ok(Some(reset))
+}
+
+/// Hands the reach every map of the network that comes.
+fn follow(
+    reach: &Arc<Reach>,
+    mut maps: watch::Receiver<Option<Arc<founding::Map>>>,
+) -> JoinHandle<()> {
+    let reach = Arc::downgrade(reach);
+    tokio::spawn(async move {
+        loop {
+            let map = maps.borrow_and_update().clone();
+            let Some(reach) = reach.upgrade() else { return };
+            if let Some(map) = map.and_then(|map| routing_map(&map)) {
+                reach.adopt(map);
+            }
+            drop(reach);
+            if maps.changed().await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn routing_map(map: &founding::Map) -> Option<routing::Map> {
+    let version = routing::Version { generation: 0, index: map.system.changed };
+    Some(routing::Map::computed(version, &map.ranges()?, &map.nodes(), map.responsibility_k()))
+}
+
+/// Connects to what founding wants to be connected to.
+struct Dial(Network);
+
+impl Dialer for Dial {
+    fn dial(&self, address: &str) {
+        if let Err(error) = self.0.dial(address) {
+            tracing::debug!(target: "weald::node", %error, address, "not dialled");
+        }
+    }
+}
+
+fn members_config(
+    config: &Config,
+    types: Vec<(weald_core::TypeName, weald_core::TypeVersion)>,
+) -> MembersConfig {
+    MembersConfig {
+        state: StateConfig {
+            dirty_bytes_max: config.dirty_bytes,
+            compression: config.compression,
+            history_entries: config.history_entries,
+            ..StateConfig::default()
+        },
+        types,
+        checkpoint_log_bytes: config.checkpoint_log_bytes,
+        checkpoint_interval: config.checkpoint_interval,
+        ..MembersConfig::default()
+    }
+}
+
+fn network_error(error: weald_p2p::StartError) -> Error {
+    let kind = match &error {
+        weald_p2p::StartError::Address { .. }
+        | weald_p2p::StartError::QuicWithKey(_)
+        | weald_p2p::StartError::TooManySeeds(_) => ErrorKind::Invalid,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::caused(kind, error.to_string(), error)
+}
+
+fn start_error(error: StartError) -> Error {
+    let kind = match &error {
+        StartError::Thread(_) => ErrorKind::Unavailable,
+        StartError::State(_) | StartError::Damaged(_) => ErrorKind::Damaged,
+    };
+    Error::caused(kind, error.to_string(), error)
+}

@@ -1,0 +1,311 @@
+//! Asking whoever can serve a question: drives the [`Router`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::Notify};
+use weald_cluster::routing::{
+    Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
+    Submit, Ticket,
+};
+use weald_core::{
+    CallError, Epoch, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
+    Transport,
+};
+
+use super::{message::Wire, server::Server};
+use crate::members::Caller;
+
+/// How a question ended.
+pub(super) type Ended = Result<Bytes, RouteError>;
+
+/// Asks questions until there is an answer, or their deadline. What this node can answer itself it
+/// asks itself.
+pub(super) struct Asker {
+    me: PeerId,
+    state: Mutex<State>,
+    transport: Arc<dyn Transport>,
+    /// Answers what is sent to the node itself.
+    home: OnceLock<Weak<Server>>,
+    runtime: Handle,
+    steady: Steady,
+    /// Wakes the keeper of time.
+    wake: Arc<Notify>,
+}
+
+struct State {
+    router: Router,
+    asked: BTreeMap<Ticket, Asked>,
+    next: Ticket,
+    /// When the keeper of time looks again; `None` when it sleeps until it is woken.
+    alarm: Option<Time>,
+}
+
+struct Asked {
+    service: Service,
+    deadline: Instant,
+    caller: Caller<Ended>,
+}
+
+/// A question to be asked.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) service: Service,
+    pub(super) purpose: Purpose,
+    pub(super) payload: Bytes,
+    pub(super) deadline: Instant,
+    /// Who is asked only if nobody else is left.
+    pub(super) tried: Vec<PeerId>,
+}
+
+/// What is to be done outside the lock.
+enum Todo {
+    Send { peer: PeerId, request: Request, service: Service, deadline: Instant },
+    Tell(Caller<Ended>, Ended),
+}
+
+/// A clock that never goes back.
+#[derive(Clone, Copy, Debug)]
+struct Steady(Instant);
+
+impl Steady {
+    fn now(self) -> Time {
+        self.at(Instant::now())
+    }
+
+    fn at(self, instant: Instant) -> Time {
+        Time::ZERO.after(instant.saturating_duration_since(self.0))
+    }
+
+    fn until(self, time: Time) -> Duration {
+        let at = self.0 + Duration::from_millis(time.as_millis());
+        at.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Asker {
+    /// An asker that knows no map yet.
+    pub(super) fn start(
+        router: Router,
+        transport: Arc<dyn Transport>,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        let state = State { router, asked: BTreeMap::new(), next: Ticket::default(), alarm: None };
+        let wake = Arc::new(Notify::new());
+        let asker = Arc::new(Self {
+            me: transport.local_peer(),
+            state: Mutex::new(state),
+            transport,
+            home: OnceLock::new(),
+            runtime,
+            steady: Steady(Instant::now()),
+            wake: Arc::clone(&wake),
+        });
+        asker.runtime.spawn(keep_time(Arc::downgrade(&asker), wake));
+        asker
+    }
+
+    /// From now on `server` answers what this node asks itself.
+    pub(super) fn set_home(&self, server: &Arc<Server>) {
+        let is_first = self.home.set(Arc::downgrade(server)).is_ok();
+        assert!(is_first, "a node has one server");
+    }
+
+    /// Asks. The caller is told once, by the deadline.
+    pub(super) fn ask(self: &Arc<Self>, ask: Ask, caller: Caller<Ended>) {
+        let Ask { service, purpose, payload, deadline, tried } = ask;
+        self.step(|state, now| {
+            let ticket = state.next;
+            state.next = Ticket(ticket.0 + 1);
+            state.asked.insert(ticket, Asked { service, deadline, caller });
+            let deadline = self.steady.at(deadline);
+            let submit = Submit { tried, ..Submit::new(ticket, purpose, payload, deadline) };
+            state.router.handle(now, Input::Submit(submit));
+        });
+    }
+
+    /// Takes a map that was computed from committed state.
+    pub(super) fn adopt(self: &Arc<Self>, map: Map) {
+        self.step(|state, now| state.router.handle(now, Input::Map(Box::new(map))));
+    }
+
+    /// A peer is gone: what it was asked will not be answered.
+    pub(super) fn lose(self: &Arc<Self>, peer: PeerId) {
+        self.step(|state, now| state.router.handle(now, Input::Disconnected(peer)));
+    }
+
+    /// This node.
+    pub(super) fn me(&self) -> PeerId {
+        self.me
+    }
+
+    /// The network.
+    pub(super) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    /// What runs tasks.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// The partition that is believed to have `key`.
+    pub(super) fn partition(&self, key: PlacementKey) -> PartitionId {
+        self.state.lock().router.map().partition(key)
+    }
+
+    /// What is known of the partition that has `key`.
+    pub(super) fn part(&self, key: PlacementKey) -> Part {
+        self.state.lock().router.map().part(key)
+    }
+
+    /// Looks at all that is known.
+    pub(super) fn with_map<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
+        look(self.state.lock().router.map())
+    }
+
+    /// Requests under way, and what was counted.
+    pub(super) fn figures(&self) -> (usize, Counters) {
+        let state = self.state.lock();
+        (state.router.pending_count(), state.router.counters())
+    }
+
+    fn alarm(&self) -> Option<Duration> {
+        let mut state = self.state.lock();
+        state.alarm = state.router.poll_timeout();
+        state.alarm.map(|due| self.steady.until(due))
+    }
+
+    /// Hands an input to the router and does what it wants done.
+    fn step(self: &Arc<Self>, input: impl FnOnce(&mut State, Time)) {
+        let mut todo = Vec::new();
+        let mut state = self.state.lock();
+        input(&mut state, self.steady.now());
+        while let Some(output) = state.router.poll_output() {
+            todo.extend(state.take(output));
+        }
+        let due = state.router.poll_timeout();
+        let is_earlier = due.is_some_and(|due| state.alarm.is_none_or(|alarm| due < alarm));
+        if is_earlier {
+            state.alarm = due;
+        }
+        drop(state);
+        if is_earlier {
+            self.wake.notify_one();
+        }
+        for one in todo {
+            self.carry_out(one);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, todo: Todo) {
+        match todo {
+            Todo::Tell(caller, ended) => drop(caller.tell(ended)),
+            Todo::Send { peer, request, service, deadline } if peer == self.me => {
+                self.ask_at_home(service, request, deadline);
+            }
+            Todo::Send { peer, request, service, deadline } => {
+                let (ticket, attempt) = (request.ticket, request.attempt);
+                let left = deadline.saturating_duration_since(Instant::now());
+                let call = Call::new(service, request.to_wire(), left);
+                let calling = self.transport.call(peer, call);
+                let asker = Arc::clone(self);
+                self.runtime.spawn(async move {
+                    let answered = calling.await;
+                    asker.answered(peer, (ticket, attempt), answered);
+                });
+            }
+        }
+    }
+
+    fn ask_at_home(self: &Arc<Self>, service: Service, request: Request, deadline: Instant) {
+        let (me, ticket, attempt) = (self.me, request.ticket, request.attempt);
+        let Some(server) = self.home.get().and_then(Weak::upgrade) else {
+            self.step(|state, now| state.router.handle(now, Input::NotSent { ticket, attempt }));
+            return;
+        };
+        let asker = Arc::clone(self);
+        let caller = Caller::function(move |answer: Result<Reply, Refusal>| match answer {
+            Ok(reply) => asker.replied(me, reply),
+            Err(refusal) => asker.answered(me, (ticket, attempt), Err(CallError::Refused(refusal))),
+        });
+        server.serve(service, request, deadline, caller);
+    }
+
+    fn answered(
+        self: &Arc<Self>,
+        peer: PeerId,
+        (ticket, attempt): (Ticket, u32),
+        answered: Result<Bytes, CallError>,
+    ) {
+        match answered.map(|bytes| Reply::from_wire(&bytes)) {
+            Ok(Ok(reply)) => self.replied(peer, reply),
+            Ok(Err(error)) => {
+                // It may have done what it was asked, whatever it says.
+                tracing::warn!(target: "weald::reach", %peer, %error, "an answer does not decode");
+                self.replied(peer, Reply { ticket, attempt, answer: Answer::Unknown });
+            }
+            Err(error) if error.may_have_run() => {
+                self.replied(peer, Reply { ticket, attempt, answer: Answer::Unknown });
+            }
+            Err(_) => {
+                self.step(|state, now| {
+                    state.router.handle(now, Input::NotSent { ticket, attempt });
+                });
+            }
+        }
+    }
+
+    fn replied(self: &Arc<Self>, peer: PeerId, reply: Reply) {
+        self.step(|state, now| state.router.handle(now, Input::Reply { peer, reply }));
+    }
+
+    /// The newest epoch heard of that a partition has.
+    pub(super) fn epoch(&self, partition: PartitionId) -> Epoch {
+        self.state.lock().router.map().epoch(partition)
+    }
+}
+
+impl State {
+    fn take(&mut self, output: Output) -> Option<Todo> {
+        match output {
+            Output::Send { peer, request } => {
+                let asked = self.asked.get(&request.ticket)?;
+                let (service, deadline) = (asked.service, asked.deadline);
+                Some(Todo::Send { peer, request, service, deadline })
+            }
+            Output::Done { ticket, result } => {
+                Some(Todo::Tell(self.asked.remove(&ticket)?.caller, result))
+            }
+            Output::Breaker { peer, partition, state } => {
+                tracing::debug!(target: "weald::reach", %peer, %partition, ?state, "breaker");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+/// Tells the router that time has passed, for as long as there is one.
+async fn keep_time(asker: Weak<Asker>, wake: Arc<Notify>) {
+    loop {
+        let Some(left) = asker.upgrade().map(|asker| asker.alarm()) else { return };
+        match left {
+            // Woken or not: the router is told the time.
+            Some(left) => drop(tokio::time::timeout(left, wake.notified()).await),
+            None => wake.notified().await,
+        }
+        let Some(asker) = asker.upgrade() else { return };
+        asker.step(|state, now| state.router.handle(now, Input::Timeout));
+    }
+}

@@ -1,0 +1,28 @@
+//! The bounds of a node's reach, by name.
+
+use std::time::Duration;
+
+/// Bytes of blocks, and of ids, in one answer; one block goes however large it is.
+pub(crate) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Blocks asked for in one question.
+pub(crate) const BLOCKS_MAX: usize = 4096;
+/// Collections named in one answer.
+pub(crate) const COLLECTIONS_MAX: usize = 32 * 1024;
+/// Bytes of the blocks of others that a node keeps for reading.
+pub(crate) const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Numbers of the session that are not settled.
+pub(crate) const NUMBERS_MAX: usize = 65_536;
+/// Collections of others that are followed at a time.
+pub(crate) const FOLLOWED_MAX: usize = 4096;
+/// Long questions of followers that wait here at a time.
+pub(crate) const FOLLOWERS_MAX: usize = 65_536;
+/// How long a follower's question waits for a change.
+pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(20);
+/// What a follower gives its question on top, for the way.
+pub(crate) const FOLLOW_SLACK: Duration = Duration::from_secs(3);
+/// How long one attempt to read from another node may take.
+pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(2);
+/// How long a request stays valid after it was handed in, log time.
+pub(crate) const REQUEST_VALID: Duration = Duration::from_secs(30);
+/// How long a map may be old before a node without members asks for another.
+pub(crate) const MAP_AGE_MAX: Duration = Duration::from_secs(10);

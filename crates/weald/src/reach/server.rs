@@ -1,0 +1,377 @@
+//! Answering what other nodes, and this node itself, ask about partitions whose members live here.
+
+mod blocks;
+mod following;
+
+use std::{
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use weald_cluster::{
+    configuration::Member,
+    partition::{collections_prefix, coordination::Message},
+    routing::{Answer, Purpose, Reply, Request, Table},
+};
+use weald_core::{
+    BlockId, Caller as Asking, LogIndex, Outcome, PartitionId, Payload, PlacementKey, Refusal,
+    Reply as Replying, Service, ServiceHandler, StateStore, TransactionId,
+};
+
+use super::{
+    asker::Asker,
+    limits::COLLECTIONS_MAX,
+    locks,
+    message::{
+        Answered, BLOCKS, FOLLOW, Question, STATUS, SUBMIT, Status, Submitted, TELL, VIEW, Wire,
+    },
+};
+use crate::{
+    members::{self, Caller, Hosted, Members, ProposeError, ReadAsk, ReadRefused, Terms},
+    reach::writing::{Command, Slot, propose},
+    write::Ack,
+};
+
+/// When to come again where a member cannot serve at the moment.
+const RETRY_AFTER: Duration = Duration::from_millis(25);
+
+/// The services of a node that has members.
+pub(crate) struct Server {
+    asker: Arc<Asker>,
+    members: Members,
+    /// Followers' questions that wait.
+    followers: AtomicUsize,
+}
+
+/// Takes the answer to one question.
+pub(super) type Told = Caller<Result<Reply, Refusal>>;
+
+/// The answer to one attempt that is still to be given.
+struct Pending {
+    request: Request,
+    told: Told,
+}
+
+impl Pending {
+    fn answer(self, answer: Answer) {
+        let Request { ticket, attempt, .. } = self.request;
+        self.told.tell(Ok(Reply { ticket, attempt, answer }));
+    }
+
+    fn refuse(self, refusal: Refusal) {
+        self.told.tell(Err(refusal));
+    }
+
+    fn key(&self) -> PlacementKey {
+        self.request.purpose.key()
+    }
+}
+
+impl Server {
+    /// A server for the members of this node.
+    pub(super) fn new(asker: &Arc<Asker>, members: Members) -> Arc<Self> {
+        let server =
+            Arc::new(Self { asker: Arc::clone(asker), members, followers: AtomicUsize::new(0) });
+        asker.set_home(&server);
+        server
+    }
+
+    /// Answers a routed question.
+    pub(super) fn serve(
+        self: &Arc<Self>,
+        service: Service,
+        request: Request,
+        deadline: Instant,
+        told: Told,
+    ) {
+        let pending = Pending { request, told };
+        let partition = self.asker.partition(pending.key());
+        let Some(hosted) = self.members.hosted(partition) else {
+            let part = self.asker.part(pending.key());
+            return pending.answer(Answer::NotMine(Box::new(part)));
+        };
+        match service {
+            SUBMIT => return self.submit(hosted, pending, deadline),
+            TELL => return self.hear(&hosted, pending),
+            _ => {}
+        }
+        match Question::from_wire(&pending.request.payload) {
+            Ok(question) => self.tell(hosted, question, pending, deadline),
+            Err(_) => pending.refuse(Refusal::Malformed),
+        }
+    }
+
+    fn tell(
+        self: &Arc<Self>,
+        hosted: Arc<Hosted>,
+        question: Question,
+        pending: Pending,
+        deadline: Instant,
+    ) {
+        match question {
+            Question::Standing(id) => self.standing(hosted, id, pending),
+            Question::View { fresh, at_least } => {
+                let consistency = fresh.into();
+                let ask = ReadAsk { consistency, at_least, deadline };
+                self.view(hosted, ask, pending);
+            }
+            Question::Blocks { index, wanted } => self.blocks(hosted, index, wanted, pending),
+            Question::Collections { after } => self.collections(hosted, after, pending),
+        }
+    }
+
+    /// Has a request logged, byte for byte. Clients' requests only: what the log carries besides is
+    /// made by coordinators.
+    fn submit(self: &Arc<Self>, hosted: Arc<Hosted>, pending: Pending, deadline: Instant) {
+        let command = pending.request.payload.clone();
+        let payload = match members::decode(&command) {
+            Ok(payload) if is_clients(&payload, &pending.request.purpose) => payload,
+            _ => return pending.refuse(Refusal::Malformed),
+        };
+        let partition = hosted.partition();
+        let (held, told) = Slot::of(pending);
+        let server = Arc::clone(self);
+        let caller = Caller::function(move |answer| {
+            if let Some(pending) = told.take() {
+                server.submitted(&hosted, answer, pending);
+            }
+        });
+        let terms = Terms { ack: Ack::Durable, deadline };
+        let command = Command { payload, bytes: command };
+        let proposed = self.asker.with_map(|map| {
+            propose(&self.members, |key| map.partition(key), command, (terms, caller))
+        });
+        if let (Err(error), Some(pending)) = (proposed, held.take()) {
+            let answer = self.refused(partition, error, &pending.request);
+            pending.answer(answer);
+        }
+    }
+
+    /// Takes in what another coordinator says.
+    fn hear(&self, hosted: &Hosted, pending: Pending) {
+        let Ok(message) = Message::from_wire(&pending.request.payload) else {
+            return pending.refuse(Refusal::Malformed);
+        };
+        let answer = match self.members.tell(hosted.partition(), message) {
+            Ok(()) => {
+                let epoch = hosted.with_status(|status| status.epoch);
+                Answer::Done { partition: hosted.partition(), epoch, bytes: Bytes::new() }
+            }
+            Err(error) => self.refused(hosted.partition(), error, &pending.request),
+        };
+        pending.answer(answer);
+    }
+
+    fn submitted(&self, hosted: &Hosted, answer: members::Answer, pending: Pending) {
+        let answer = match answer {
+            members::Answer::Settled(Outcome::Unknown(_))
+            | members::Answer::Applied(_)
+            | members::Answer::Accepted => Answer::Unknown,
+            members::Answer::Settled(outcome) => done(hosted, &Submitted::Outcome(outcome)),
+            members::Answer::Refused(error) => {
+                self.refused(hosted.partition(), error, &pending.request)
+            }
+        };
+        pending.answer(answer);
+    }
+
+    fn refused(&self, partition: PartitionId, error: ProposeError, request: &Request) -> Answer {
+        let (key, is_first) = (request.purpose.key(), request.attempt == 1);
+        let Some(hosted) = self.members.hosted(partition) else {
+            return Answer::NotMine(Box::new(self.asker.part(key)));
+        };
+        match error {
+            ProposeError::NotMember => Answer::NotMine(Box::new(self.asker.part(key))),
+            ProposeError::NotCoordinator { hint } => redirect(&hosted, hint),
+            ProposeError::Busy { retry_after } => busy(retry_after),
+            // Of a repeated attempt it is not known what became of the first.
+            ProposeError::DiskFull if is_first => done(&hosted, &Submitted::DiskFull),
+            ProposeError::DiskFull => busy(RETRY_AFTER),
+            ProposeError::TooLarge { bytes, max } => {
+                let (bytes, max) = (wide(bytes), wide(max));
+                done(&hosted, &Submitted::TooLarge { bytes, max })
+            }
+            ProposeError::Rejected(rejection) if rejection.is_retryable() => busy(RETRY_AFTER),
+            ProposeError::Rejected(rejection) => {
+                done(&hosted, &Submitted::Outcome(Outcome::Rejected(rejection)))
+            }
+            ProposeError::Stopped => unavailable(),
+        }
+    }
+
+    /// What the coordinator knows of a transaction: others may not have heard of it yet.
+    fn standing(self: &Arc<Self>, hosted: Arc<Hosted>, id: TransactionId, pending: Pending) {
+        let hint =
+            hosted.with_status(|status| (!status.is_coordinator()).then_some(status.coordinator));
+        if let Some(hint) = hint {
+            return pending.answer(redirect(&hosted, hint));
+        }
+        let standing = self.members.standing(hosted.partition(), id);
+        self.asker.runtime().spawn(async move {
+            let answered = match standing.await {
+                Ok(members::Standing::Pending) => Answered::Pending,
+                Ok(members::Standing::Settled(outcome)) => Answered::Settled(outcome),
+                Ok(members::Standing::Unheard) => Answered::Unheard,
+                Err(_) => return pending.answer(unavailable()),
+            };
+            pending.answer(done(&hosted, &answered));
+        });
+    }
+
+    fn view(self: &Arc<Self>, hosted: Arc<Hosted>, ask: ReadAsk, pending: Pending) {
+        let partition = hosted.partition();
+        let server = Arc::clone(self);
+        let told = Caller::function(move |point: Result<LogIndex, ReadRefused>| match point {
+            Ok(index) => server.viewed(hosted, ask, index, pending),
+            Err(ReadRefused::NotMember) => {
+                let part = server.asker.part(pending.key());
+                pending.answer(Answer::NotMine(Box::new(part)));
+            }
+            Err(ReadRefused::Busy) => pending.answer(busy(RETRY_AFTER)),
+            Err(
+                ReadRefused::NotConfirmed { .. }
+                | ReadRefused::Behind { .. }
+                | ReadRefused::Deadline
+                | ReadRefused::Stopped,
+            ) => pending.answer(unavailable()),
+        });
+        self.members.ask_read_point(partition, ask, told);
+    }
+
+    /// Answers with the place that may be read from, once no transaction holds what is there.
+    fn viewed(&self, hosted: Arc<Hosted>, ask: ReadAsk, index: LogIndex, pending: Pending) {
+        if !locks::may_be_locked(&hosted, ask.consistency) {
+            return pending.answer(done(&hosted, &Answered::View(index)));
+        }
+        let members = self.members.clone();
+        self.asker.runtime().spawn(async move {
+            let key = pending.key();
+            let answer = match locks::unlocked(&members, &hosted, key, ask.deadline).await {
+                Ok(()) => {
+                    let applied = hosted.with_status(|status| status.applied);
+                    done(&hosted, &Answered::View(index.max(applied)))
+                }
+                Err(_) => unavailable(),
+            };
+            pending.answer(answer);
+        });
+    }
+
+    fn collections(&self, hosted: Arc<Hosted>, after: Option<BlockId>, pending: Pending) {
+        self.asker.runtime().spawn_blocking(move || {
+            let Ok(rows) = hosted.store().rows(collections_prefix()) else {
+                return pending.answer(unavailable());
+            };
+            let ids =
+                rows.iter().filter_map(|(key, _)| weald_cluster::partition::collection_of(key));
+            let mut ids: Vec<BlockId> =
+                ids.filter(|id| after.is_none_or(|after| *id > after)).collect();
+            let has_more = ids.len() > COLLECTIONS_MAX;
+            ids.truncate(COLLECTIONS_MAX);
+            pending.answer(done(&hosted, &Answered::Collections { ids, has_more }));
+        });
+    }
+}
+
+/// The services of a node, as the network calls them. They are given to the network before there is
+/// a server, which needs the network; until then callers are told to come again.
+#[derive(Default)]
+pub(crate) struct Services {
+    server: OnceLock<Arc<Server>>,
+}
+
+impl Services {
+    /// Services that nobody answers yet.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on `server` answers.
+    pub(crate) fn open(&self, server: &Arc<Server>) {
+        let is_first = self.server.set(Arc::clone(server)).is_ok();
+        assert!(is_first, "a node has one server");
+    }
+
+    /// What the network is given.
+    pub(crate) fn handlers(
+        self: &Arc<Self>,
+    ) -> impl Iterator<Item = (Service, Arc<dyn ServiceHandler>)> {
+        [SUBMIT, VIEW, BLOCKS, FOLLOW, STATUS, TELL].into_iter().map(|service| {
+            let endpoint = Endpoint { services: Arc::clone(self), service };
+            (service, Arc::new(endpoint) as Arc<dyn ServiceHandler>)
+        })
+    }
+}
+
+/// One service.
+struct Endpoint {
+    services: Arc<Services>,
+    service: Service,
+}
+
+impl ServiceHandler for Endpoint {
+    fn call(&self, asking: Asking, body: Bytes, reply: Replying) {
+        let Some(server) = self.services.server.get() else {
+            return reply.send(Err(Refusal::Busy));
+        };
+        let deadline = Instant::now() + asking.deadline;
+        match self.service {
+            STATUS => {
+                let map = server.asker.with_map(Clone::clone);
+                reply.send(Ok(Status { map }.to_wire()));
+            }
+            FOLLOW => server.follow(&body, deadline, reply),
+            TELL if !server.asker.with_map(|map| map.has_member(&asking.peer)) => {
+                reply.send(Err(Refusal::Denied));
+            }
+            service => match Request::from_wire(&body) {
+                Ok(request) => {
+                    let told = Caller::function(move |told: Result<Reply, Refusal>| {
+                        reply.send(told.map(|reply| reply.to_wire()));
+                    });
+                    server.serve(service, request, deadline, told);
+                }
+                Err(_) => reply.send(Err(Refusal::Malformed)),
+            },
+        }
+    }
+}
+
+/// Whether a client may have this logged, under this purpose.
+fn is_clients(payload: &Payload, purpose: &Purpose) -> bool {
+    match (payload, purpose) {
+        (Payload::Transaction(request), Purpose::Write(id)) => request.id == *id,
+        (Payload::Resolve { id: asked, .. }, Purpose::Resolve(id)) => asked == id,
+        _ => false,
+    }
+}
+
+fn done(hosted: &Hosted, result: &impl Wire) -> Answer {
+    let (partition, epoch) = (hosted.partition(), hosted.with_status(|status| status.epoch));
+    Answer::Done { partition, epoch, bytes: result.to_wire() }
+}
+
+/// Another coordinates, if it is known who: that is whoever campaigned with the epoch.
+fn redirect(hosted: &Hosted, hint: Option<Member>) -> Answer {
+    let epoch = hosted.with_status(|status| status.epoch);
+    let is_known = hint.is_some_and(|member| epoch.campaigner == Some(member.peer));
+    if is_known { Answer::Redirect { partition: hosted.partition(), epoch } } else { unavailable() }
+}
+
+fn unavailable() -> Answer {
+    Answer::Unavailable { retry_after_ms: millis(RETRY_AFTER) }
+}
+
+fn busy(retry_after: Duration) -> Answer {
+    let max = wide(weald_cluster::routing::limits::REQUESTS_MAX);
+    Answer::Busy { what: Table::Log, max, retry_after_ms: millis(retry_after) }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

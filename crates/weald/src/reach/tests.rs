@@ -1,0 +1,9 @@
+//! Handles of nodes that reach each other over a network in memory: everything that they promise on
+//! one node holds on many.
+
+mod light;
+mod rig;
+mod takeovers;
+mod writes;
+
+use rig::Rig;

@@ -1,0 +1,236 @@
+//! Several nodes in one process on a network in memory.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use weald_cluster::{
+    configuration::{Configuration, Member},
+    placement::{Node as PlacedNode, Nodes, Ranges, ResponsibilityK},
+    routing::{Map, Version},
+};
+use weald_collections::{CollectionExecutor, DiaryType, Registry, TreeType};
+use weald_core::{
+    Executor, Handlers, LogIndex, PartitionId, PeerId, SeededEntropy, StoreId, Transport,
+    identity::{Identity, KeyStore},
+};
+use weald_storage::{
+    engine::{self, EngineConfig, EngineKind},
+    log::MemoryLog,
+    state::BlockCache,
+};
+
+use super::super::{Reach, ReachParts, Services};
+use crate::{
+    Config, Weald,
+    members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE},
+    node::{Running, SystemClock, SystemEntropy},
+};
+
+mod wire;
+
+use wire::Wire;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A network of nodes that all are members of all partitions.
+pub(super) struct Rig {
+    wire: Arc<Wire>,
+    config: Config,
+    nodes: Vec<Option<RigNode>>,
+    map: Map,
+}
+
+struct RigNode {
+    weald: Weald,
+    members: Members,
+    peer: PeerId,
+}
+
+/// What a node is before it starts.
+struct Seed {
+    keys: Arc<Identity>,
+    store: StoreId,
+}
+
+impl Seed {
+    fn new(number: u8) -> Self {
+        let keys = Identity::generate(&mut SeededEntropy::new(u64::from(number) + 1));
+        Self { keys: Arc::new(keys), store: StoreId([number + 1; 16]) }
+    }
+
+    fn peer(&self) -> PeerId {
+        self.keys.public().peer_id()
+    }
+
+    fn member(&self) -> Member {
+        Member { peer: self.peer(), store: self.store, life: 0 }
+    }
+}
+
+impl Rig {
+    /// A network of `count` nodes.
+    pub(super) async fn start(count: u8, partitions: u32) -> Self {
+        Self::with(count, partitions, |_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(super) async fn with(count: u8, partitions: u32, set: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        set(&mut config);
+        let seeds: Vec<_> = (0..count).map(Seed::new).collect();
+        let placed = seeds.iter().map(|seed| (seed.peer(), PlacedNode::new(seed.store)));
+        let nodes = Nodes::new(placed).unwrap();
+        let ranges = Ranges::founded(partitions).unwrap();
+        let version = Version { generation: 0, index: LogIndex(1) };
+        let map = Map::computed(version, &ranges, &nodes, ResponsibilityK::default());
+        let configuration = Configuration::founding(seeds.iter().map(Seed::member), []).unwrap();
+        let wire = Wire::new();
+        let mut rig = Self { wire, config, nodes: Vec::new(), map };
+        for seed in &seeds {
+            let node = rig.start_node(seed);
+            rig.nodes.push(Some(node));
+        }
+        for partition in (0..partitions).map(PartitionId) {
+            for node in rig.nodes.iter().flatten() {
+                node.members.found(partition, configuration.clone()).await.unwrap().unwrap();
+            }
+        }
+        for partition in 0..partitions {
+            rig.coordinator(partition).await;
+        }
+        rig
+    }
+
+    fn start_node(&self, seed: &Seed) -> RigNode {
+        let letterbox = Letterbox::new();
+        let port = self.wire.port(seed.peer());
+        let network: Arc<dyn Transport> = Arc::clone(&port) as Arc<dyn Transport>;
+        let engine = engine::open(EngineKind::Memory, "".as_ref(), &EngineConfig::default());
+        let executor = executor();
+        let parts = MembersParts {
+            config: MembersConfig::default(),
+            letterbox: Arc::clone(&letterbox),
+            keys: Arc::clone(&seed.keys) as Arc<dyn KeyStore>,
+            store: seed.store,
+            incarnation: 1,
+            log: Arc::new(MemoryLog::new(letterbox.notifier())),
+            engine: engine.unwrap(),
+            cache: Arc::new(BlockCache::new(1 << 20)),
+            network: Arc::clone(&network),
+            clock: Arc::new(SystemClock),
+            executor: Arc::clone(&executor) as Arc<dyn Executor>,
+            seed: u64::from(seed.store.0[0]),
+        };
+        let members = Members::start(parts).unwrap();
+        let (weald, reach) = self.weald(&executor, network, Some(members.clone()));
+        reach.adopt(self.map.clone());
+        let services = Services::new();
+        services.open(reach.server().unwrap());
+        let mut services: Vec<_> = services.handlers().collect();
+        services.push((STATE_PAGE, Arc::clone(&letterbox) as _));
+        port.listen(Handlers {
+            frames: Arc::clone(&letterbox) as _,
+            services: services.into_iter().collect(),
+            events: letterbox,
+        });
+        RigNode { weald, members, peer: seed.peer() }
+    }
+
+    fn weald(
+        &self,
+        executor: &Arc<CollectionExecutor>,
+        transport: Arc<dyn Transport>,
+        members: Option<Members>,
+    ) -> (Weald, Arc<Reach>) {
+        let session = *transport.local_peer().digest().as_bytes().first_chunk().unwrap();
+        let parts = ReachParts {
+            config: self.config.clone(),
+            seeds: Vec::new(),
+            members,
+            home: None,
+            transport,
+            runtime: Handle::current(),
+            clock: Arc::new(SystemClock),
+            session,
+            seed: u64::from(session[0]),
+        };
+        let reach = Arc::new(Reach::start(parts).unwrap());
+        let running = Running {
+            backend: Arc::clone(&reach) as _,
+            executor: Arc::clone(executor),
+            config: self.config.clone(),
+            clock: Arc::new(SystemClock),
+            entropy: Mutex::new(Box::new(SystemEntropy)),
+        };
+        (Weald::started(running), reach)
+    }
+
+    /// A node that stores nothing.
+    pub(super) async fn light(&self) -> Weald {
+        let port = self.wire.port(Seed::new(200).peer());
+        let (weald, reach) = self.weald(&executor(), port, None);
+        reach.wait_for_map(PATIENCE).await.unwrap();
+        weald
+    }
+
+    /// The handles' side of a node.
+    pub(super) fn node(&self, number: usize) -> &Weald {
+        &self.nodes[number].as_ref().expect("the node lives").weald
+    }
+
+    /// Waits until a partition has a coordinator, and says which node it is.
+    pub(super) async fn coordinator(&self, partition: u32) -> usize {
+        let find = || async {
+            self.nodes.iter().position(|node| {
+                let statuses = node.as_ref().map(|node| node.members.partitions());
+                statuses.into_iter().flatten().any(|status| {
+                    status.partition == PartitionId(partition)
+                        && status.is_coordinator()
+                        && status.watermark > LogIndex::ZERO
+                })
+            })
+        };
+        self.until(find).await
+    }
+
+    /// Waits until there is something.
+    pub(super) async fn until<T, F: Future<Output = Option<T>>>(&self, look: impl Fn() -> F) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(Instant::now() < end, "it does not come");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends a node as if its process were killed.
+    pub(super) fn kill(&mut self, number: usize) {
+        let node = self.nodes[number].take().expect("the node lives");
+        self.wire.remove(node.peer);
+    }
+
+    /// Cuts a node off.
+    pub(super) fn cut(&self, number: usize) {
+        self.wire.cut(self.nodes[number].as_ref().expect("the node lives").peer);
+    }
+
+    /// Connects it again.
+    pub(super) fn heal(&self, number: usize) {
+        self.wire.heal(self.nodes[number].as_ref().expect("the node lives").peer);
+    }
+}
+
+fn executor() -> Arc<CollectionExecutor> {
+    let mut registry = Registry::new();
+    registry.register(Arc::new(TreeType)).unwrap();
+    registry.register(Arc::new(DiaryType)).unwrap();
+    Arc::new(CollectionExecutor::new(registry))
+}
