@@ -30,9 +30,6 @@ pub struct Arguments {
     /// Keeps what happens in scripts as what has to happen
     #[arg(long)]
     update: bool,
-    /// Members' claims of freshness are judged, too
-    #[arg(long)]
-    freshness: bool,
     /// A rule that is left out, by its name in the source
     #[arg(long)]
     mutation: Option<String>,
@@ -113,7 +110,6 @@ fn one(
 ) -> Result<()> {
     let mut plan = Plan::draw(seed, mutation);
     plan.settings.is_verbose = arguments.messages;
-    plan.settings.judges_freshness = arguments.freshness;
     plan.settings.is_traced = true;
     let verdict = run::run(&plan);
     verdict.lines.iter().for_each(|line| print(line));

@@ -75,6 +75,8 @@ pub(crate) struct Disk {
     pub(crate) log: Box<dyn MemberLog>,
     /// Nothing is left of what was on it.
     pub(crate) is_wiped: bool,
+    /// Something of the log is damaged, and not repaired yet.
+    pub(crate) is_damaged: bool,
 }
 
 impl Disk {
@@ -86,6 +88,7 @@ impl Disk {
             checkpoint: None,
             log: Box::<ModelLog>::default(),
             is_wiped: false,
+            is_damaged: false,
         }
     }
 
@@ -102,6 +105,7 @@ impl Disk {
             checkpoint: self.checkpoint.clone(),
             log: self.log.copy(),
             is_wiped: self.is_wiped,
+            is_damaged: self.is_damaged,
         }
     }
 }

@@ -145,6 +145,7 @@ impl Node {
             None => Machine::default(),
         };
         let was_damaged = matches!(restart.health, Health::Damaged { .. });
+        self.disk.is_damaged = was_damaged;
         let state = State::new(config.clone(), PARTITION, restart, (now, seed));
         let recovered_bytes = state.memory_bytes();
         self.process = Some(Process {

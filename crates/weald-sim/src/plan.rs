@@ -66,7 +66,6 @@ fn draw_settings(random: &mut Random, mutation: Option<Mutation>) -> Settings {
         log_kept: *random.pick(&[0, 5, 50]),
         is_encoded: random.one_in(8),
         is_traced: false,
-        judges_freshness: false,
         is_verbose: false,
     }
 }

@@ -41,7 +41,10 @@ impl World {
                 node.disk.wipe(&mut world.random);
                 node.lost_life = None;
             }),
-            Command::Rot(node, back) => self.destroy(*node, |_, node| node.disk.log.rot(*back)),
+            Command::Rot(node, back) => self.destroy(*node, |_, node| {
+                node.disk.log.rot(*back);
+                node.disk.is_damaged = true;
+            }),
             Command::Backup(node) => self.backup(*node),
             Command::Rollback(node) => self.destroy(*node, |_, node| {
                 node.disk = node.backup.take().unwrap_or_else(|| node.disk.copy());
@@ -159,7 +162,7 @@ impl World {
             other.name != name
                 && !other.disk.is_wiped
                 && other.lost_life.is_none()
-                && other.process.as_ref().is_none_or(|process| !process.was_damaged)
+                && !other.disk.is_damaged
         };
         let intact: BTreeSet<Name> =
             self.nodes.values().filter(|node| is_intact(node)).map(|node| node.name).collect();
