@@ -1,7 +1,7 @@
 //! SHA-256 digests with a domain tag, so that a digest made for one purpose never equals one made
 //! for another.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -52,6 +52,45 @@ impl fmt::Debug for Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The text is not the hexadecimal digits of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("not {digits} hexadecimal digits")]
+pub struct HexError {
+    /// How many digits there should be.
+    pub digits: usize,
+}
+
+impl FromStr for Digest {
+    type Err = HexError;
+
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        from_hex(text).map(Self)
+    }
+}
+
+/// The bytes that `2 * N` hexadecimal digits stand for.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+    let wrong = HexError { digits: 2 * N };
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return Err(wrong);
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = nibble(pair[0]).ok_or(wrong)? << 4 | nibble(pair[1]).ok_or(wrong)?;
+    }
+    Ok(bytes)
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }
 
@@ -116,6 +155,16 @@ impl fmt::Debug for DigestBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_comes_back_from_its_text() {
+        let digest = Digest::of("test", &[b"a"]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
+        for wrong in ["", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"\u{f6}".repeat(32)] {
+            assert_eq!(wrong.parse::<Digest>(), Err(HexError { digits: 64 }), "{wrong}");
+        }
+    }
 
     #[test]
     fn parts_are_delimited() {

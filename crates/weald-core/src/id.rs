@@ -1,10 +1,10 @@
 //! Ids, positions and counters as newtypes.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CollectionName, Digest, TransactionId};
+use crate::{CollectionName, Digest, HexError, TransactionId};
 
 /// Declares a counter: an ordered `u64` with a first value, a successor and a plain number's text.
 macro_rules! counter {
@@ -177,6 +177,14 @@ impl PeerId {
     /// The digest behind the id.
     pub const fn digest(&self) -> &Digest {
         &self.0
+    }
+}
+
+impl FromStr for PeerId {
+    type Err = HexError;
+
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        text.parse().map(Self)
     }
 }
 

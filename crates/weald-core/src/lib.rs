@@ -27,6 +27,7 @@ mod mailbox;
 mod name;
 mod outcome;
 mod overlay;
+mod rpc;
 mod settings;
 mod source;
 mod spanning;
@@ -43,7 +44,7 @@ pub use entropy::{Entropy, SeededEntropy};
 pub use entry::{Entry, Payload};
 pub use executor::{CollectionCommit, Context, Executed, Executor};
 pub use feed::{ChangeFeed, CollectionChange, FeedError, FeedPage};
-pub use hash::{Digest, DigestBuilder};
+pub use hash::{Digest, DigestBuilder, HexError};
 pub use id::{
     BlockId, Epoch, LogIndex, PartitionId, PeerId, PlacementKey, Revision, Sequence, StoreId,
 };
@@ -55,6 +56,11 @@ pub use mailbox::{Mailbox, MailboxError, Priority};
 pub use name::{CollectionName, NameError, TypeName, TypeVersion};
 pub use outcome::{Commit, Outcome, Position, Rejection, UnknownCause};
 pub use overlay::{Overlay, OverlayError, Savepoint};
+pub use rpc::{
+    CallError, Caller, Calling, CorrelationId, FrameSink, Handlers, NetworkEvents, NodeHints,
+    PeerInfo, Refusal, Reply, ReplySink, Request, Service, ServiceHandler, Stranger,
+    StrangerReason, Transport,
+};
 pub use settings::{
     ApplyLimits, FeatureLevel, LOCK_HELD, Settings, SettingsChange, SettingsEntry, TypeSet,
 };
@@ -70,6 +76,7 @@ pub use system::{
 pub use time::{Clock, Time};
 pub use transaction::{
     CALLER_ID_MAX, CallerIdError, ReadDependency, SessionStamp, TransactionBody, TransactionId,
+    TransactionIdError,
     TransactionRequest,
 };
 pub use transform::{Base, Change, Splice, Transform, TransformError};

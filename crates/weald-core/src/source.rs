@@ -68,6 +68,9 @@ pub enum Fault {
     /// The disk could not be read or written.
     #[error("the store cannot be used: {0}")]
     Storage(String),
+    /// The state lies with other members, and none of them could be asked.
+    #[error("no member could be asked: {0}")]
+    Unreachable(String),
     /// The version of the view is no longer kept.
     #[error("the version is no longer kept: {0}")]
     Pruned(String),

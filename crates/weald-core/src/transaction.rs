@@ -1,11 +1,12 @@
 //! Transactions: ids, requests and their digests.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Base, BlockId, Digest, DigestBuilder, Entropy, PlacementKey, Time, Transform, codec,
+    hash::from_hex,
 };
 
 /// Bytes of a caller's own id, at most.
@@ -84,6 +85,23 @@ impl fmt::Display for TransactionId {
     }
 }
 
+/// The text is no transaction id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("a transaction id is 16 and 32 hexadecimal digits with a `-` between them, found {0:?}")]
+pub struct TransactionIdError(pub String);
+
+impl FromStr for TransactionId {
+    type Err = TransactionIdError;
+
+    fn from_str(text: &str) -> Result<Self, TransactionIdError> {
+        let parsed = text.split_once('-').and_then(|(home, unique)| {
+            let home = u64::from_be_bytes(from_hex(home).ok()?);
+            Some(Self { home: PlacementKey::from_u64(home), unique: from_hex(unique).ok()? })
+        });
+        parsed.ok_or_else(|| TransactionIdError(text.to_owned()))
+    }
+}
+
 /// Says that a block was read, and what it was then. At apply it must still be that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ReadDependency {
@@ -143,6 +161,16 @@ impl TransactionRequest {
 mod tests {
     use super::*;
     use crate::SeededEntropy;
+
+    #[test]
+    fn an_id_comes_back_from_its_text() {
+        let id = TransactionId::random(home(), &mut SeededEntropy::new(7));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let text = id.to_string();
+        for wrong in ["", "-", &text[1..], &text[..48], &text.replace('-', "_"), &format!("{text}0")] {
+            assert_eq!(wrong.parse::<TransactionId>(), Err(TransactionIdError(wrong.to_owned())));
+        }
+    }
 
     fn home() -> PlacementKey {
         PlacementKey::from_u64(7)

@@ -2,6 +2,7 @@
 //! something is wrong, an exit code for each class of failure.
 
 mod collections;
+mod config;
 mod demo;
 mod diary;
 mod export;
@@ -9,6 +10,8 @@ mod failure;
 mod follow;
 mod import;
 mod input;
+mod node;
+mod options;
 mod output;
 mod progress;
 mod session;
@@ -38,10 +41,10 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "weald", version, after_help = EXIT_CODES, propagate_version = true)]
 struct Cli {
-    /// The directory of the database; made by the first write
-    #[arg(long, global = true, value_name = "DIR", default_value = "./weald-data")]
-    #[arg(env = "WEALD_DATA_DIR")]
-    data_dir: PathBuf,
+    /// The directory of the database; made by the first write [default: ./weald-data] [env:
+    /// WEALD_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Answer in JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
@@ -67,11 +70,25 @@ enum Verb {
     Import(import::Import),
     /// Describe the database
     Status,
+    /// Serve the database to other programs until SIGTERM or Ctrl-C
+    Node(node::Node),
+    /// Tell what holds for a node, and from where
+    Config(config::Config),
     /// Write, kill the writer, and show that nothing is lost, in a temporary directory
     Demo(demo::Demo),
     /// The writer that `demo` kills
     #[command(hide = true)]
     DemoWriter(demo::DemoWriter),
+}
+
+impl Cli {
+    /// The directory that the command line names, else the environment, else the usual one.
+    fn directory(&self) -> PathBuf {
+        let named = self.data_dir.clone();
+        named
+            .or_else(|| std::env::var_os("WEALD_DATA_DIR").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("./weald-data"))
+    }
 }
 
 /// Parses the command line, runs the verb and gives the exit code.
@@ -92,8 +109,10 @@ pub(crate) fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let mut output = Output::new(cli.json);
-    let directory = &cli.data_dir;
+    let directory = &cli.directory();
     match cli.verb {
+        Verb::Node(node) => node.run(cli.data_dir.as_deref(), &mut output).await?,
+        Verb::Config(config) => config.run(cli.data_dir.as_deref(), &mut output)?,
         Verb::Tree(verb) => verb.run(directory, &mut output).await?,
         Verb::Diary(verb) => verb.run(directory, &mut output).await?,
         Verb::Collections => collections::run(directory, &mut output).await?,

@@ -36,6 +36,9 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// How long a write waits for its outcome before it is `Unknown`. Default 10 s.
     pub write_timeout: Duration,
+    /// How long a read waits for the state that it wants to see before it is `Behind` or
+    /// `Unavailable`. Default 10 s.
+    pub read_timeout: Duration,
     /// Writes that wait in the node at once. Default 65,536; more are `Busy`.
     pub writes_waiting_max: usize,
     /// Bytes of writes that wait in the node at once. Default 64 MiB; more are `Busy`.
@@ -56,6 +59,7 @@ impl Default for Config {
             checkpoint_log_bytes: 128 << 20,
             checkpoint_interval: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(10),
             writes_waiting_max: 65_536,
             writes_waiting_bytes: 64 << 20,
             transact_attempts_max: 32,
@@ -73,6 +77,7 @@ impl Config {
         positive(self.writes_waiting_max > 0, "writes_waiting_max must be at least 1")?;
         positive(self.transact_attempts_max > 0, "transact_attempts_max must be at least 1")?;
         positive(!self.write_timeout.is_zero(), "write_timeout must not be zero")?;
+        positive(!self.read_timeout.is_zero(), "read_timeout must not be zero")?;
         positive(
             self.writes_waiting_bytes >= weald_core::limits::ENTRY_BYTES_MAX,
             "writes_waiting_bytes must hold one entry of 8 MiB",

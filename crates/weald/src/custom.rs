@@ -59,6 +59,6 @@ impl Weald {
         &self,
         look: impl FnMut(&mut SourceReader<'_>) -> std::result::Result<T, ReadError>,
     ) -> Result<T> {
-        read(&self.latest()?, look).await
+        read(&self.whole().await?, look).await
     }
 }

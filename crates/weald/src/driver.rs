@@ -31,7 +31,7 @@ use std::{
 use parking_lot::Mutex;
 
 pub(crate) use applier::Applier;
-pub(crate) use event::{Answer, Ask, Event, Proposal, Refused, Standing, Waiter};
+pub(crate) use event::{Answer, Ask, Event, Progress, Proposal, Refused, Standing, Waiter};
 pub(crate) use intake::{Door, Intake, IntakeLimits, ProposeError};
 pub(crate) use proposer::{LocalProposer, Proposer};
 pub(crate) use queue::EventQueue;

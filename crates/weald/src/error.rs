@@ -1,6 +1,6 @@
 //! The one error of the facade: a kind to act on, what was and was not committed, what to do next.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use weald_core::{Rejection, TransactionId};
 
@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Unknown,
     /// The node cannot do this now: closed, read-only, locked by another process, of another format.
     Unavailable,
+    /// The node has not come to the state that the read wants to see; it may in a moment.
+    Behind,
     /// The wanted history is no longer kept.
     Gone,
     /// Stored bytes are damaged or could not be read.
@@ -48,13 +50,14 @@ impl ErrorKind {
             Self::DiskFull => "disk_full",
             Self::Unknown => "unknown",
             Self::Unavailable => "unavailable",
+            Self::Behind => "behind",
             Self::Gone => "gone",
             Self::Damaged => "damaged",
             Self::Aborted => "aborted",
         }
     }
 
-    const fn advice(self) -> &'static str {
+    pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::NotFound => "create the collection first, or use open_or_create",
             Self::AlreadyExists => "open what is there, or choose another name or key",
@@ -65,6 +68,7 @@ impl ErrorKind {
             Self::DiskFull => "free some space and retry; no restart is needed",
             Self::Unknown => "ask `resolve` with the transaction id before writing again",
             Self::Unavailable => "see what it says; a restart of the node may be needed",
+            Self::Behind => "retry in a moment, or read without asking for that position",
             Self::Gone => "go on from the first revision or position that is still kept",
             Self::Aborted => "whatever the one who called it off intended",
             Self::Damaged => "run `weald verify`; restore the named part from a copy",
@@ -105,6 +109,7 @@ struct Inner {
     transaction: Option<TransactionId>,
     attempts: Option<u32>,
     rejection: Option<Rejection>,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -127,6 +132,7 @@ impl Error {
             transaction: None,
             attempts: None,
             rejection: None,
+            retry_after: None,
             source: None,
         }))
     }
@@ -159,6 +165,13 @@ impl Error {
         self
     }
 
+    /// Says when the same call may succeed.
+    #[must_use]
+    pub(crate) fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.0.retry_after = Some(pause);
+        self
+    }
+
     /// What kind of error this is. Match on this, never on text.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -168,8 +181,16 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match &self.0.rejection {
             Some(rejection) => rejection.is_retryable(),
-            None => matches!(self.0.kind, ErrorKind::Busy | ErrorKind::DiskFull),
+            None => {
+                let kinds = [ErrorKind::Busy, ErrorKind::DiskFull, ErrorKind::Behind];
+                kinds.contains(&self.0.kind) || self.0.retry_after.is_some()
+            }
         }
+    }
+
+    /// When to try again, where somebody has said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Whether anything was committed.

@@ -15,12 +15,18 @@
 //! # Ok(()) }
 //! ```
 
+mod backend;
 mod config;
+mod consistency;
 mod custom;
 mod diary;
 mod driver;
 mod error;
+#[cfg(feature = "http")]
+mod http;
+mod kinds;
 mod node;
+mod node_config;
 mod stream;
 mod transaction;
 mod tree;
@@ -28,16 +34,20 @@ mod write;
 
 pub use bytes::Bytes;
 pub use config::Config;
+pub use consistency::Consistency;
 pub use custom::Acted;
 pub use diary::{
     Diary, DiaryEntry, DiaryOptions, DiarySelector, DiaryTail, RawDiary, RawDiaryEntry,
     RawDiarySelector, RawDiaryTail, TailEvent,
 };
 pub use error::{Effect, Error, ErrorKind, Result};
+#[cfg(feature = "http")]
+pub use http::{GatewayConfig, HttpGateway};
 pub use node::{
-    Builder, CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
-    Weald,
+    Builder, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole,
+    TransactionStatus, VerifyProgress, VerifyReport, Weald,
 };
+pub use node_config::NodeConfig;
 pub use transaction::{
     Transacted, Transaction, TransactionDiary, TransactionRawDiary, TransactionRawTree,
     TransactionTree,
@@ -55,7 +65,8 @@ pub use weald_collections::{
 };
 pub use weald_core::{
     Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Entropy,
-    LogIndex, PartitionId, Position, Rejection, Retention, Revision, Sequence, Time, TransactionId,
+    LogIndex, PartitionId, PeerId, PeerInfo, Position, Rejection, Retention, Revision, Sequence,
+    Time, TransactionId,
     TypeName, TypeVersion,
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};

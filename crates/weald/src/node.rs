@@ -1,11 +1,13 @@
 //! The node: what a program holds.
 
 mod builder;
+mod embedded;
 mod home;
 mod info;
 mod listing;
 mod read;
 mod start;
+mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -15,16 +17,16 @@ mod write;
 use std::{fmt, path::Path, sync::Arc};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
 use weald_collections::CollectionExecutor;
-use weald_core::{Clock, CollectionName, Entropy, PlacementKey, StateStore, TransactionId};
+use weald_core::{Clock, CollectionName, Entropy, PlacementKey, TransactionId};
 
 pub use builder::Builder;
-pub(crate) use home::state_error;
+pub(crate) use home::{Home, state_error};
 pub use info::{
     CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
 };
-pub(crate) use read::{Version, blocking, fault_error, load, read, read_error};
+pub(crate) use read::{blocking, fault_error, load, read, read_error};
+pub use survey::{MemberInfo, PartitionInfo, PartitionRole};
 pub(crate) use system::Drawn;
 #[cfg(test)]
 pub(crate) use system::SystemClock;
@@ -32,10 +34,8 @@ pub(crate) use write::{closed, rejected, unknown};
 
 use crate::{
     Config, DiarySelector, Error, ErrorKind, RawDiarySelector, RawTreeSelector, Result,
-    TreeSelector,
-    driver::{Driver, Event, Watchers},
+    TreeSelector, backend::Backend,
 };
-use home::Home;
 
 /// A database in this process. Cheap to clone; all clones are one node.
 ///
@@ -45,13 +45,10 @@ use home::Home;
 #[derive(Clone)]
 pub struct Weald(Arc<RwLock<Option<Arc<Running>>>>);
 
-/// A node that is not closed. The driver stops before the stores go.
+/// A node that is not closed.
 pub(crate) struct Running {
-    pub(crate) driver: Driver,
-    pub(crate) home: Home,
+    pub(crate) backend: Arc<dyn Backend>,
     pub(crate) executor: Arc<CollectionExecutor>,
-    pub(crate) watchers: Arc<Watchers>,
-    read_only: Arc<RwLock<Option<String>>>,
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Mutex<Box<dyn Entropy + Send>>,
@@ -118,14 +115,7 @@ impl Weald {
             let read_only = Some("the node is closed".to_owned());
             return NodeStatus { read_only, ..NodeStatus::default() };
         };
-        let store = &running.home.store;
-        NodeStatus {
-            read_only: running.read_only.read().clone(),
-            applied: store.applied(),
-            checkpointed: store.checkpointed(),
-            dirty_bytes: store.dirty_bytes(),
-            writes_waiting: running.driver.writes_waiting(),
-        }
+        running.backend.status()
     }
 
     /// Writes a checkpoint now, so that the next opening has little to replay.
@@ -133,9 +123,7 @@ impl Weald {
     /// # Errors
     /// When the disk is full or cannot be written; nothing is lost.
     pub async fn checkpoint(&self) -> Result<()> {
-        let (sender, receiver) = oneshot::channel();
-        self.running()?.driver.queue().push(Event::Checkpoint(sender));
-        receiver.await.map_err(|_| write::closed())?.map_err(state_error)
+        self.running()?.backend.checkpoint().wait().await
     }
 
     /// Stops the node: finishes the writes that are under way, writes a checkpoint, releases the
@@ -146,15 +134,9 @@ impl Weald {
     /// acknowledged is lost.
     pub async fn close(&self) -> Result<()> {
         let running = self.0.write().take().ok_or_else(write::closed)?;
-        let (sender, receiver) = oneshot::channel();
-        running.driver.queue().push(Event::Close(sender));
-        let closed = receiver.await.map_err(|_| write::closed())?;
-        blocking(move || {
-            running.driver.join();
-            drop(running);
-        })
-        .await?;
-        closed.map_err(state_error)
+        let backend = Arc::clone(&running.backend);
+        drop(running);
+        backend.close().wait().await
     }
 
     /// The id that stands for your own id `id` in a write to `collection`.

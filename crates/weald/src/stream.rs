@@ -7,8 +7,10 @@ use std::{
 };
 
 use futures_core::Stream;
+use tokio::sync::watch;
+use weald_core::CollectionName;
 
-use crate::Result;
+use crate::{Result, Weald};
 
 type Step<S, T> = Pin<Box<dyn Future<Output = (S, Option<Result<T>>)> + Send>>;
 
@@ -58,5 +60,38 @@ impl<S: Source> Stream for Steps<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll(cx)
+    }
+}
+
+/// Tells that a collection may have changed.
+pub(crate) struct Signal {
+    collection: CollectionName,
+    receiver: Option<watch::Receiver<()>>,
+}
+
+impl Signal {
+    pub(crate) fn of(collection: &CollectionName) -> Self {
+        Self { collection: collection.clone(), receiver: None }
+    }
+
+    /// From now on changes are heard. Called before each look at the collection, so that no change
+    /// is missed.
+    pub(crate) fn listen(&mut self, node: &Weald) -> Result<()> {
+        let running = node.running()?;
+        let receiver = match &mut self.receiver {
+            Some(receiver) => receiver,
+            none => none.insert(running.backend.follow(&self.collection)?),
+        };
+        receiver.borrow_and_update();
+        Ok(())
+    }
+
+    /// Waits until the collection may have changed, or is to be listened to anew.
+    pub(crate) async fn heard(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            if receiver.changed().await.is_err() {
+                self.receiver = None;
+            }
+        }
     }
 }

@@ -17,7 +17,8 @@ pub use trees::{TransactionRawTree, TransactionTree};
 
 use crate::{
     Error, ErrorKind, Result,
-    node::{Version, fault_error, read_error, rejected},
+    backend::Version,
+    node::{fault_error, read_error, rejected},
 };
 
 /// One transaction: it sees its own writes, and nobody else sees them before it commits.

@@ -88,6 +88,11 @@ impl Map {
         self.segments.partition(key)
     }
 
+    /// All partitions that have keys, each with a key of it.
+    pub fn partitions(&self) -> BTreeMap<PartitionId, PlacementKey> {
+        self.segments.iter().collect()
+    }
+
     /// The members of a partition, where known.
     pub fn members(&self, partition: PartitionId) -> Option<&Members> {
         self.known.get(&partition).map(|known| &known.members)

@@ -61,6 +61,14 @@ impl Segments {
         self.0.range(..=key.as_u64()).next_back().expect("a total cover").1.partition
     }
 
+    /// The first key of each piece, with who has it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PartitionId, PlacementKey)> {
+        let piece = |(first, owner): (&u64, &Owner)| {
+            (owner.partition, PlacementKey::from_u64(*first))
+        };
+        self.0.iter().map(piece)
+    }
+
     /// The piece that holds `key`.
     pub(super) fn piece(&self, key: PlacementKey) -> KeyRange {
         let (first, _) = self.0.range(..=key.as_u64()).next_back().expect("a total cover");

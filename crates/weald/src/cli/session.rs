@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, fmt::Write as _, io, path::Path};
 
-use weald::{Error, ErrorKind, Rejection, Weald};
+use weald::{Config, Error, ErrorKind, Rejection, Weald};
 
 use super::failure::{Class, Failure};
 
@@ -38,7 +38,12 @@ pub(crate) async fn made<T>(
 
 /// Opens the database in `directory`, making it if it is not there.
 pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
-    Weald::open(directory).await.map_err(|error| {
+    open_with(directory, Config::default()).await
+}
+
+/// As [`open`], with settings of its own.
+pub(crate) async fn open_with(directory: &Path, config: Config) -> Result<Weald, Failure> {
+    Weald::builder().config(config).open(directory).await.map_err(|error| {
         let class = class(&error);
         let class = if class == Class::Usage { class } else { Class::Storage };
         let advice = match error.kind() {
@@ -69,7 +74,10 @@ fn class(error: &Error) -> Class {
             Class::Rejected
         }
         (ErrorKind::Unknown, _) => Class::Unknown,
-        (ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Damaged, _) => Class::Storage,
+        (
+            ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::Behind | ErrorKind::Damaged,
+            _,
+        ) => Class::Storage,
         _ => Class::Internal,
     }
 }

@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 
 use serde::{Serialize, de::DeserializeOwned};
 use weald_collections::{self as collections, ChainEntry, ExpectedVersion};
-use weald_core::{LogIndex, Revision, Sequence, Time, TransactionId};
+use weald_core::{LogIndex, Position, Revision, Sequence, Time, TransactionId};
 
 use super::{DiaryTail, RawDiary, RawDiaryEntry};
-use crate::{Appended, CollectionName, Result, Write, node::read_error};
+use crate::{Appended, CollectionName, Consistency, Result, Write, node::read_error};
 
 /// An entry of a typed diary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl<E> Diary<E> {
     /// The same diary with entries as bytes.
     pub fn raw(&self) -> &RawDiary {
         &self.raw
+    }
+
+    /// The same diary, read as fresh as `consistency` says. Default: linearizable.
+    #[must_use]
+    pub fn consistency(&self, consistency: Consistency) -> Self {
+        Self::new(self.raw.consistency(consistency))
+    }
+
+    /// The same diary, read as it was at `position` or later.
+    #[must_use]
+    pub fn at_least(&self, position: Position) -> Self {
+        Self::new(self.raw.at_least(position))
     }
 
     /// The diary's name.

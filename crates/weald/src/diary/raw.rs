@@ -5,11 +5,14 @@ use weald_collections::{
     self as collections, ChainEntry, CollectionHeader, CollectionState, DiaryAnswer, DiaryType,
     ExpectedVersion, chain::ReadLimit,
 };
-use weald_core::{Action, CollectionName, CreateMode, Revision, Sequence, Time, TransactionId};
+use weald_core::{
+    Action, BlockId, CollectionName, CreateMode, Position, Revision, Sequence, Time, TransactionId,
+};
 
 use super::{DiaryOptions, RawDiaryTail};
 use crate::{
-    Appended, Result, Weald, Write,
+    Appended, Consistency, Result, Weald, Write,
+    backend::{Reading, Version},
     node::read,
     write::{Reply, WriteOptions, undecodable},
 };
@@ -51,12 +54,32 @@ impl From<ChainEntry> for RawDiaryEntry {
 pub struct RawDiary {
     pub(crate) node: Weald,
     pub(crate) code: collections::RawDiary,
+    id: BlockId,
+    reading: Reading,
 }
 
 impl RawDiary {
+    fn new(node: &Weald, name: CollectionName) -> Self {
+        let (id, reading) = (BlockId::header(&name), Reading::default());
+        Self { node: node.clone(), code: collections::RawDiary::new(name), id, reading }
+    }
+
     /// The diary's name.
     pub fn name(&self) -> &CollectionName {
         self.code.name()
+    }
+
+    /// The same diary, read as fresh as `consistency` says. Default: linearizable.
+    #[must_use]
+    pub fn consistency(&self, consistency: Consistency) -> Self {
+        Self { reading: Reading { consistency, ..self.reading }, ..self.clone() }
+    }
+
+    /// The same diary, read as it was at `position` or later. Reads wait for that state; `Behind`
+    /// when it does not come in time.
+    #[must_use]
+    pub fn at_least(&self, position: Position) -> Self {
+        Self { reading: Reading { at_least: Some(position), ..self.reading }, ..self.clone() }
     }
 
     /// Appends an entry.
@@ -105,7 +128,7 @@ impl RawDiary {
     /// # Errors
     /// `Gone` when entries at `from` are no longer kept.
     pub async fn read(&self, from: Sequence, limit: usize) -> Result<Vec<RawDiaryEntry>> {
-        let version = self.node.latest()?;
+        let version = self.version().await?;
         let limit = ReadLimit::entries(limit);
         let entries = read(&version, |reader| self.code.read(reader, from, limit)).await?;
         Ok(entries.into_iter().map(RawDiaryEntry::from).collect())
@@ -120,7 +143,7 @@ impl RawDiary {
         from: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<RawDiaryEntry>> {
-        let version = self.node.latest()?;
+        let version = self.version().await?;
         let limit = ReadLimit::entries(limit);
         let entries = read(&version, |reader| self.code.read_back(reader, from, limit)).await?;
         Ok(entries.into_iter().map(RawDiaryEntry::from).collect())
@@ -139,7 +162,7 @@ impl RawDiary {
     /// # Errors
     /// When the diary cannot be read.
     pub async fn len(&self) -> Result<u64> {
-        read(&self.node.latest()?, |reader| self.code.len(reader)).await
+        read(&self.version().await?, |reader| self.code.len(reader)).await
     }
 
     /// Whether nothing was ever appended.
@@ -156,7 +179,7 @@ impl RawDiary {
     /// When the diary cannot be read.
     pub async fn revision(&self) -> Result<Revision> {
         let name = self.name();
-        let version = self.node.latest()?;
+        let version = self.version().await?;
         let state = read(&version, |reader| {
             collections::open(reader, name, &DiaryType::type_name())?;
             Ok(CollectionState::read(reader, name)?)
@@ -184,11 +207,12 @@ impl RawDiary {
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
-        let version = node.latest()?;
+        let diary = Self::new(node, name);
+        let (version, name) = (diary.version().await?, diary.name());
         let header =
-            read(&version, |reader| collections::open(reader, &name, &DiaryType::type_name()));
+            read(&version, |reader| collections::open(reader, name, &DiaryType::type_name()));
         header.await?;
-        Ok(Self { node: node.clone(), code: collections::RawDiary::new(name) })
+        Ok(diary)
     }
 
     pub(crate) async fn create(
@@ -197,25 +221,35 @@ impl RawDiary {
         mode: CreateMode,
         options: &DiaryOptions,
     ) -> Result<Self> {
-        let code = collections::RawDiary::new(name);
-        if mode == CreateMode::OpenOrCreate && is_there(node, code.name()).await? {
-            return Ok(Self { node: node.clone(), code });
+        let diary = Self::new(node, name);
+        if mode == CreateMode::OpenOrCreate && diary.is_there().await? {
+            return Ok(diary);
         }
-        let action = code.create(mode, options.policy());
+        let action = diary.code.create(mode, options.policy());
         node.commit_actions(vec![action], WriteOptions::default()).await?;
-        Ok(Self { node: node.clone(), code })
+        Ok(diary)
     }
-}
 
-/// Whether there is a diary of this name.
-async fn is_there(node: &Weald, name: &CollectionName) -> Result<bool> {
-    let version = node.latest()?;
-    let found =
-        read(&version, |reader| match collections::open(reader, name, &DiaryType::type_name()) {
-            Err(collections::ReadError::NoSuchCollection(_)) => Ok(None::<CollectionHeader>),
-            other => other.map(Some),
+    /// The diary's id.
+    pub(super) fn id(&self) -> BlockId {
+        self.id
+    }
+
+    async fn version(&self) -> Result<Version> {
+        self.node.version(self.id, &self.reading).await
+    }
+
+    /// Whether there is a diary of this name.
+    async fn is_there(&self) -> Result<bool> {
+        let (version, name) = (self.version().await?, self.name());
+        let found = read(&version, |reader| {
+            match collections::open(reader, name, &DiaryType::type_name()) {
+                Err(collections::ReadError::NoSuchCollection(_)) => Ok(None::<CollectionHeader>),
+                other => other.map(Some),
+            }
         });
-    Ok(found.await?.is_some())
+        Ok(found.await?.is_some())
+    }
 }
 
 fn appended(reply: &Reply, count: u64) -> Result<Appended> {

@@ -9,15 +9,14 @@ use std::{
 
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 use weald_collections::{ReadError, chain::ReadLimit};
-use weald_core::{BlockId, Sequence};
+use weald_core::Sequence;
 
 use super::{DiaryEntry, RawDiary, RawDiaryEntry, handle};
 use crate::{
     Result,
-    node::{closed, read},
-    stream::{Source, Steps},
+    node::read,
+    stream::{Signal, Source, Steps},
 };
 
 /// What a tail tells.
@@ -53,7 +52,7 @@ struct Entries {
     next: Sequence,
     read: VecDeque<RawDiaryEntry>,
     has_caught_up: bool,
-    changes: Option<watch::Receiver<()>>,
+    signal: Signal,
 }
 
 impl Source for Entries {
@@ -71,7 +70,7 @@ impl Entries {
             if let Some(entry) = self.read.pop_front() {
                 return Ok(TailEvent::Entry(entry));
             }
-            self.follow()?;
+            self.signal.listen(&self.diary.node)?;
             if let Some(gap) = self.fill().await? {
                 return Ok(gap);
             }
@@ -81,23 +80,13 @@ impl Entries {
             if !std::mem::replace(&mut self.has_caught_up, true) {
                 return Ok(TailEvent::CaughtUp);
             }
-            let changes = self.changes.as_mut().expect("it was followed above");
-            changes.changed().await.map_err(|_| closed())?;
+            self.signal.heard().await;
         }
-    }
-
-    /// Follows the diary from before the first look at it, so that no change is missed.
-    fn follow(&mut self) -> Result<()> {
-        let running = self.diary.node.running()?;
-        let collection = BlockId::header(self.diary.name());
-        let changes = self.changes.get_or_insert_with(|| running.watchers.follow(collection));
-        changes.borrow_and_update();
-        Ok(())
     }
 
     /// Reads what is there; a gap if entries were dropped before they could be told.
     async fn fill(&mut self) -> Result<Option<TailEvent<RawDiaryEntry>>> {
-        let version = self.diary.node.latest()?;
+        let version = self.diary.node.patiently(self.diary.id()).await?;
         let (code, from) = (&self.diary.code, self.next);
         let found = read(&version, |reader| match code.read(reader, from, ReadLimit::default()) {
             Err(ReadError::Gone { first, .. }) => Ok(Err(first)),
@@ -125,8 +114,9 @@ pub struct RawDiaryTail {
 impl RawDiaryTail {
     pub(crate) fn new(diary: &RawDiary, from: Sequence) -> Self {
         let diary = diary.clone();
-        let (read, has_caught_up, changes) = (VecDeque::new(), false, None);
-        Self { steps: Steps::new(Entries { diary, next: from, read, has_caught_up, changes }) }
+        let signal = Signal::of(diary.name());
+        let (read, has_caught_up) = (VecDeque::new(), false);
+        Self { steps: Steps::new(Entries { diary, next: from, read, has_caught_up, signal }) }
     }
 
     /// The next event; waits for one. `None` only after an error.

@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Checkpoint(oneshot::Sender<Result<(), StateError>>),
     /// A caller asks what became of a transaction.
     Standing(TransactionId, oneshot::Sender<Standing>),
+    /// A caller asks how far applying is.
+    Progress(oneshot::Sender<Progress>),
     /// Finish what is under way, write a checkpoint, end.
     Close(oneshot::Sender<Result<(), StateError>>),
     /// End now.
@@ -90,6 +92,24 @@ pub(crate) enum Refused {
     ReadOnly(String),
     /// The node is closing.
     Closing,
+    /// Nobody who could log it was found, or has room.
+    Unavailable {
+        /// What happened.
+        detail: String,
+        /// When to come again.
+        retry_after: std::time::Duration,
+    },
+}
+
+/// How far a driver is with applying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The last index applied.
+    pub(crate) applied: LogIndex,
+    /// The digest of everything applied.
+    pub(crate) digest: weald_core::Digest,
+    /// The time of that entry.
+    pub(crate) log_time: Time,
 }
 
 /// What a driver knows of a transaction.

@@ -16,8 +16,8 @@ use weald_core::{
 };
 
 use super::{
-    Applier, Door, Event, EventQueue, Intake, Refused, Standing, Waiter, Watchers, applier::Reach,
-    checkpointer::Checkpointer, event::Committed, recent::Recent,
+    Applier, Door, Event, EventQueue, Intake, Progress, Refused, Standing, Waiter, Watchers,
+    applier::Reach, checkpointer::Checkpointer, event::Committed, recent::Recent,
 };
 use checkpoint::Checkpoint;
 
@@ -161,6 +161,10 @@ impl Loop {
                 // A caller who has gone needs no answer.
                 caller.send(self.standing(&id)).ok();
             }
+            Event::Progress(caller) => {
+                // A caller who has gone needs no answer.
+                caller.send(self.progress()).ok();
+            }
             Event::Close(caller) => self.closing = Some(caller),
             Event::Abandon => self.is_ended = true,
         }
@@ -289,6 +293,15 @@ impl Loop {
         let kept: Option<&Outcome> =
             self.applier.partition.outcome(id).or_else(|| self.recent.outcome(id));
         kept.map_or(Standing::Unheard, |outcome| Standing::Settled(outcome.clone()))
+    }
+
+    fn progress(&self) -> Progress {
+        let partition = &self.applier.partition;
+        Progress {
+            applied: partition.applied(),
+            digest: partition.effect_hash(),
+            log_time: partition.time(),
+        }
     }
 
     fn maintain(&mut self) {

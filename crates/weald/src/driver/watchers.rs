@@ -10,21 +10,30 @@ use tokio::sync::watch;
 use weald_core::{BlockId, Revision};
 
 /// Wakes the followers of collections that have changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watchers {
-    by_collection: Mutex<BTreeMap<BlockId, watch::Sender<()>>>,
+    /// `None` after the end.
+    by_collection: Mutex<Option<BTreeMap<BlockId, watch::Sender<()>>>>,
     count: AtomicUsize,
 }
 
+impl Default for Watchers {
+    fn default() -> Self {
+        Self { by_collection: Mutex::new(Some(BTreeMap::new())), count: AtomicUsize::new(0) }
+    }
+}
+
 impl Watchers {
-    /// Follows a collection: the receiver sees a change after each revision from now on.
-    pub(crate) fn follow(&self, collection: BlockId) -> watch::Receiver<()> {
-        let mut by_collection = self.by_collection.lock();
+    /// Follows a collection: the receiver sees a change after each revision from now on. `None`
+    /// after the end.
+    pub(crate) fn follow(&self, collection: BlockId) -> Option<watch::Receiver<()>> {
+        let mut held = self.by_collection.lock();
+        let by_collection = held.as_mut()?;
         by_collection.retain(|_, sender| !sender.is_closed());
         let receiver =
             by_collection.entry(collection).or_insert_with(|| watch::Sender::new(())).subscribe();
         self.count.store(by_collection.len(), Ordering::SeqCst);
-        receiver
+        Some(receiver)
     }
 
     /// Wakes the followers of these collections.
@@ -32,7 +41,8 @@ impl Watchers {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let by_collection = self.by_collection.lock();
+        let held = self.by_collection.lock();
+        let Some(by_collection) = held.as_ref() else { return };
         for (collection, _) in changed {
             if let Some(sender) = by_collection.get(collection) {
                 sender.send_replace(());
@@ -42,6 +52,6 @@ impl Watchers {
 
     /// Ends all following: receivers are closed.
     pub(crate) fn end(&self) {
-        self.by_collection.lock().clear();
+        self.by_collection.lock().take();
     }
 }

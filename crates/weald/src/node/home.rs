@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use weald_core::{
-    Clock, Entropy, LogError, LogStore, PartitionId, StateError, StoreId, identity::KeyStore,
+    Clock, Entropy, LogError, LogStore, PartitionId, PeerId, StateError, StoreId, identity::KeyStore,
 };
 use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineError, EngineKind},
@@ -21,8 +21,9 @@ pub(crate) const PARTITION: PartitionId = PartitionId(0);
 
 /// The stores of an open node.
 pub(crate) struct Home {
-    pub(crate) store: Arc<PartitionStore>,
     pub(crate) engine: Arc<dyn Engine>,
+    /// Blocks of all partitions.
+    pub(crate) cache: Arc<BlockCache>,
     pub(crate) log: Log,
     /// Holds the lock; let go last.
     pub(super) folder: Option<StoreFolder>,
@@ -86,7 +87,6 @@ impl Home {
             entropy: Box::new(super::system::SystemEntropy),
             notifier,
         };
-        let store = open_store(&engine, config)?;
         let options = LogOptions {
             segment_bytes: config.log_segment_bytes,
             must_exist: !folder.is_formatting().map_err(folder_error)?,
@@ -94,7 +94,29 @@ impl Home {
         };
         let log = DiskLog::open(log_home, options).map_err(log_error)?;
         folder.finish_formatting().map_err(folder_error)?;
-        Ok(Self { store, engine, log: Log::Disk(Arc::new(log)), folder: Some(folder) })
+        let (cache, log) = (block_cache(config), Log::Disk(Arc::new(log)));
+        Ok(Self { engine, cache, log, folder: Some(folder) })
+    }
+
+    /// Opens the state of a partition.
+    pub(crate) fn store(
+        &self,
+        partition: PartitionId,
+        config: &Config,
+    ) -> Result<Arc<PartitionStore>> {
+        let state = StateConfig {
+            dirty_bytes_max: config.dirty_bytes,
+            compression: config.compression,
+            history_entries: config.history_entries,
+            ..StateConfig::default()
+        };
+        let (engine, cache) = (Arc::clone(&self.engine), Arc::clone(&self.cache));
+        PartitionStore::open(partition, engine, cache, state).map(Arc::new).map_err(state_error)
+    }
+
+    /// The node that the store was made by; `None` for one in memory.
+    pub(crate) fn peer_id(&self) -> Option<PeerId> {
+        self.folder.as_ref().map(|folder| folder.header().node)
     }
 
     /// What is wrong with the identity's file: it must hold the key that the store was made with.
@@ -111,9 +133,8 @@ impl Home {
     pub(crate) fn in_memory(config: &Config, notifier: Notifier) -> Result<Self> {
         let engine = engine::open(EngineKind::Memory, Path::new(""), &EngineConfig::default())
             .map_err(engine_error)?;
-        let store = open_store(&engine, config)?;
         let log = Log::Memory(Arc::new(MemoryLog::new(notifier)));
-        Ok(Self { store, engine, log, folder: None })
+        Ok(Self { engine, cache: block_cache(config), log, folder: None })
     }
 }
 
@@ -150,17 +171,8 @@ fn open_folder(
     opened.map_err(folder_error)
 }
 
-fn open_store(engine: &Arc<dyn Engine>, config: &Config) -> Result<Arc<PartitionStore>> {
-    let cache = Arc::new(BlockCache::new(config.cache_bytes));
-    let state = StateConfig {
-        dirty_bytes_max: config.dirty_bytes,
-        compression: config.compression,
-        history_entries: config.history_entries,
-        ..StateConfig::default()
-    };
-    PartitionStore::open(PARTITION, Arc::clone(engine), cache, state)
-        .map(Arc::new)
-        .map_err(state_error)
+fn block_cache(config: &Config) -> Arc<BlockCache> {
+    Arc::new(BlockCache::new(config.cache_bytes))
 }
 
 fn identity_error(error: FileKeyError) -> Error {

@@ -1,10 +1,9 @@
 //! Which collections there are.
 
-use weald_cluster::partition::{collection_of, collections_prefix};
 use weald_collections::{CollectionHeader, CollectionState, ReadError, SourceReader};
-use weald_core::{BlockId, BlockRead, Fault, Halt, StateStore};
+use weald_core::{BlockId, BlockRead, Fault, Halt};
 
-use super::{Weald, blocking, home::state_error, read};
+use super::{Weald, read};
 use crate::{CollectionInfo, Result};
 
 impl Weald {
@@ -14,7 +13,7 @@ impl Weald {
     /// When they cannot be read.
     pub async fn collections(&self) -> Result<Vec<CollectionInfo>> {
         let ids = self.collection_ids().await?;
-        let version = self.latest()?;
+        let version = self.whole().await?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             found.extend(read(&version, |reader| describe(reader, id)).await?);
@@ -25,10 +24,8 @@ impl Weald {
 
     /// The ids of all collections.
     pub(crate) async fn collection_ids(&self) -> Result<Vec<BlockId>> {
-        let running = self.running()?;
-        let rows = blocking(move || running.home.store.rows(collections_prefix())).await?;
-        let rows = rows.map_err(state_error)?;
-        Ok(rows.iter().filter_map(|(key, _)| collection_of(key)).collect())
+        let ids = self.running()?.backend.collections();
+        ids.wait().await
     }
 }
 

@@ -1,25 +1,53 @@
 //! Reads: in the caller's task while all blocks are in memory, on a blocking thread to load them.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use weald_collections::{ReadError, SourceReader};
-use weald_core::{At, BlockId, Fault, Halt, StateStore, StateView};
+use weald_core::{BlockId, Fault, Halt, LogIndex};
 
-use super::{Weald, home::state_error};
-use crate::{Error, ErrorKind, Result};
+use super::Weald;
+use crate::{
+    Error, ErrorKind, Result,
+    backend::{Reading, Version},
+};
 
-/// One version of a node's state.
-pub(crate) type Version = Arc<dyn StateView>;
+/// The pause of who has all the time before the next attempt.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Weald {
-    /// The newest version. Whatever was acknowledged before is in it: acks come after apply.
-    pub(crate) fn latest(&self) -> Result<Version> {
-        self.version(At::Latest)
+    /// The newest version of the partition of `collection`: whatever was acknowledged before is in it.
+    pub(crate) async fn latest(&self, collection: BlockId) -> Result<Version> {
+        self.version(collection, &Reading::default()).await
     }
 
-    /// The version right after a log index.
-    pub(crate) fn version(&self, at: At) -> Result<Version> {
-        self.running()?.home.store.view(at).map_err(state_error)
+    /// As [`Weald::latest`], for who has all the time: tries again as long as that may help.
+    pub(crate) async fn patiently(&self, collection: BlockId) -> Result<Version> {
+        loop {
+            match self.latest(collection).await {
+                Err(error) if error.is_retryable() => {
+                    tokio::time::sleep(error.retry_after().unwrap_or(PATIENCE)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// A version of the partition of `collection`.
+    pub(crate) async fn version(&self, collection: BlockId, reading: &Reading) -> Result<Version> {
+        let view = self.running()?.backend.view(collection, reading);
+        view.wait().await
+    }
+
+    /// The version of the partition of `collection` right after a log index.
+    pub(crate) async fn past(&self, collection: BlockId, index: LogIndex) -> Result<Version> {
+        let view = self.running()?.backend.past(collection, index);
+        view.wait().await
+    }
+
+    /// The newest version of everything.
+    pub(crate) async fn whole(&self) -> Result<Version> {
+        let view = self.running()?.backend.whole();
+        view.wait().await
     }
 }
 
@@ -53,7 +81,7 @@ pub(crate) fn read_blocking<T>(
 
 /// Brings blocks into memory.
 pub(crate) async fn load(version: &Version, ids: Vec<BlockId>) -> Result<()> {
-    let version = Arc::clone(version);
+    let version = version.clone();
     blocking(move || version.load(&ids)).await?.map_err(fault_error)
 }
 
@@ -91,6 +119,6 @@ pub(crate) fn fault_kind(fault: &Fault) -> ErrorKind {
         Fault::Damaged { .. } | Fault::Missing { .. } | Fault::Transform(_) | Fault::Storage(_) => {
             ErrorKind::Damaged
         }
-        Fault::NoCode { .. } => ErrorKind::Unavailable,
+        Fault::NoCode { .. } | Fault::Unreachable(_) => ErrorKind::Unavailable,
     }
 }

@@ -9,10 +9,11 @@ use weald_core::{
     Clock, Entropy, Executor, LogIndex, PlacementKey, SettingsChange, SettingsEntry, StateStore,
     TransactionId, TypeName, TypeVersion,
 };
-use weald_storage::log::Notifier;
+use weald_storage::{log::Notifier, state::PartitionStore};
 
 use super::{
     Running,
+    embedded::Embedded,
     home::{Home, PARTITION, state_error},
 };
 use crate::{
@@ -34,31 +35,34 @@ pub(super) struct Start {
 impl Start {
     /// Opens and starts; blocks on the disk. `None` for a node in memory.
     pub(super) fn run(self, path: Option<&Path>) -> Result<Running> {
-        self.run_on(|start, notifier| match path {
-            Some(path) => {
-                let entropy = &mut *start.entropy;
-                Home::open(path, &start.config, &*start.clock, entropy, notifier)
-            }
-            None => Home::in_memory(&start.config, notifier),
+        self.run_on(|start, notifier| {
+            let home = match path {
+                Some(path) => {
+                    let entropy = &mut *start.entropy;
+                    Home::open(path, &start.config, &*start.clock, entropy, notifier)?
+                }
+                None => Home::in_memory(&start.config, notifier)?,
+            };
+            let store = home.store(PARTITION, &start.config)?;
+            Ok((home, store))
         })
     }
 
     /// Starts on the stores that `open` gives.
     pub(super) fn run_on(
         mut self,
-        open: impl FnOnce(&mut Self, Notifier) -> Result<Home>,
+        open: impl FnOnce(&mut Self, Notifier) -> Result<(Home, Arc<PartitionStore>)>,
     ) -> Result<Running> {
         self.config.check()?;
         let executor = Arc::new(CollectionExecutor::new(registry(&self.types)?));
         let queue = Arc::new(EventQueue::default());
         let relay = Arc::new(Relay::new(Arc::clone(&queue)));
         let told = Arc::clone(&relay);
-        let home = open(&mut self, Arc::new(move || told.handle_news()))?;
-        let store: Arc<dyn StateStore> = Arc::clone(&home.store) as Arc<dyn StateStore>;
+        let (home, store) = open(&mut self, Arc::new(move || told.handle_news()))?;
         let log = home.log.store();
         let mut applier = Applier {
             partition: restore(&*store)?,
-            store,
+            store: Arc::clone(&store) as Arc<dyn StateStore>,
             executor: Arc::clone(&executor) as Arc<dyn Executor>,
         };
         let recovery = replay(&mut applier, &*log);
@@ -90,12 +94,11 @@ impl Start {
         let driver = Driver::spawn(&relay, parts).map_err(|error| {
             Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
         })?;
+        let home = Arc::new(home);
+        let backend = Arc::new(Embedded { driver, store, home, watchers, read_only });
         Ok(Running {
-            driver,
-            home,
+            backend,
             executor,
-            watchers,
-            read_only,
             config: self.config,
             clock: self.clock,
             entropy: Mutex::new(self.entropy),

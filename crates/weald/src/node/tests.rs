@@ -111,7 +111,9 @@ fn node(config: Config, clock: Arc<dyn Clock>, health: PartitionHealth) -> (Weal
     let running = start.run_on(|start, notifier| {
         let log = Arc::new(FaultyLog::new(Arc::clone(&notifier), health, LogIndex::ZERO));
         made = Some(Arc::clone(&log));
-        Ok(Home { log: Log::Faulty(log), ..Home::in_memory(&start.config, notifier)? })
+        let home = Home { log: Log::Faulty(log), ..Home::in_memory(&start.config, notifier)? };
+        let store = home.store(PartitionId(0), &start.config)?;
+        Ok((home, store))
     });
     (Weald::started(running.unwrap()), made.unwrap())
 }
@@ -128,7 +130,8 @@ fn node_over(engine: &Arc<FaultEngine>, config: Config) -> Weald {
         let store = PartitionStore::open(PartitionId(0), Arc::clone(&engine), cache, state);
         let store = Arc::new(store.unwrap());
         let log = FaultyLog::new(notifier, PartitionHealth::Intact, store.applied());
-        Ok(Home { store, engine, log: Log::Faulty(Arc::new(log)), folder: None })
+        let cache = Arc::new(BlockCache::new(1 << 20));
+        Ok((Home { engine, cache, log: Log::Faulty(Arc::new(log)), folder: None }, store))
     });
     Weald::started(running.unwrap())
 }
@@ -313,7 +316,8 @@ async fn a_check_beside_a_checkpoint_waits_and_reports_no_damage() {
     let node = Weald::open(folder.path()).await.unwrap();
     node.raw_diary("events").create().await.unwrap().append("one").await.unwrap();
     // As a checkpoint holds one while it runs.
-    let mut held = Some(node.running().unwrap().home.engine.snapshot().unwrap());
+    let mut held =
+        Some(node.running().unwrap().backend.kept().unwrap().home.engine.snapshot().unwrap());
     let report = node.verify(|progress| drop(held.take_if(|_| progress.done > 0))).await.unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert!(held.is_none(), "the check has waited");

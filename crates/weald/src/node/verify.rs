@@ -1,6 +1,6 @@
 //! Checking everything that is stored.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weald_collections::{
@@ -8,10 +8,13 @@ use weald_collections::{
     chain::{ChainDamage, ChainVerifier},
 };
 use weald_core::{BlockId, Halt};
-use weald_storage::{engine::EngineError, header::IDENTITY_FILE};
+use weald_storage::{engine::EngineError, header::IDENTITY_FILE, state::PartitionStore};
 
-use super::{Running, Version, Weald, home::state_error, listing::header, read::read_blocking};
-use crate::{Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport};
+use super::{Weald, home::state_error, listing::header, read::read_blocking};
+use crate::{
+    Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport,
+    backend::{Kept, Version},
+};
 
 /// How often the engine's check is tried while somebody holds a snapshot of it, with pauses between.
 const ENGINE_TRIES: u32 = 1000;
@@ -37,14 +40,13 @@ impl Weald {
         mut progress: impl FnMut(VerifyProgress) + Send,
     ) -> Result<VerifyReport> {
         let ids = self.collection_ids().await?;
-        let version = self.latest()?;
-        let running = self.running()?;
+        let version = self.whole().await?;
+        let kept = self.running()?.backend.kept();
         let (sender, mut receiver) = mpsc::channel(16);
         let work = tokio::task::spawn_blocking(move || {
             let total = u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_add(3);
             let now = VerifyProgress { done: 0, total };
-            let mut check =
-                Check { running, version, sender, now, report: VerifyReport::default() };
+            let mut check = Check { kept, version, sender, now, report: VerifyReport::default() };
             check.run(&ids)?;
             Ok(check.report)
         });
@@ -59,7 +61,7 @@ impl Weald {
 
 /// One check of everything, on a thread that may block.
 struct Check {
-    running: Arc<Running>,
+    kept: Option<Kept>,
     version: Version,
     sender: mpsc::Sender<VerifyProgress>,
     now: VerifyProgress,
@@ -68,15 +70,9 @@ struct Check {
 
 impl Check {
     fn run(&mut self, ids: &[BlockId]) -> Result<()> {
-        if let Some(damage) = self.running.home.identity_damage() {
-            self.damage(IDENTITY_FILE, &damage);
+        if let Some(kept) = self.kept.take() {
+            self.check_kept(&kept)?;
         }
-        self.check_log()?;
-        self.step();
-        self.check_engine()?;
-        self.step();
-        self.check_blocks()?;
-        self.step();
         for id in ids {
             self.check_collection(*id);
             self.step();
@@ -84,11 +80,26 @@ impl Check {
         Ok(())
     }
 
+    fn check_kept(&mut self, kept: &Kept) -> Result<()> {
+        if let Some(damage) = kept.home.identity_damage() {
+            self.damage(IDENTITY_FILE, &damage);
+        }
+        self.check_log(kept)?;
+        self.step();
+        self.check_engine(kept)?;
+        self.step();
+        for store in &kept.stores {
+            self.check_blocks(store)?;
+        }
+        self.step();
+        Ok(())
+    }
+
     /// The engine cannot be checked under a snapshot, and a checkpoint or a read holds one for a
     /// moment: that is no damage.
-    fn check_engine(&mut self) -> Result<()> {
+    fn check_engine(&mut self, kept: &Kept) -> Result<()> {
         for _ in 0..ENGINE_TRIES {
-            match self.running.home.engine.verify() {
+            match kept.home.engine.verify() {
                 Ok(()) => return Ok(()),
                 Err(EngineError::Busy { .. }) => std::thread::sleep(ENGINE_PAUSE),
                 Err(error) => {
@@ -101,9 +112,8 @@ impl Check {
         Err(Error::new(ErrorKind::Busy, what))
     }
 
-    fn check_log(&mut self) -> Result<()> {
-        let found = self
-            .running
+    fn check_log(&mut self, kept: &Kept) -> Result<()> {
+        let found = kept
             .home
             .log
             .verify()
@@ -115,15 +125,14 @@ impl Check {
         Ok(())
     }
 
-    fn check_blocks(&mut self) -> Result<()> {
-        let running = Arc::clone(&self.running);
-        let found = running.home.store.verify(|page| {
+    fn check_blocks(&mut self, store: &PartitionStore) -> Result<()> {
+        let found = store.verify(|page| {
             self.now.done += page.blocks;
             self.now.total += page.blocks;
             self.tell()
         });
         let found = found.map_err(state_error)?;
-        self.report.blocks = found.blocks;
+        self.report.blocks += found.blocks;
         for damage in found.damages {
             let block = damage.block.map_or_else(|| "?".to_owned(), |id| id.to_string());
             self.damage(&format!("block={block} index={}", damage.index), &damage.detail);
@@ -132,7 +141,7 @@ impl Check {
     }
 
     fn check_collection(&mut self, id: BlockId) {
-        let version = Arc::clone(&self.version);
+        let version = self.version.clone();
         let found = match read_blocking(&version, |reader| header(reader, id)) {
             Ok(Some(found)) => found,
             Ok(None) => return,

@@ -12,7 +12,7 @@ use weald_core::{
 use super::{Running, Weald};
 use crate::{
     Accepted, Ack, Error, ErrorKind, Result, TransactionStatus,
-    driver::{Answer, Ask, Event, Proposal, ProposeError, Refused, Standing, Waiter},
+    driver::{Answer, Ask, Proposal, ProposeError, Refused, Standing, Waiter},
     write::{Reply, WriteOptions},
 };
 
@@ -77,9 +77,8 @@ impl Weald {
     /// # Errors
     /// When the node is closed.
     pub async fn transaction_outcome(&self, id: TransactionId) -> Result<TransactionStatus> {
-        let (sender, receiver) = oneshot::channel();
-        self.running()?.driver.queue().push(Event::Standing(id, sender));
-        Ok(match receiver.await.map_err(|_| closed())? {
+        let standing = self.running()?.backend.standing(id);
+        Ok(match standing.wait().await? {
             Standing::Pending => TransactionStatus::Pending,
             Standing::Settled(outcome) => status_of(outcome),
             Standing::Unheard => TransactionStatus::Forgotten,
@@ -130,7 +129,7 @@ impl Weald {
         let (sender, receiver) = oneshot::channel();
         let waiter = Waiter { reply: Some(sender), ack, deadline: Instant::now() + timeout };
         let proposal = Proposal { id, ask, bytes, waiter };
-        running.driver.propose(proposal).map_err(|error| match error {
+        running.backend.propose(proposal).map_err(|error| match error {
             ProposeError::Full { writes, bytes } => Error::new(
                 ErrorKind::Busy,
                 format!("too many writes wait: writes={writes} bytes={bytes}"),
@@ -238,6 +237,9 @@ pub(crate) fn refused_error(refused: Refused, id: TransactionId) -> Error {
             Error::new(ErrorKind::Unavailable, format!("the node is read-only: {reason}"))
         }
         Refused::Closing => closed(),
+        Refused::Unavailable { detail, retry_after } => {
+            Error::new(ErrorKind::Unavailable, detail).with_retry_after(retry_after)
+        }
     };
     error.with_transaction(id)
 }

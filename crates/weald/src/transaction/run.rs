@@ -11,7 +11,8 @@ use weald_core::{
 use super::{Transacted, Transaction};
 use crate::{
     Error, ErrorKind, Result, Weald,
-    node::{Drawn, Running, Version, blocking, load, rejected, unknown},
+    backend::Version,
+    node::{Drawn, Running, blocking, load, rejected, unknown},
     write::WriteOptions,
 };
 
@@ -59,7 +60,7 @@ impl Weald {
         let mut closure = closure;
         loop {
             let id = begin(&running, &mut attempts)?;
-            let version = self.latest()?;
+            let version = self.whole().await?;
             let (returned, ran) = run(&running, closure, version, id).await?;
             closure = returned;
             let Ran { value, body } = ran?;

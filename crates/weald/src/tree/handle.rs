@@ -7,10 +7,10 @@ use weald_collections::{
     self as collections, EncodeKey, Key,
     tree::{Expectation, IndexKey, KeyChange},
 };
-use weald_core::Revision;
+use weald_core::{Position, Revision};
 
 use super::{Range, RawTree, Snapshot, TreeWatch, decode_entry};
-use crate::{CollectionName, Result, Write, Written};
+use crate::{CollectionName, Consistency, Result, Write, Written};
 
 /// An entry of a typed tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl<K, V> Tree<K, V> {
     /// The tree's name.
     pub fn name(&self) -> &CollectionName {
         self.raw.name()
+    }
+
+    /// The same tree, read as fresh as `consistency` says. Default: linearizable.
+    #[must_use]
+    pub fn consistency(&self, consistency: Consistency) -> Self {
+        Self::new(self.raw.consistency(consistency))
+    }
+
+    /// The same tree, read as it was at `position` or later.
+    #[must_use]
+    pub fn at_least(&self, position: Position) -> Self {
+        Self::new(self.raw.at_least(position))
     }
 
     /// How many entries there are.

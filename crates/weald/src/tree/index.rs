@@ -80,7 +80,7 @@ impl RawIndexRange {
     /// # Errors
     /// `Invalid` when the tree has no such index.
     pub async fn entries(self) -> Result<Vec<RawIndexEntry>> {
-        let version = self.tree.node.latest()?;
+        let version = self.tree.latest().await?.version;
         let slice = |bound: &'_ Bound<Bytes>| bound.clone();
         let (low, high) = (slice(&self.low), slice(&self.high));
         let hits = read(&version, |reader| {

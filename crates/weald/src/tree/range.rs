@@ -15,10 +15,7 @@ use weald_collections::{
 use weald_core::Halt;
 
 use super::{Entry, RawTree, decode_entry};
-use crate::{
-    Result,
-    node::{Version, read},
-};
+use crate::{Result, backend::Version, node::read};
 
 /// Entries of a page, at most.
 const PAGE_ENTRIES_MAX: usize = 1024;
@@ -77,7 +74,7 @@ impl RawRange {
     pub async fn pages(self) -> Result<RawPages> {
         let version = match &self.version {
             Some(version) => version.clone(),
-            None => self.tree.node.latest()?,
+            None => self.tree.latest().await?.version,
         };
         Ok(RawPages { range: self, version, is_done: false })
     }

@@ -7,11 +7,12 @@ use weald_collections::{
     self as collections, ReadError, btree,
     tree::{Expectation, IndexKey, KeyChange, TreeAnswer, TreeView},
 };
-use weald_core::{Action, CollectionName, CreateMode, Revision};
+use weald_core::{Action, BlockId, CollectionName, CreateMode, Position, Revision};
 
 use super::{RawIndexRange, RawRange, RawSnapshot, RawTreeWatch, TreeOptions};
 use crate::{
-    Result, Weald, Write, Written,
+    Consistency, Result, Weald, Write, Written,
+    backend::{Reading, Version},
     node::read,
     write::{Reply, WriteOptions, undecodable},
 };
@@ -32,12 +33,38 @@ pub struct RawTree {
     pub(crate) code: collections::RawTree,
     /// Where the tree's blocks begin; they never move.
     pub(crate) view: Arc<TreeView>,
+    id: BlockId,
+    reading: Reading,
 }
 
 impl RawTree {
     /// The tree's name.
     pub fn name(&self) -> &CollectionName {
         self.code.name()
+    }
+
+    /// The same tree, read as fresh as `consistency` says. Default: linearizable.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// use weald::Consistency;
+    /// let stock = node.raw_tree("stock").create().await?;
+    /// stock.put("apple", "3").await?;
+    /// let quick = stock.consistency(Consistency::Local);
+    /// assert_eq!(quick.get("apple").await?.as_deref(), Some("3".as_bytes()));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn consistency(&self, consistency: Consistency) -> Self {
+        Self { reading: Reading { consistency, ..self.reading }, ..self.clone() }
+    }
+
+    /// The same tree, read as it was at `position` or later: so a program reads what it has written,
+    /// wherever it asks. Reads wait for that state; `Behind` when it does not come in time.
+    #[must_use]
+    pub fn at_least(&self, position: Position) -> Self {
+        Self { reading: Reading { at_least: Some(position), ..self.reading }, ..self.clone() }
     }
 
     /// The value of `key`; `None` when it was proved that there is none.
@@ -53,7 +80,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<btree::Entry>> {
-        self.latest()?.entry(key).await
+        self.latest().await?.entry(key).await
     }
 
     /// The entry with the lowest key.
@@ -61,7 +88,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn first(&self) -> Result<Option<btree::Entry>> {
-        self.latest()?.first().await
+        self.latest().await?.first().await
     }
 
     /// The entry with the highest key.
@@ -69,7 +96,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn last(&self) -> Result<Option<btree::Entry>> {
-        self.latest()?.last().await
+        self.latest().await?.last().await
     }
 
     /// How many entries there are.
@@ -77,7 +104,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn count(&self) -> Result<u64> {
-        self.latest()?.count().await
+        self.latest().await?.count().await
     }
 
     /// The tree's revision: how many transactions have written it.
@@ -85,7 +112,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn revision(&self) -> Result<Revision> {
-        self.latest()?.revision().await
+        self.latest().await?.revision().await
     }
 
     /// Entries whose keys lie in `bounds`, as the tree is when reading begins.
@@ -212,7 +239,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn snapshot(&self) -> Result<RawSnapshot> {
-        self.latest()
+        self.latest().await
     }
 
     /// The tree as it was right after `revision`.
@@ -242,8 +269,14 @@ impl RawTree {
         RawTreeWatch::new(self, from)
     }
 
-    pub(crate) fn latest(&self) -> Result<RawSnapshot> {
-        Ok(RawSnapshot::new(self, self.node.latest()?))
+    pub(crate) async fn latest(&self) -> Result<RawSnapshot> {
+        let version = self.node.version(self.id, &self.reading).await?;
+        Ok(RawSnapshot::new(self, version))
+    }
+
+    /// The tree's id.
+    pub(super) fn id(&self) -> BlockId {
+        self.id
     }
 
     pub(super) fn write_action(&self, action: Action) -> Write<Written> {
@@ -255,10 +288,20 @@ impl RawTree {
     }
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
+        let version = node.latest(BlockId::header(&name)).await?;
+        Self::open_in(node, name, &version).await
+    }
+
+    /// Opens the tree as `version` shows it.
+    pub(crate) async fn open_in(
+        node: &Weald,
+        name: CollectionName,
+        version: &Version,
+    ) -> Result<Self> {
+        let (id, reading) = (BlockId::header(&name), Reading::default());
         let code = collections::RawTree::new(name);
-        let version = node.latest()?;
-        let view = read(&version, |reader| code.open(reader)).await?;
-        Ok(Self { node: node.clone(), code, view: Arc::new(view) })
+        let view = Arc::new(read(version, |reader| code.open(reader)).await?);
+        Ok(Self { node: node.clone(), code, view, id, reading })
     }
 
     pub(crate) async fn create(
@@ -278,7 +321,7 @@ impl RawTree {
 
 /// Whether there is a tree of this name.
 async fn is_there(node: &Weald, code: &collections::RawTree) -> Result<bool> {
-    let version = node.latest()?;
+    let version = node.latest(BlockId::header(code.name())).await?;
     let found = read(&version, |reader| match code.open(reader) {
         Err(ReadError::NoSuchCollection(_)) => Ok(false),
         other => other.map(|_| true),

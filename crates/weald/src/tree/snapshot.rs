@@ -8,13 +8,10 @@ use weald_collections::{
     CollectionState, EncodeKey, Key, btree,
     chain::{ReadLimit, read_forward, seek_revision},
 };
-use weald_core::{At, LogIndex, Revision};
+use weald_core::{LogIndex, Position, Revision};
 
 use super::{Entry, Range, RawRange, RawTree, decode_entry};
-use crate::{
-    Error, ErrorKind, Result,
-    node::{Version, read},
-};
+use crate::{Error, ErrorKind, Result, backend::Version, node::read};
 
 /// A tree of bytes at one version. It holds that version until dropped.
 #[derive(Clone)]
@@ -24,13 +21,13 @@ pub struct RawSnapshot {
 }
 
 impl RawSnapshot {
-    pub(super) fn new(tree: &RawTree, version: Version) -> Self {
+    pub(crate) fn new(tree: &RawTree, version: Version) -> Self {
         Self { tree: tree.clone(), version }
     }
 
     pub(super) async fn at(tree: &RawTree, revision: Revision) -> Result<Self> {
         let index = index_of(tree, revision).await?;
-        Ok(Self::new(tree, tree.node.version(At::Index(index))?))
+        Ok(Self::new(tree, tree.node.past(tree.id(), index).await?))
     }
 
     /// The value of `key`; `None` when it was proved that there is none.
@@ -74,6 +71,12 @@ impl RawSnapshot {
         read(&self.version, |reader| Ok(self.tree.view.count(reader)?)).await
     }
 
+    /// The place in the log right after which the tree was so. A later read that is given it
+    /// ([`RawTree::at_least`]) shows nothing older.
+    pub fn position(&self) -> Position {
+        self.version.position()
+    }
+
     /// The revision that the snapshot shows.
     ///
     /// # Errors
@@ -102,7 +105,7 @@ impl fmt::Debug for RawSnapshot {
 
 /// The log index of a revision.
 async fn index_of(tree: &RawTree, revision: Revision) -> Result<LogIndex> {
-    let (version, name) = (tree.node.latest()?, tree.name());
+    let (version, name) = (tree.latest().await?.version, tree.name());
     let (latest, found) = read(&version, |reader| {
         let state = CollectionState::read(reader, name)?;
         let from = seek_revision(reader, &state.chain, revision)?;

@@ -10,13 +10,12 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 use weald_collections::{
     ChainEntry, CollectionState, Key,
     chain::{ReadLimit, read_forward, seek_revision},
     tree::{Happened, changed_keys},
 };
-use weald_core::{At, BlockId, Revision, Sequence, Time, TransactionId};
+use weald_core::{LogIndex, Revision, Sequence, Time, TransactionId};
 
 use super::{
     RawTree,
@@ -24,8 +23,9 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result,
-    node::{Version, closed, read},
-    stream::{Source, Steps},
+    backend::Version,
+    node::read,
+    stream::{Signal, Source, Steps},
 };
 
 /// What a watch tells.
@@ -69,7 +69,7 @@ struct Changes {
     next: Revision,
     read: VecDeque<ChainEntry>,
     has_caught_up: bool,
-    signal: Option<watch::Receiver<()>>,
+    signal: Signal,
 }
 
 impl Source for Changes {
@@ -87,7 +87,7 @@ impl Changes {
             if let Some(entry) = self.read.pop_front() {
                 return self.tell(entry).await;
             }
-            self.follow()?;
+            self.signal.listen(&self.tree.node)?;
             if let Some(gap) = self.fill().await? {
                 return Ok(gap);
             }
@@ -97,23 +97,13 @@ impl Changes {
             if !std::mem::replace(&mut self.has_caught_up, true) {
                 return Ok(WatchEvent::CaughtUp);
             }
-            let signal = self.signal.as_mut().expect("it was followed above");
-            signal.changed().await.map_err(|_| closed())?;
+            self.signal.heard().await;
         }
-    }
-
-    /// Follows the tree from before the first look at it, so that no change is missed.
-    fn follow(&mut self) -> Result<()> {
-        let running = self.tree.node.running()?;
-        let collection = BlockId::header(self.tree.name());
-        let signal = self.signal.get_or_insert_with(|| running.watchers.follow(collection));
-        signal.borrow_and_update();
-        Ok(())
     }
 
     /// Reads what is there; a gap if revisions were dropped before they could be told.
     async fn fill(&mut self) -> Result<Option<Event>> {
-        let version = self.tree.node.latest()?;
+        let version = self.tree.node.patiently(self.tree.id()).await?;
         let (name, from) = (self.tree.name(), self.next);
         let (latest, entries) = read(&version, |reader| {
             let state = CollectionState::read(reader, name)?;
@@ -158,7 +148,7 @@ impl Changes {
         })?;
         let mut changes = Vec::with_capacity(keys.len());
         if !keys.is_empty() {
-            let version = self.tree.node.version(At::Index(index))?;
+            let version = self.tree.node.past(self.tree.id(), index).await?;
             for changed in keys {
                 let value = match changed.happened {
                     Happened::Deleted => None,
@@ -177,7 +167,7 @@ impl Changes {
 
     /// The first revision behind the entry at `gone` whose version is still kept.
     async fn first_kept(&self, gone: Sequence) -> Result<Revision> {
-        let latest = self.tree.node.latest()?;
+        let latest = self.tree.node.patiently(self.tree.id()).await?;
         let name = self.tree.name();
         let state = read(&latest, |reader| Ok(CollectionState::read(reader, name)?)).await?;
         let (mut low, mut high) = (gone.0 + 1, state.chain.next.0);
@@ -190,7 +180,7 @@ impl Changes {
             })
             .await?;
             match entry {
-                Some(entry) if self.tree.node.version(At::Index(entry.index)).is_ok() => {
+                Some(entry) if self.is_kept(entry.index).await? => {
                     kept = entry.revision;
                     high = middle;
                 }
@@ -198,6 +188,14 @@ impl Changes {
             }
         }
         Ok(kept)
+    }
+
+    async fn is_kept(&self, index: LogIndex) -> Result<bool> {
+        match self.tree.node.past(self.tree.id(), index).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Gone => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -209,7 +207,8 @@ pub struct RawTreeWatch {
 impl RawTreeWatch {
     pub(super) fn new(tree: &RawTree, from: Revision) -> Self {
         let (tree, next) = (tree.clone(), from.max(Revision(1)));
-        let (read, has_caught_up, signal) = (VecDeque::new(), false, None);
+        let signal = Signal::of(tree.name());
+        let (read, has_caught_up) = (VecDeque::new(), false);
         Self { steps: Steps::new(Changes { tree, next, read, has_caught_up, signal }) }
     }
 

@@ -1,0 +1,189 @@
+//! What handles need of a node. A node that is alone stands behind it with its driver
+//! ([`crate::node`]), a node of a network with its members and its reach; handles do not see which.
+
+use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
+
+use tokio::sync::watch;
+use weald_core::{
+    BlockId, CollectionName, LogIndex, PartitionId, PeerId, PeerInfo, Position, StateView,
+    TransactionId,
+};
+use weald_storage::state::PartitionStore;
+
+use crate::{
+    Consistency, Error, ErrorKind, NodeStatus, PartitionInfo, Result,
+    driver::{Proposal, ProposeError, Standing},
+    node::Home,
+};
+
+/// The node behind the handles.
+pub(crate) trait Backend: Send + Sync {
+    /// Hands in a proposal. Its waiter is answered, from any thread, by its deadline.
+    ///
+    /// # Errors
+    /// When it was not taken; then nobody is answered.
+    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError>;
+
+    /// What is known of a transaction, without changing anything.
+    fn standing(&self, id: TransactionId) -> Promise<Standing>;
+
+    /// The state of the partition that has `collection`, as fresh as the reading wants it.
+    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version>;
+
+    /// The state of the partition that has `collection` right after `index`.
+    fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version>;
+
+    /// The newest state of everything. Where that is several partitions, each is looked at when it
+    /// is first needed.
+    fn whole(&self) -> Promise<Version>;
+
+    /// Follows a collection: the receiver sees a change after each revision from now on, and now and
+    /// then one without a reason. It is closed when it is to be followed anew.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>>;
+
+    /// The ids of all collections.
+    fn collections(&self) -> Promise<Vec<BlockId>>;
+
+    /// What this node keeps on its disk; `None` for one that stores nothing.
+    fn kept(&self) -> Option<Kept>;
+
+    /// How the node is.
+    fn status(&self) -> NodeStatus;
+
+    /// The partitions that the node knows of.
+    fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
+        let what = "the node does not tell its partitions";
+        Promise::Ready(Err(Error::new(ErrorKind::Unavailable, what)))
+    }
+
+    /// Where peers reach the node, as multiaddresses.
+    fn addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The peers that are connected.
+    fn peers(&self) -> Vec<PeerInfo> {
+        Vec::new()
+    }
+
+    /// Whether the node takes reads and writes, or why not.
+    fn readiness(&self) -> std::result::Result<(), String> {
+        self.status().read_only.map_or(Ok(()), Err)
+    }
+
+    /// Hands the coordination of a partition over.
+    fn transfer(&self, _: PartitionId, _: PeerId) -> Promise<()> {
+        alone()
+    }
+
+    /// Hands everything over.
+    fn drain(&self) -> Promise<()> {
+        alone()
+    }
+
+    /// Writes a checkpoint now.
+    fn checkpoint(&self) -> Promise<()>;
+
+    /// Finishes what is under way and ends.
+    fn close(self: Arc<Self>) -> Promise<()>;
+}
+
+/// The answer of a node that is alone to what takes two.
+fn alone() -> Promise<()> {
+    let what = "the node is alone: there is nobody to hand over to";
+    Promise::Ready(Err(Error::new(ErrorKind::Invalid, what)))
+}
+
+/// What a node keeps.
+pub(crate) struct Kept {
+    pub(crate) home: Arc<Home>,
+    pub(crate) stores: Vec<Arc<PartitionStore>>,
+}
+
+/// An answer that is here, or comes.
+pub(crate) enum Promise<T> {
+    /// It is here.
+    Ready(Result<T>),
+    /// It comes.
+    Later(Pin<Box<dyn Future<Output = Result<T>> + Send>>),
+}
+
+impl<T> Promise<T> {
+    /// The answer that `future` will have.
+    pub(crate) fn later(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+
+    /// Waits for it.
+    pub(crate) async fn wait(self) -> Result<T> {
+        match self {
+            Self::Ready(answer) => answer,
+            Self::Later(future) => future.await,
+        }
+    }
+}
+
+/// What a read asks of the state that it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Reading {
+    pub(crate) consistency: Consistency,
+    /// It must show at least this.
+    pub(crate) at_least: Option<Position>,
+}
+
+impl Reading {
+    /// Checks that a partition can show what is wanted of it.
+    pub(crate) fn check(&self, partition: PartitionId) -> Result<()> {
+        match self.at_least {
+            Some(wanted) if wanted.partition != partition => {
+                let what = format!(
+                    "the position is of another partition: wanted={} partition={partition}",
+                    wanted.partition
+                );
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One version of the state of one partition, or of all.
+#[derive(Clone)]
+pub(crate) struct Version {
+    view: Arc<dyn StateView>,
+    partition: PartitionId,
+}
+
+impl Version {
+    pub(crate) fn new(partition: PartitionId, view: Arc<dyn StateView>) -> Self {
+        Self { view, partition }
+    }
+
+    /// Right after which place this is the state. Means nothing for a version of all partitions.
+    pub(crate) fn position(&self) -> Position {
+        Position { partition: self.partition, index: self.view.index() }
+    }
+}
+
+impl Deref for Version {
+    type Target = dyn StateView;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.view
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Version").field(&self.position()).finish()
+    }
+}
+
+/// The error of a node that has not come to where a read wants it.
+pub(crate) fn behind(wanted: LogIndex, applied: LogIndex) -> Error {
+    let what = format!("the state is behind: wanted={wanted} applied={applied}");
+    Error::new(ErrorKind::Behind, what)
+}

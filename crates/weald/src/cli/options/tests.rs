@@ -1,0 +1,100 @@
+//! Which source holds, and what is refused.
+
+use std::collections::BTreeMap;
+
+use super::{sources::parse_file, *};
+
+fn settings(
+    flags: &[(&'static str, &str)],
+    variables: &[(&str, &str)],
+    file: &str,
+) -> Result<Vec<Setting>, Failure> {
+    let variables: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let file = (PathBuf::from("w.toml"), parse_file(file, "w.toml")?);
+    let mut sources = Sources::new(variables, Some(file))?;
+    for (name, value) in flags {
+        sources.give(name, vec![(*value).to_owned()]);
+    }
+    Ok(OPTIONS.iter().map(|row| sources.setting(row)).collect())
+}
+
+fn told(result: Result<impl fmt::Debug, Failure>) -> String {
+    match result {
+        Err(Failure::Told { message, .. }) => message,
+        other => panic!("refused: {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_of_the_table_are_those_of_the_library() {
+    let all = Settings::of(&settings(&[], &[], "").unwrap()).unwrap();
+    assert_eq!(all.node, NodeConfig::default());
+    assert_eq!(all.http, Some(GatewayConfig::default()));
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let find = |settings: &[Setting], name| {
+        let setting = settings.iter().find(|setting| setting.name == name).unwrap();
+        (setting.values.join(","), setting.source.to_string())
+    };
+    let file = "network = \"file\"\npartitions = 4\nlisten = [\"/a\", \"/b\"]\nmdns = false";
+    let variables = [("WEALD_NETWORK", "variable"), ("WEALD_PARTITIONS", "8")];
+    let found = settings(&[("network", "flag")], &variables, file).unwrap();
+    assert_eq!(find(&found, "network"), ("flag".into(), "command line".into()));
+    assert_eq!(find(&found, "partitions"), ("8".into(), "environment WEALD_PARTITIONS".into()));
+    assert_eq!(find(&found, "listen"), ("/a,/b".into(), "file w.toml".into()));
+    assert_eq!(find(&found, "engine"), ("redb".into(), "default".into()));
+    let all = Settings::of(&found).unwrap();
+    assert_eq!(all.node.network, "flag");
+    assert_eq!(all.node.partitions, 8);
+    assert_eq!(all.node.listen, ["/a", "/b"]);
+    assert!(!all.node.mdns);
+}
+
+#[test]
+fn d16_the_width_of_replication_is_set_in_each_place() {
+    let width = |found: Result<Vec<Setting>, Failure>| {
+        Settings::of(&found.unwrap()).unwrap().node.responsibility_k
+    };
+    assert_eq!(width(settings(&[], &[], "")), 3);
+    assert_eq!(width(settings(&[("responsibility-k", "1")], &[], "")), 1);
+    assert_eq!(width(settings(&[], &[("WEALD_RESPONSIBILITY_K", "5")], "")), 5);
+    assert_eq!(width(settings(&[], &[], "responsibility_k = 5")), 5);
+}
+
+#[test]
+fn an_unknown_name_is_refused_and_the_nearest_named() {
+    assert!(told(settings(&[], &[], "lisen = 1")).contains("did you mean listen?"));
+    assert!(told(settings(&[], &[("WEALD_HTP", "x")], "")).contains("did you mean WEALD_HTTP?"));
+    assert!(told(settings(&[], &[], "colour = 1")).contains("weald node --help"));
+    assert!(told(settings(&[], &[], "listen = [[1]]")).contains("listen is neither"));
+    assert!(told(settings(&[], &[], "listen = ")).contains("no TOML"));
+    settings(&[], &[("WEALD_LOG", "debug"), ("WEALD_NODE", "http://x")], "").unwrap();
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_place() {
+    let wrong = |name: &'static str, value: &str, what: &str| {
+        let message = told(Settings::of(&settings(&[(name, value)], &[], "").unwrap()));
+        assert!(message.contains(what), "{name}={value}: {message}");
+    };
+    wrong("http", "localhost", "http (command line): no IP address");
+    wrong("partitions", "many", "no number");
+    wrong("partitions", "-1", "no number");
+    wrong("responsibility-k", "2", "1, 3 or 5");
+    wrong("mdns", "yes", "true or false");
+    wrong("engine", "lmdb", "redb or rocksdb");
+    wrong("allow", "somebody", "no peer id");
+    wrong("psk-file", "/no/such/file", "cannot be read");
+    wrong("token-file", "/no/such/file", "cannot be read");
+    wrong("network", "", "empty");
+    wrong("listen", "", "empty");
+}
+
+#[test]
+fn http_may_be_off() {
+    let all = Settings::of(&settings(&[("http", "off")], &[], "").unwrap()).unwrap();
+    assert_eq!(all.http, None);
+}

@@ -1,0 +1,144 @@
+//! Connections: how many there are, and how long one may say nothing.
+
+use std::{
+    future::Future as _,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::serve::Listener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep},
+};
+
+use super::limits;
+
+/// How long accepting rests when the machine has no room for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts as many connections as there may be.
+pub(crate) struct Door {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        Self { listener, room: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)) }
+    }
+}
+
+impl Listener for Door {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let room = Arc::clone(&self.room);
+        let permit = room.acquire_owned().await.expect("the semaphore is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => return (Connection::new(stream, permit), address),
+                Err(error) => {
+                    tracing::warn!(target: "weald::http", %error, "no connection accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// One connection. Reading from it fails once nothing has passed, in either direction, for
+/// [`limits::CONNECTION_IDLE_MAX`].
+pub(crate) struct Connection {
+    stream: TcpStream,
+    last_active: Instant,
+    alarm: Pin<Box<Sleep>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, permit: OwnedSemaphorePermit) -> Self {
+        // Without it an answer may wait for the acknowledgement of the one before; nothing else
+        // depends on it.
+        stream.set_nodelay(true).ok();
+        let alarm = Box::pin(tokio::time::sleep(limits::CONNECTION_IDLE_MAX));
+        Self { stream, last_active: Instant::now(), alarm, _permit: permit }
+    }
+
+    /// Whether nothing has passed for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let until = self.last_active + limits::CONNECTION_IDLE_MAX;
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.last_active = Instant::now();
+            return read;
+        }
+        let idle = self.poll_idle(cx);
+        idle.map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the connection is idle")))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.last_active = Instant::now();
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        if written.is_ready() {
+            self.last_active = Instant::now();
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,165 @@
+//! `GET /metrics`: the node and its gateway in the text format of Prometheus.
+
+use std::{fmt::Write as _, sync::atomic::Ordering::Relaxed};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{Response, request::Parts},
+};
+
+use super::{
+    Gateway,
+    answer::{self, Answer},
+    limits,
+    meters::{BUCKETS_US, CallMeter, Label},
+    query::Query,
+};
+use crate::{NodeStatus, PartitionInfo, PartitionRole};
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    Query::parse(parts.uri.query(), &[])?;
+    let mut text = Text::default();
+    text.node(&gateway.node.status(), gateway.node.readiness().is_ok());
+    text.gauge("weald_peers", "Peers that are connected.", count(gateway.node.peers().len()));
+    text.partitions(&gateway.node.partitions().await?);
+    text.gateway(&gateway);
+    let mut response = Response::new(Body::from(text.0));
+    answer::kind(&mut response, "text/plain; version=0.0.4; charset=utf-8");
+    Ok(response)
+}
+
+/// Metrics as text.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn node(&mut self, status: &NodeStatus, is_ready: bool) {
+        self.gauge("weald_ready", "1 while the node takes reads and writes.", is_ready.into());
+        let is_read_only = status.read_only.is_some();
+        self.gauge("weald_read_only", "1 while writes are refused.", is_read_only.into());
+        let help = "Bytes in memory that wait for a checkpoint.";
+        self.gauge("weald_dirty_bytes", help, count(status.dirty_bytes));
+        let help = "Writes that wait in the node.";
+        self.gauge("weald_writes_waiting", help, count(status.writes_waiting));
+    }
+
+    fn partitions(&mut self, partitions: &[PartitionInfo]) {
+        type Read = fn(&PartitionInfo) -> u64;
+        let gauges: [(&str, &str, Read); 8] = [
+            ("weald_last_index", "The end of the log here.", |info| info.last.0),
+            ("weald_committed_index", "Everything up to here is committed.", |info| info.committed.0),
+            ("weald_applied_index", "Everything up to here is applied.", |info| info.applied.0),
+            ("weald_checkpointed_index", "Everything up to here is checkpointed.", |info| {
+                info.checkpointed.0
+            }),
+            ("weald_commit_gap", "Entries in the log that are not committed.", |info| {
+                info.last.0.saturating_sub(info.committed.0)
+            }),
+            ("weald_apply_lag", "Committed entries that are not applied.", |info| {
+                info.committed.0.saturating_sub(info.applied.0)
+            }),
+            ("weald_coordinator", "1 where this node coordinates.", |info| {
+                (info.role == PartitionRole::Coordinator).into()
+            }),
+            ("weald_partition_trouble", "1 where this node takes no part.", |info| {
+                info.trouble.is_some().into()
+            }),
+        ];
+        for (name, help, read) in gauges {
+            self.head(name, "gauge", help);
+            for info in partitions {
+                self.line(name, &format!("partition=\"{}\"", info.partition), read(info));
+            }
+        }
+        self.replication_lag(partitions);
+    }
+
+    /// How far each member is behind, where this node coordinates.
+    fn replication_lag(&mut self, partitions: &[PartitionInfo]) {
+        let name = "weald_replication_lag";
+        self.head(name, "gauge", "Entries that a member is not known to have, as its coordinator knows.");
+        for info in partitions {
+            for member in &info.members {
+                let (Some(peer), Some(matched)) = (member.peer, member.matched) else { continue };
+                let labels = format!("partition=\"{}\",peer=\"{peer}\"", info.partition);
+                self.line(name, &labels, info.last.0.saturating_sub(matched.0));
+            }
+        }
+    }
+
+    fn gateway(&mut self, gateway: &Gateway) {
+        let meters = &gateway.meters;
+        let help = "Seconds that the gateway has served.";
+        self.gauge("weald_http_uptime_seconds", help, meters.uptime().as_secs());
+        let used = count(limits::REQUESTS_MAX - gateway.requests.available_permits());
+        self.gauge("weald_http_requests_under_way", "Requests being served.", used);
+        let used = count(limits::STREAMS_MAX - gateway.streams.available_permits());
+        self.gauge("weald_http_streams", "Watches and tails being served.", used);
+        let name = "weald_http_busy_total";
+        self.head(name, "counter", "Requests and streams for which there was no room.");
+        self.line(name, "", meters.busy());
+        let calls = meters.calls();
+        self.head("weald_http_requests_total", "counter", "Answers by call and class of status.");
+        for (label, meter) in &calls {
+            self.statuses(*label, meter);
+        }
+        self.head("weald_http_request_seconds", "histogram", "Time until the head of the answer.");
+        for (label, meter) in &calls {
+            self.histogram(*label, meter);
+        }
+    }
+
+    fn statuses(&mut self, (call, method): Label, meter: &CallMeter) {
+        for (class, answers) in (1..).zip(&meter.statuses) {
+            let answers = answers.load(Relaxed);
+            if answers > 0 {
+                let labels = format!("call=\"{call}\",method=\"{method}\",status=\"{class}xx\"");
+                self.line("weald_http_requests_total", &labels, answers);
+            }
+        }
+    }
+
+    fn histogram(&mut self, (call, method): Label, meter: &CallMeter) {
+        let labels = format!("call=\"{call}\",method=\"{method}\"");
+        let ends = BUCKETS_US.iter().map(|end| seconds(*end)).chain(["+Inf".to_owned()]);
+        let mut all = 0;
+        for (end, answers) in ends.zip(&meter.buckets) {
+            all += answers.load(Relaxed);
+            self.line("weald_http_request_seconds_bucket", &format!("{labels},le=\"{end}\""), all);
+        }
+        let sum = seconds(meter.sum_us.load(Relaxed));
+        self.line("weald_http_request_seconds_sum", &labels, sum);
+        self.line("weald_http_request_seconds_count", &labels, all);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "gauge", help);
+        self.line(name, "", value);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        match labels {
+            "" => self.push(format_args!("{name} {value}\n")),
+            _ => self.push(format_args!("{name}{{{labels}}} {value}\n")),
+        }
+    }
+
+    fn push(&mut self, arguments: std::fmt::Arguments<'_>) {
+        self.0.write_fmt(arguments).expect("a string takes whatever is written");
+    }
+}
+
+/// Microseconds as seconds, exactly.
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

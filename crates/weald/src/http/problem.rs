@@ -1,0 +1,166 @@
+//! What a failed call is answered: `application/problem+json` (RFC 9457) with the fields that a
+//! client acts on.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use serde_json::{Value, json};
+
+use super::headers;
+use crate::{Effect, Error, ErrorKind, Position, Rejection, TransactionId};
+
+/// Why a call failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    is_retryable: bool,
+    effect: Effect,
+    detail: String,
+    next: String,
+    transaction: Option<TransactionId>,
+    position: Option<Position>,
+}
+
+impl Problem {
+    /// A call that makes no sense as it is.
+    pub(crate) fn invalid(detail: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::refused(StatusCode::BAD_REQUEST, "invalid", detail, next)
+    }
+
+    /// A bound of the gateway was met.
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut problem = Self::refused(status, "busy", detail, ErrorKind::Busy.advice());
+        problem.is_retryable = true;
+        problem
+    }
+
+    /// A refusal of the gateway's own; nothing happened.
+    pub(crate) fn refused(
+        status: StatusCode,
+        kind: &'static str,
+        detail: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        let (detail, next) = (detail.into(), next.into());
+        let (is_retryable, effect, transaction, position) = (false, Effect::None, None, None);
+        Self { status, kind, is_retryable, effect, detail, next, transaction, position }
+    }
+
+    /// The same problem where a condition of the request (`If-Match`, `If-None-Match`) failed.
+    #[must_use]
+    pub(crate) fn of_condition(mut self) -> Self {
+        if self.status == StatusCode::CONFLICT && matches!(self.kind, "conflict" | "already_exists")
+        {
+            self.status = StatusCode::PRECONDITION_FAILED;
+        }
+        self
+    }
+
+    /// Nothing is there, which was proved.
+    pub(crate) fn absent(detail: impl Into<String>) -> Self {
+        let next = "write it first; a write makes a collection that is not there";
+        Self::refused(StatusCode::NOT_FOUND, ErrorKind::NotFound.as_str(), detail, next)
+    }
+
+    /// Whether it stands for proved absence.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
+    /// The same problem where it means that a condition of the request does not hold.
+    #[must_use]
+    pub(crate) fn precondition(mut self) -> Self {
+        self.status = StatusCode::PRECONDITION_FAILED;
+        self.kind = ErrorKind::Conflict.as_str();
+        ErrorKind::Conflict.advice().clone_into(&mut self.next);
+        self
+    }
+
+    /// The same problem, with the position that it was found at.
+    #[must_use]
+    pub(crate) fn at(mut self, position: Option<Position>) -> Self {
+        self.position = self.position.or(position);
+        self
+    }
+
+    /// The fields as JSON.
+    pub(crate) fn json(&self) -> Value {
+        let outcome = match self.effect {
+            Effect::None => "rejected",
+            Effect::Unknown => "unknown",
+        };
+        json!({
+            "type": format!("urn:weald:{}", self.kind),
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "kind": self.kind,
+            "retryable": self.is_retryable,
+            "outcome": outcome,
+            "detail": self.detail,
+            "next": self.next,
+            "transaction": self.transaction.map(|id| id.to_string()),
+        })
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self {
+            status: status_of(&error),
+            kind: error.kind().as_str(),
+            is_retryable: error.is_retryable(),
+            effect: error.effect(),
+            transaction: error.transaction(),
+            next: error.advice().to_owned(),
+            detail: error.to_string(),
+            position: None,
+        }
+    }
+}
+
+/// The status of an error of the facade. 404 stands for proved absence and for nothing else.
+fn status_of(error: &Error) -> StatusCode {
+    if let Some(Rejection::TooLarge { .. }) = error.rejection() {
+        return StatusCode::PAYLOAD_TOO_LARGE;
+    }
+    match error.kind() {
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::AlreadyExists
+        | ErrorKind::Conflict
+        | ErrorKind::Identity
+        | ErrorKind::Aborted => StatusCode::CONFLICT,
+        ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Behind => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::Unknown => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Gone => StatusCode::GONE,
+        ErrorKind::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.json().to_string()));
+        *response.status_mut() = self.status;
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if self.is_retryable {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(position) = self.position {
+            headers::put(&mut response, headers::POSITION, &headers::position_text(position));
+        }
+        if let Some(id) = self.transaction {
+            headers::put(&mut response, headers::TRANSACTION, &id.to_string());
+        }
+        response
+    }
+}

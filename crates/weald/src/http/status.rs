@@ -1,0 +1,136 @@
+//! What the node tells about itself.
+
+use axum::{
+    extract::State,
+    http::{Response, StatusCode, request::Parts},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Gateway,
+    answer::{self, Answer},
+    percent,
+    problem::Problem,
+    query::Query,
+};
+use crate::{CollectionInfo, MemberInfo, PartitionInfo, Retention};
+
+/// `GET /v1/status`: how the node is.
+pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    Query::parse(parts.uri.query(), &[])?;
+    let status = gateway.node.status();
+    let readiness = gateway.node.readiness();
+    Ok(answer::json(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "peer_id": gateway.node.peer_id().map(|peer| peer.to_string()),
+        "ready": readiness.is_ok(),
+        "not_ready": readiness.err(),
+        "read_only": status.read_only,
+        "applied": status.applied.0,
+        "checkpointed": status.checkpointed.0,
+        "dirty_bytes": status.dirty_bytes,
+        "writes_waiting": status.writes_waiting,
+        "collections": gateway.node.collection_count().await?,
+    })))
+}
+
+/// `GET /v1/peers`: the peers that are connected.
+pub(crate) async fn peers(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    Query::parse(parts.uri.query(), &[])?;
+    let one = |peer: crate::PeerInfo| {
+        json!({
+            "peer_id": peer.peer.to_string(),
+            "addresses": peer.addresses,
+            "rtt_us": peer.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            "relayed": peer.relayed,
+            "since": peer.since.as_millis(),
+        })
+    };
+    let peers: Vec<Value> = gateway.node.peers().into_iter().map(one).collect();
+    Ok(answer::json(&json!({ "peers": peers })))
+}
+
+/// `GET /v1/partitions`: the partitions that this node knows, each with its members.
+pub(crate) async fn partitions(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    Query::parse(parts.uri.query(), &[])?;
+    let partitions = gateway.node.partitions().await?;
+    let partitions: Vec<Value> = partitions.iter().map(partition_json).collect();
+    Ok(answer::json(&json!({ "partitions": partitions })))
+}
+
+fn partition_json(info: &PartitionInfo) -> Value {
+    json!({
+        "partition": info.partition.0,
+        "role": info.role.as_str(),
+        "coordinator": info.coordinator.map(|peer| peer.to_string()),
+        "epoch": info.epoch.number,
+        "last": info.last.0,
+        "committed": info.committed.0,
+        "applied": info.applied.0,
+        "checkpointed": info.checkpointed.0,
+        "log_time": info.log_time.as_millis(),
+        "digest": { "index": info.digest_index.0, "digest": info.digest.to_string() },
+        "trouble": info.trouble,
+        "members": info.members.iter().map(member_json).collect::<Vec<_>>(),
+    })
+}
+
+fn member_json(member: &MemberInfo) -> Value {
+    json!({
+        "peer_id": member.peer.map(|peer| peer.to_string()),
+        "voter": member.is_voter,
+        "match_index": member.matched.map(|index| index.0),
+    })
+}
+
+/// `GET /v1/collections`: all collections, in the order of their names.
+pub(crate) async fn collections(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    Query::parse(parts.uri.query(), &[])?;
+    let collections = gateway.node.collections().await?;
+    let collections: Vec<Value> = collections.iter().map(collection_json).collect();
+    Ok(answer::json(&json!({ "collections": collections })))
+}
+
+fn collection_json(info: &CollectionInfo) -> Value {
+    json!({
+        "name": percent::encode(info.name.as_str().as_bytes()),
+        "type": info.type_name.as_str(),
+        "revision": info.revision.0,
+        "entries": info.entries,
+        "retention": retention_json(&info.retention),
+    })
+}
+
+fn retention_json(retention: &Retention) -> Value {
+    let millis = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    json!({
+        "age_max_ms": retention.age_max.map(millis),
+        "entries_max": retention.entries_max,
+        "bytes_max": retention.bytes_max,
+    })
+}
+
+/// `GET /healthz`: whether the process serves.
+pub(crate) async fn healthz() -> Response<axum::body::Body> {
+    plain("ok\n")
+}
+
+/// `GET /readyz`: whether the node takes reads and writes.
+pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Answer {
+    match gateway.node.readiness() {
+        Ok(()) if !*gateway.closing.borrow() => Ok(plain("ready\n")),
+        Ok(()) => Err(not_ready("the node is stopping")),
+        Err(reason) => Err(not_ready(&reason)),
+    }
+}
+
+fn not_ready(reason: &str) -> Problem {
+    let next = "wait, or ask another node";
+    Problem::refused(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason, next)
+}
+
+fn plain(text: &'static str) -> Response<axum::body::Body> {
+    let mut response = Response::new(axum::body::Body::from(text));
+    answer::kind(&mut response, "text/plain; charset=utf-8");
+    response
+}

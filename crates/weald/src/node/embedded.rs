@@ -1,0 +1,144 @@
+//! A node that is alone: one partition, one log, one driver.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::{oneshot, watch};
+use weald_cluster::partition::{collection_of, collections_prefix};
+use weald_core::{At, BlockId, CollectionName, Epoch, LogIndex, StateStore, TransactionId};
+use weald_storage::state::PartitionStore;
+
+use super::{
+    MemberInfo, NodeStatus, PartitionInfo, PartitionRole, blocking, closed,
+    home::{Home, PARTITION, state_error},
+};
+use crate::{
+    Result,
+    backend::{Backend, Kept, Promise, Reading, Version, behind},
+    driver::{Driver, Event, Progress, Proposal, ProposeError, Standing, Watchers},
+};
+
+/// The parts of a node that is alone. The driver stops before the stores go.
+pub(super) struct Embedded {
+    pub(super) driver: Driver,
+    pub(super) store: Arc<PartitionStore>,
+    pub(super) home: Arc<Home>,
+    pub(super) watchers: Arc<Watchers>,
+    pub(super) read_only: Arc<RwLock<Option<String>>>,
+}
+
+impl Embedded {
+    fn version(&self, at: At) -> Result<Version> {
+        let view = self.store.view(at).map_err(state_error)?;
+        Ok(Version::new(PARTITION, view))
+    }
+
+    /// The newest version: whatever was acknowledged before is in it, since acks come after apply.
+    fn latest(&self, reading: &Reading) -> Result<Version> {
+        let version = self.version(At::Latest)?;
+        if let Some(wanted) = reading.at_least {
+            reading.check(PARTITION)?;
+            let applied = version.index();
+            if applied < wanted.index {
+                return Err(behind(wanted.index, applied));
+            }
+        }
+        Ok(version)
+    }
+}
+
+impl Backend for Embedded {
+    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
+        self.driver.propose(proposal)
+    }
+
+    fn standing(&self, id: TransactionId) -> Promise<Standing> {
+        let (sender, receiver) = oneshot::channel();
+        self.driver.queue().push(Event::Standing(id, sender));
+        Promise::later(async move { receiver.await.map_err(|_| closed()) })
+    }
+
+    fn view(&self, _: BlockId, reading: &Reading) -> Promise<Version> {
+        Promise::Ready(self.latest(reading))
+    }
+
+    fn past(&self, _: BlockId, index: LogIndex) -> Promise<Version> {
+        Promise::Ready(self.version(At::Index(index)))
+    }
+
+    fn whole(&self) -> Promise<Version> {
+        Promise::Ready(self.version(At::Latest))
+    }
+
+    fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>> {
+        self.watchers.follow(BlockId::header(collection)).ok_or_else(closed)
+    }
+
+    fn collections(&self) -> Promise<Vec<BlockId>> {
+        let store = Arc::clone(&self.store);
+        Promise::later(async move {
+            let rows = blocking(move || store.rows(collections_prefix())).await?;
+            let rows = rows.map_err(state_error)?;
+            Ok(rows.iter().filter_map(|(key, _)| collection_of(key)).collect())
+        })
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        Some(Kept { home: Arc::clone(&self.home), stores: vec![Arc::clone(&self.store)] })
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            read_only: self.read_only.read().clone(),
+            applied: self.store.applied(),
+            checkpointed: self.store.checkpointed(),
+            dirty_bytes: self.store.dirty_bytes(),
+            writes_waiting: self.driver.writes_waiting(),
+        }
+    }
+
+    fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
+        let (sender, receiver) = oneshot::channel();
+        self.driver.queue().push(Event::Progress(sender));
+        let (peer, checkpointed) = (self.home.peer_id(), self.store.checkpointed());
+        let trouble = self.read_only.read().clone();
+        Promise::later(async move {
+            let Progress { applied, digest, log_time } = receiver.await.map_err(|_| closed())?;
+            Ok(vec![PartitionInfo {
+                partition: PARTITION,
+                role: PartitionRole::Coordinator,
+                coordinator: peer,
+                epoch: Epoch::default(),
+                last: applied,
+                committed: applied,
+                applied,
+                checkpointed,
+                digest_index: applied,
+                digest,
+                log_time,
+                trouble,
+                members: vec![MemberInfo { peer, is_voter: true, matched: Some(applied) }],
+            }])
+        })
+    }
+
+    fn checkpoint(&self) -> Promise<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.driver.queue().push(Event::Checkpoint(sender));
+        Promise::later(async move { receiver.await.map_err(|_| closed())?.map_err(state_error) })
+    }
+
+    fn close(self: Arc<Self>) -> Promise<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.driver.queue().push(Event::Close(sender));
+        Promise::later(async move {
+            let ended = receiver.await.map_err(|_| closed())?;
+            blocking(move || {
+                self.driver.join();
+                drop(self);
+            })
+            .await?;
+            ended.map_err(state_error)
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! Settings of a node of a network.
+
+use std::path::PathBuf;
+
+use weald_core::{PeerId, limits::PARTITIONS_MAX};
+
+use crate::{Config, Error, ErrorKind, Result};
+
+/// Bytes of a network's name, at most.
+const NETWORK_BYTES_MAX: usize = 64;
+
+/// Settings of a node of a network.
+///
+/// ```
+/// let config = weald::NodeConfig { network: "shop".into(), ..Default::default() };
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// The directory of the node's data. Default `./weald-data`.
+    pub data_dir: PathBuf,
+    /// Multiaddresses to listen at; port 0 takes one that is free. Default: TCP and QUIC at all
+    /// addresses of this machine.
+    pub listen: Vec<String>,
+    /// Multiaddresses at which others reach this node, where it cannot find them out. Default: none.
+    pub external: Vec<String>,
+    /// Multiaddresses of nodes of the network to join. With one, the node never founds a network
+    /// unless `init` says so. Default: none.
+    pub bootstrap: Vec<String>,
+    /// The network's name; nodes of different names do not talk. Default `weald`.
+    pub network: String,
+    /// Whether to found the network even though there are bootstrap addresses. Default: no.
+    pub init: bool,
+    /// Voters of each partition: 1, 3 or 5. Read only when founding. Default 3.
+    pub responsibility_k: u32,
+    /// Partitions of the network. Read only when founding. Default 16.
+    pub partitions: u32,
+    /// Whether nodes on the local network find each other. Default: yes.
+    pub mdns: bool,
+    /// Peers that may connect; anyone who may join where none is named. Default: none.
+    pub allow: Vec<PeerId>,
+    /// What all nodes of the network know and nobody else does. Default: none; then only nodes at
+    /// loopback and private addresses join.
+    pub pre_shared_key: Option<[u8; 32]>,
+    /// The settings of storage and writes.
+    pub store: Config,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./weald-data"),
+            listen: vec!["/ip4/0.0.0.0/tcp/0".into(), "/ip4/0.0.0.0/udp/0/quic-v1".into()],
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            network: "weald".into(),
+            init: false,
+            responsibility_k: 3,
+            partitions: 16,
+            mdns: true,
+            allow: Vec::new(),
+            pre_shared_key: None,
+            store: Config::default(),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Checks the relations between settings.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the setting that is out of range.
+    pub fn check(&self) -> Result<()> {
+        let holds = |holds: bool, what: &str| {
+            let error = || Error::new(ErrorKind::Invalid, format!("setting out of range: {what}"));
+            if holds { Ok(()) } else { Err(error()) }
+        };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let is_name = (1..=NETWORK_BYTES_MAX).contains(&self.network.len());
+        holds(
+            is_name && self.network.chars().all(is_plain),
+            "network has 1 to 64 of the characters A-Z a-z 0-9 - . _",
+        )?;
+        holds([1, 3, 5].contains(&self.responsibility_k), "responsibility_k is 1, 3 or 5")?;
+        let partitions = usize::try_from(self.partitions).unwrap_or(usize::MAX);
+        let what = format!("partitions is 1 to {PARTITIONS_MAX}");
+        holds((1..=PARTITIONS_MAX).contains(&partitions), &what)?;
+        self.store.check()
+    }
+}
+
+/// The pre-shared key is left out.
+impl std::fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeConfig")
+            .field("data_dir", &self.data_dir)
+            .field("listen", &self.listen)
+            .field("bootstrap", &self.bootstrap)
+            .field("network", &self.network)
+            .field("init", &self.init)
+            .field("responsibility_k", &self.responsibility_k)
+            .field("partitions", &self.partitions)
+            .field("mdns", &self.mdns)
+            .field("allow", &self.allow)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let check = |change: fn(&mut NodeConfig), told: Option<&str>| {
+            let mut config = NodeConfig::default();
+            change(&mut config);
+            let error = config.check().err().map(|error| error.to_string());
+            match told {
+                None => assert_eq!(error, None),
+                Some(told) => assert!(error.is_some_and(|error| error.contains(told)), "{told}"),
+            }
+        };
+        check(|_| {}, None);
+        check(|config| config.responsibility_k = 5, None);
+        check(|config| config.responsibility_k = 2, Some("responsibility_k"));
+        check(|config| config.partitions = 0, Some("partitions"));
+        check(|config| config.partitions = 5000, Some("partitions"));
+        check(|config| config.network = String::new(), Some("network"));
+        check(|config| config.network = "a/b".into(), Some("network"));
+        check(|config| config.store.writes_waiting_max = 0, Some("writes_waiting_max"));
+    }
+
+    #[test]
+    fn the_pre_shared_key_is_not_shown() {
+        let config = NodeConfig { pre_shared_key: Some([0xab; 32]), ..NodeConfig::default() };
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("171") && !shown.contains("ab, ab"), "{shown}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The HTTP gateway as programs in other languages use it: real processes, real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![cfg(unix)]
+
+mod about;
+mod client;
+mod diaries;
+mod follow;
+mod lifecycle;
+mod refusals;
+mod server;
+mod transactions;
+mod trees;
