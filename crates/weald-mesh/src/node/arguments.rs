@@ -38,16 +38,14 @@ impl Arguments {
         option("http", self.http.clone());
         self.listen.iter().for_each(|address| option("listen", address.clone()));
         self.bootstrap.iter().for_each(|address| option("bootstrap", address.clone()));
-        option("mdns", String::from("false"));
         for (name, count) in
             [("responsibility-k", self.responsibility_k), ("partitions", self.partition_count)]
         {
             count.into_iter().for_each(|count| option(name, count.to_string()));
         }
         self.engine.iter().for_each(|engine| option("engine", engine.clone()));
-        self.token_file
-            .iter()
-            .for_each(|file| option("http-token-file", file.display().to_string()));
+        self.token_file.iter().for_each(|file| option("token-file", file.display().to_string()));
+        words.push(String::from("--mdns=false"));
         if self.is_init {
             words.push(String::from("--init"));
         }

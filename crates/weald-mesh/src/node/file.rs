@@ -8,6 +8,7 @@ use serde_json::Value;
 /// Where a node is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NodeFile {
+    /// Empty for a node that has no peers.
     pub(crate) peer_id: String,
     /// Multiaddresses that the node listens on.
     pub(crate) addresses: Vec<String>,
@@ -37,7 +38,9 @@ impl NodeFile {
             http.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|p| p > 0)),
             "node.json names no port: http={http}"
         );
-        Ok(Self { peer_id: word("peer_id")?, addresses: addresses.collect(), http })
+        let peer_id = value.get("peer_id").context("node.json has no `peer_id`")?;
+        let peer_id = peer_id.as_str().unwrap_or_default().to_owned();
+        Ok(Self { peer_id, addresses: addresses.collect(), http })
     }
 
     /// The addresses with the peer behind them, as `--bootstrap` wants them.
@@ -85,6 +88,13 @@ mod tests {
         assert_eq!(file.bootstrap(), ["/ip4/1.2.3.4/tcp/1/p2p/P"]);
         assert_eq!(file.listen(), ["/ip4/1.2.3.4/tcp/1"]);
         assert_eq!(file.http, "1.2.3.4:1");
+    }
+
+    #[test]
+    fn a_node_without_peers_has_no_id() {
+        let text = r#"{"peer_id":null,"addresses":[],"http":"http://127.0.0.1:8080"}"#;
+        let file = NodeFile::parse(text).unwrap();
+        assert_eq!((file.peer_id.as_str(), file.bootstrap().len()), ("", 0));
     }
 
     #[test]
