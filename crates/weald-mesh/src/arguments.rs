@@ -82,7 +82,7 @@ pub(crate) struct BenchOptions {
     /// Runs of each measurement; the one with the median rate is told
     #[arg(long, default_value_t = 3)]
     pub(crate) runs: usize,
-    /// Nodes of the mesh
+    /// Nodes of the mesh; none measures only what it is compared with
     #[arg(long, default_value_t = 3)]
     pub(crate) nodes: usize,
     /// Members of a partition

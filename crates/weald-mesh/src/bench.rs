@@ -57,7 +57,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     let directory = directory.context("no directory for the nodes")?.keep();
     let guard = Arc::new(Guard::start(&directory)?);
     let mut table = Table::new(&HEADING);
-    {
+    if options.nodes > 0 {
         let mesh = weald::Mesh::start(options, &directory, &guard)?;
         measure_system(&mesh, options, &mut table)?;
     }

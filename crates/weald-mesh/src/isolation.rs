@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 /// Set for the program inside.
-const MARK: &str = "WEALD_MESH_ISOLATED";
+const MARK: &str = "MESH_TEST_ISOLATED";
 
 /// Ways to get a network namespace, the plainest first.
 const WAYS: [&[&str]; 2] = [&["-n"], &["-Urn"]];

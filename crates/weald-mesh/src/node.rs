@@ -91,6 +91,10 @@ impl Node {
         command.args(&words[1..]).stdin(Stdio::null());
         command.stdout(self.log_file()?).stderr(self.log_file()?);
         command.process_group(0);
+        // Options come from the command line only, whatever this program was started with.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_option(name)) {
+            command.env_remove(name);
+        }
         let child = command.spawn().with_context(|| format!("{} cannot be started", words[0]))?;
         self.guard.watch(child.id());
         self.child = Some(child);
@@ -211,6 +215,10 @@ impl Node {
         let file = OpenOptions::new().create(true).append(true).open(&self.log);
         file.with_context(|| format!("cannot write {}", self.log.display()))
     }
+}
+
+fn is_option(variable: &std::ffi::OsStr) -> bool {
+    variable.to_string_lossy().starts_with("WEALD_")
 }
 
 impl Drop for Node {
