@@ -41,6 +41,8 @@ struct Scenario {
 /// What a scenario takes where the command line does not say.
 struct Defaults {
     nodes: usize,
+    /// Fewer make no sense.
+    nodes_min: usize,
     k: Option<usize>,
     operations: usize,
     rounds: usize,
@@ -100,13 +102,16 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
 }
 
 fn run_one(scenario: &Scenario, options: &TestOptions) -> Result<bool> {
+    let node_count = options.nodes.unwrap_or(scenario.defaults.nodes);
+    let least = scenario.defaults.nodes_min;
+    ensure!(node_count >= least, "{} takes {least} nodes or more", scenario.name);
     let directory = directory()?;
     let guard = Arc::new(Guard::start(&directory)?);
     let setup = Setup {
         program: options.weald.clone(),
         directory: directory.clone(),
         guard: Arc::clone(&guard),
-        node_count: options.nodes.unwrap_or(scenario.defaults.nodes),
+        node_count,
         responsibility_k: options.k.or(scenario.defaults.k),
         engine: options.engine.clone(),
         seed: options.seed,

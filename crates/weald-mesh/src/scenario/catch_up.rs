@@ -18,7 +18,7 @@ use crate::statistics::Shown;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "catch-up",
     about: "a member with an empty disk is fed 200 MB, with its key kept and with its key lost",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 3200, rounds: 1 },
+    defaults: Defaults { nodes: 3, nodes_min: 3, k: Some(3), operations: 3200, rounds: 1 },
     run,
 };
 

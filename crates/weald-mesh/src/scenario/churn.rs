@@ -13,7 +13,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "churn",
     about: "five nodes come and go in any order, two new ones join",
-    defaults: Defaults { nodes: 5, k: Some(3), operations: 15_000, rounds: 30 },
+    defaults: Defaults { nodes: 5, nodes_min: 3, k: Some(3), operations: 15_000, rounds: 30 },
     run,
 };
 

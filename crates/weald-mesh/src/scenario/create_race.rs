@@ -17,7 +17,7 @@ use crate::statistics::Summary;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "create-race",
     about: "all nodes create one name at once, 200 times: one collection, no error",
-    defaults: Defaults { nodes: 5, k: None, operations: 0, rounds: 200 },
+    defaults: Defaults { nodes: 5, nodes_min: 1, k: None, operations: 0, rounds: 200 },
     run,
 };
 

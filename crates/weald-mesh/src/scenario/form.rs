@@ -17,7 +17,7 @@ use crate::statistics::{Shown, Summary};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "form",
     about: "three nodes become one network, in four ways, over and over",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 0, rounds: 5 },
+    defaults: Defaults { nodes: 3, nodes_min: 2, k: Some(3), operations: 0, rounds: 5 },
     run,
 };
 

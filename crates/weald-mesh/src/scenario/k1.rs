@@ -16,7 +16,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "k1",
     about: "one member for each partition: create, append, read, through every node",
-    defaults: Defaults { nodes: 3, k: Some(1), operations: 4000, rounds: 1 },
+    defaults: Defaults { nodes: 3, nodes_min: 1, k: Some(1), operations: 4000, rounds: 1 },
     run,
 };
 

@@ -13,7 +13,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "k3",
     about: "three members: one may be away; with two away writes are refused, not lost",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 4000, rounds: 1 },
+    defaults: Defaults { nodes: 3, nodes_min: 3, k: Some(3), operations: 4000, rounds: 1 },
     run,
 };
 

@@ -13,7 +13,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "kill-leader",
     about: "kill -9 of a coordinator under load; writes go on within 2 s at p99",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 20_000, rounds: 50 },
+    defaults: Defaults { nodes: 3, nodes_min: 3, k: Some(3), operations: 20_000, rounds: 50 },
     run,
 };
 

@@ -17,7 +17,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "lost-answers",
     about: "the lines of clients are cut, late and severed; nothing is lost or doubled",
-    defaults: Defaults { nodes: 3, k: None, operations: 6000, rounds: 40 },
+    defaults: Defaults { nodes: 3, nodes_min: 1, k: None, operations: 6000, rounds: 40 },
     run,
 };
 

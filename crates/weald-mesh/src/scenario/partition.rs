@@ -15,7 +15,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "partition",
     about: "cut links, both ways and one way: minority refuses, majority serves, all agree after",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 12_000, rounds: 8 },
+    defaults: Defaults { nodes: 3, nodes_min: 3, k: Some(3), operations: 12_000, rounds: 8 },
     run,
 };
 

@@ -13,7 +13,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "pause",
     about: "SIGSTOP of a coordinator under load, SIGCONT after its successor has written",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 10_000, rounds: 15 },
+    defaults: Defaults { nodes: 3, nodes_min: 3, k: Some(3), operations: 10_000, rounds: 15 },
     run,
 };
 

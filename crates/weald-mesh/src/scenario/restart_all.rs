@@ -9,7 +9,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "restart-all",
     about: "kill -9 of all nodes at once under load; nothing is lost",
-    defaults: Defaults { nodes: 3, k: None, operations: 6000, rounds: 4 },
+    defaults: Defaults { nodes: 3, nodes_min: 1, k: None, operations: 6000, rounds: 4 },
     run,
 };
 

@@ -20,7 +20,7 @@ use crate::statistics::Summary;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "rogue",
     about: "noise, silence and a node of another network at every port; others do not notice",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 4000, rounds: 1 },
+    defaults: Defaults { nodes: 3, nodes_min: 1, k: Some(3), operations: 4000, rounds: 1 },
     run,
 };
 

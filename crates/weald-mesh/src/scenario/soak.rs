@@ -12,7 +12,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "soak",
     about: "a long load with kills, stops, pauses and cut links in any order",
-    defaults: Defaults { nodes: 3, k: Some(3), operations: 30_000, rounds: 40 },
+    defaults: Defaults { nodes: 3, nodes_min: 3, k: Some(3), operations: 30_000, rounds: 40 },
     run,
 };
 

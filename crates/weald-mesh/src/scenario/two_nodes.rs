@@ -9,7 +9,7 @@ use crate::report::Report;
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "two-nodes",
     about: "the second of two vanishes, the first serves on, the second comes back",
-    defaults: Defaults { nodes: 2, k: None, operations: 4000, rounds: 3 },
+    defaults: Defaults { nodes: 2, nodes_min: 2, k: None, operations: 4000, rounds: 3 },
     run,
 };
 
