@@ -24,6 +24,9 @@ pub(crate) enum Task {
     /// Holds a network namespace; a run starts it
     #[command(hide = true)]
     Keeper,
+    /// Tries to connect from the namespace that it is started in; a run starts it
+    #[command(hide = true)]
+    Reach { address: std::net::SocketAddr },
 }
 
 /// What is run, and how.

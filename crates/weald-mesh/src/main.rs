@@ -21,12 +21,17 @@ mod scenario;
 mod statistics;
 
 use std::io::Read as _;
+use std::net::TcpStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser as _;
 
 use arguments::{Arguments, Task};
+
+/// How long a connection between namespaces may take.
+const REACH_MAX: Duration = Duration::from_millis(700);
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
@@ -46,6 +51,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         Task::Bench(options) => bench::run(&options).map(|()| true),
         Task::Guard { directory } => guard::stand(&directory).map(|()| true),
         Task::Keeper => keep_namespace().map(|()| true),
+        Task::Reach { address } => Ok(TcpStream::connect_timeout(&address, REACH_MAX).is_ok()),
     }
 }
 

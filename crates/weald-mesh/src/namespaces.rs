@@ -82,6 +82,15 @@ impl Namespaces {
         Ok(())
     }
 
+    /// Whether a connection from the node at `place` to `HOST:PORT` comes about.
+    pub(crate) fn reaches(&self, place: usize, address: &str) -> Result<bool> {
+        let program = std::env::current_exe().context("this program's path is unknown")?;
+        let prefix = self.prefix(place);
+        let mut command = Command::new(&prefix[0]);
+        command.args(&prefix[1..]).arg(program).args(["reach", address]);
+        Ok(command.status().context("nsenter cannot be started")?.success())
+    }
+
     fn inside(&self, place: usize, arguments: &[&str]) -> Result<()> {
         let prefix = self.prefix(place);
         let words: Vec<&str> = prefix.iter().skip(1).map(String::as_str).chain(["ip"]).collect();

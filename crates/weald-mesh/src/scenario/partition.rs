@@ -28,6 +28,7 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut report = Report::default();
     let mut mesh = Mesh::prepare_apart(setup, "partition", setup.node_count)?;
     mesh.found()?;
+    cuts_are_real(&mesh, &mut report)?;
     let share = setup.operation_count / (setup.round_count + 1);
     let mut random = Random::new(setup.seed);
     let mut trial = Trial::begin(setup, mesh, "partition")?;
@@ -44,6 +45,18 @@ fn run(setup: &Setup) -> Result<Report> {
     trial.wait_operations(share)?;
     trial.end_converged(&mut report)?;
     Ok(report)
+}
+
+/// A cut that lets something through would show nothing.
+fn cuts_are_real(mesh: &Mesh, report: &mut Report) -> Result<()> {
+    let (namespaces, links) = (mesh.namespaces()?, between(&[0], &[1]));
+    let (one, other) = (&mesh.nodes[0].file()?.http, &mesh.nodes[1].file()?.http);
+    namespaces.cut(&links)?;
+    let is_cut = !namespaces.reaches(0, other)? && !namespaces.reaches(1, one)?;
+    namespaces.heal(&links)?;
+    let is_whole = namespaces.reaches(0, other)? && namespaces.reaches(1, one)?;
+    report.expect(is_cut && is_whole, "links can be cut and healed", is_cut && is_whole);
+    Ok(())
 }
 
 /// A coordinator without its followers.

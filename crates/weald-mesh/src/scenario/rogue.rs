@@ -26,6 +26,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// Connections of each port that say nothing.
 const SILENT_COUNT: usize = 40;
+/// Rogues at each port that send noise.
+const KNOCKERS: usize = 4;
 /// Bytes of noise sent over one connection at most.
 const NOISE_BYTES: usize = 16 * 1024;
 const KNOCK_PAUSE: Duration = Duration::from_millis(5);
@@ -134,7 +136,8 @@ impl Rogues {
             let (is_stopped, count) = (Arc::clone(&is_stopped), Arc::clone(&count));
             thread::spawn(move || knock(&door, random, &is_stopped, &count))
         };
-        let threads = doors.iter().zip(seed..).map(knocking).collect();
+        let knocked = doors.iter().flat_map(|door| [door; KNOCKERS]);
+        let threads = knocked.zip(seed..).map(knocking).collect();
         Self { is_stopped, count, threads, silent }
     }
 
