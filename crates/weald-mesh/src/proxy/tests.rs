@@ -1,3 +1,5 @@
+//! A proxy before a server that sends back what it gets.
+
 use super::*;
 
 /// A server that sends back what it gets.
