@@ -150,7 +150,10 @@ impl Bank {
 
     /// Lets time pass while `goes_on`.
     fn run_while(&mut self, until: Instant, goes_on: impl Fn(&Self) -> bool) {
-        while self.violation.is_none() && goes_on(self) {
+        while self.violation.is_none() {
+            if !goes_on(self) {
+                return;
+            }
             let next = self.worlds.iter().map(World::next_at).enumerate();
             let next = next.filter_map(|(number, at)| Some((at?, number))).min();
             let own = self.schedule.next_at();

@@ -32,6 +32,9 @@ use crate::{
     trace::Trace,
 };
 
+/// Events of a world, at most: several times as many as the busiest has without a mistake.
+const EVENTS_MAX: u64 = 2_000_000;
+
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -107,6 +110,7 @@ pub(crate) struct World {
     pub(crate) journey: VecDeque<(Instant, BTreeSet<Name>)>,
     /// What leaves this world for others of the same nodes.
     pub(crate) outgoing: Vec<Outgoing>,
+    event_count: u64,
     /// Entries that nodes have proposed for themselves.
     proposed_count: u32,
     /// The last of them vote in the end, or the world is not well.
@@ -144,6 +148,7 @@ impl World {
             journey: VecDeque::new(),
             must_arrive: false,
             outgoing: Vec::new(),
+            event_count: 0,
             proposed_count: 0,
             last_coordinator: None,
             elections: Vec::new(),
@@ -197,6 +202,10 @@ impl World {
             return;
         }
         self.trace.event(self.now, &event);
+        self.event_count += 1;
+        if self.event_count == EVENTS_MAX {
+            self.fail("liveness", format!("messages go to and fro without end: {event:?}"));
+        }
         match event {
             Event::Deliver { to, envelope } => self.deliver(to, *envelope),
             Event::Standing { to, member, standing } => {
