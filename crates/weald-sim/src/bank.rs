@@ -238,7 +238,7 @@ impl Bank {
     /// Brings the partitions to the feature level that the bank needs, then lets the first teller
     /// open the accounts, and then all of them work.
     fn found(&mut self) {
-        if self.is_founded {
+        if self.is_founded || self.tellers.is_empty() {
             return;
         }
         let level = FeatureLevel::SPANNING;

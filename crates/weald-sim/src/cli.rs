@@ -31,9 +31,6 @@ pub struct Arguments {
     /// Keeps what happens in scripts as what has to happen
     #[arg(long)]
     update: bool,
-    /// Members' claims of freshness are judged, too
-    #[arg(long)]
-    freshness: bool,
     /// A rule that is left out, by its name in the source
     #[arg(long)]
     mutation: Option<String>,
@@ -114,7 +111,6 @@ fn one(
 ) -> Result<()> {
     let mut plan = plan_of(arguments, mutation)(seed);
     plan.settings.is_verbose = arguments.messages;
-    plan.settings.judges_freshness = arguments.freshness;
     plan.settings.is_traced = true;
     let verdict = run::run(&plan);
     verdict.lines.iter().for_each(|line| print(line));

@@ -100,6 +100,8 @@ pub(crate) struct Disk {
     pub(crate) log: Box<dyn MemberLog>,
     /// Nothing is left of what was on it.
     pub(crate) is_wiped: bool,
+    /// Something of the log is damaged, and not repaired yet.
+    pub(crate) is_damaged: bool,
 }
 
 impl Disk {
@@ -110,7 +112,7 @@ impl Disk {
             LogKind::Model => Box::<ModelLog>::default(),
             LogKind::Real => Box::new(RealLog::new(store)),
         };
-        Self { store, incarnation: 0, checkpoint: None, log, is_wiped: false }
+        Self { store, incarnation: 0, checkpoint: None, log, is_wiped: false, is_damaged: false }
     }
 
     /// Everything is lost; the disk is formatted anew.
@@ -126,6 +128,7 @@ impl Disk {
             checkpoint: self.checkpoint.clone(),
             log: self.log.copy(),
             is_wiped: self.is_wiped,
+            is_damaged: self.is_damaged,
         }
     }
 }

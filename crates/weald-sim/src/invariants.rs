@@ -92,11 +92,10 @@ pub(crate) struct Oracle {
     invariants: Vec<Box<dyn Invariant>>,
 }
 
-impl Oracle {
-    /// All of them; the freshness that members claim for reads of bounded staleness is judged only
-    /// where `judges_freshness`, since it does not hold yet (`docs/testing.md`).
-    pub(crate) fn new(judges_freshness: bool) -> Self {
-        let mut invariants: Vec<Box<dyn Invariant>> = vec![
+impl Default for Oracle {
+    /// All of them.
+    fn default() -> Self {
+        let invariants: Vec<Box<dyn Invariant>> = vec![
             Box::new(durable::Durable),
             Box::<matching::Matching>::default(),
             Box::<watermark::Watermark>::default(),
@@ -106,13 +105,13 @@ impl Oracle {
             Box::<once::Once>::default(),
             Box::new(bounded::Bounded),
             Box::new(accepted::Accepted),
+            Box::<fresh::Fresh>::default(),
         ];
-        if judges_freshness {
-            invariants.push(Box::<fresh::Fresh>::default());
-        }
         Self { ledger: Ledger::default(), rotten: BTreeSet::new(), invariants }
     }
+}
 
+impl Oracle {
     /// The state machine of this node was damaged on purpose.
     pub(crate) fn expect_rot(&mut self, node: Name) {
         self.rotten.insert(node);

@@ -159,6 +159,7 @@ impl Node {
             None => MemberMachine::new(first.machine),
         };
         let was_damaged = matches!(restart.health, Health::Damaged { .. });
+        self.disk.is_damaged = was_damaged;
         let state = State::new(first.config.clone(), PARTITION, restart, (now, first.seed));
         let recovered_bytes = state.memory_bytes();
         self.process = Some(Process {

@@ -149,7 +149,6 @@ fn draw_settings(random: &mut Random, mutation: Option<Mutation>) -> Settings {
         machine: MachineKind::Model,
         is_encoded: random.one_in(8),
         is_traced: false,
-        judges_freshness: false,
         is_verbose: false,
     }
 }

@@ -243,7 +243,8 @@ pub(crate) fn keep(name: &str, played: &str) -> Result<()> {
     std::fs::write(format!("{FOLDER}/{name}.expected"), played).context("cannot keep it")
 }
 
-fn settings(voters: u8) -> Settings {
+/// The world of a script.
+pub(crate) fn settings(voters: u8) -> Settings {
     Settings {
         voters,
         config: Config::default(),
@@ -258,7 +259,6 @@ fn settings(voters: u8) -> Settings {
         log_kept: 5,
         is_encoded: true,
         is_traced: true,
-        judges_freshness: false,
         is_verbose: false,
     }
 }

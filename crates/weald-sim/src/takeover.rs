@@ -97,7 +97,6 @@ fn settings() -> Settings {
         log_kept: 50,
         is_encoded: false,
         is_traced: false,
-        judges_freshness: false,
         is_verbose: false,
     }
 }

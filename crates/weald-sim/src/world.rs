@@ -62,8 +62,6 @@ pub(crate) struct Settings {
     pub(crate) is_encoded: bool,
     /// Trace lines are kept.
     pub(crate) is_traced: bool,
-    /// Claims of bounded staleness are judged.
-    pub(crate) judges_freshness: bool,
     /// So are lines about messages.
     pub(crate) is_verbose: bool,
 }
@@ -137,7 +135,7 @@ impl World {
             network: Network::new(settings.weather),
             clients: BTreeMap::new(),
             histories: Histories::default(),
-            oracle: Oracle::new(settings.judges_freshness),
+            oracle: Oracle::default(),
             coverage: Coverage::default(),
             trace: Trace::new(settings.is_traced),
             violation: None,

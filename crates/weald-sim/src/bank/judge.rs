@@ -134,7 +134,7 @@ impl Bank {
         }
         self.deliver();
         let until = self.now.after(AGREEMENT);
-        self.run_while(until, |bank| !bank.judge.is_open);
+        self.run_while(until, |bank| !bank.judge.is_open && !bank.tellers.is_empty());
         self.is_open = false;
         self.run_while(until, |bank| !bank.is_quiet());
         if self.violation.is_none() && !self.is_quiet() {
@@ -142,13 +142,16 @@ impl Bank {
             let busy: Vec<_> = self.tellers.values().filter(|teller| !teller.is_idle()).collect();
             self.fail("liveness", format!("{} {busy:?}", lines.join(" | ")));
         }
+        if self.tellers.is_empty() {
+            return;
+        }
         self.begin_count(0);
         self.run_while(until.after(AGREEMENT), |bank| !bank.tellers[&0].is_idle());
         self.judge_history();
     }
 
     fn is_quiet(&self) -> bool {
-        self.judge.is_open
+        (self.judge.is_open || self.tellers.is_empty())
             && self.tellers.values().all(super::Teller::is_idle)
             && self.worlds.iter().all(|world| {
                 world.is_settled(LogIndex::ZERO)

@@ -39,6 +39,9 @@ const PARTS: u8 = 4;
 /// How far the expiry of a transfer is ahead.
 const EXPIRY: Duration = Duration::from_secs(20);
 
+/// What was found at the places of accounts: a balance, and the revision that wrote it.
+type Seen = BTreeMap<usize, Option<(i64, Revision)>>;
+
 /// See the module's page.
 #[derive(Debug)]
 pub(super) struct Teller {
@@ -53,17 +56,9 @@ pub(super) struct Teller {
 #[derive(Debug)]
 pub(super) enum Job {
     Nothing,
-    Look {
-        wanted: Vec<usize>,
-        seen: BTreeMap<usize, Option<(i64, Revision)>>,
-    },
+    Look { wanted: Vec<usize>, seen: Seen },
     Move(Box<Move>),
-    Count {
-        begun: Invocation,
-        reading: Reading,
-        round: u32,
-        seen: BTreeMap<usize, Option<(i64, Revision)>>,
-    },
+    Count { begun: Invocation, reading: Reading, round: u32, seen: Seen },
 }
 
 /// A transaction on its way.
@@ -398,7 +393,7 @@ impl Move {
 
 fn looks(
     ticket: Ticket,
-    (wanted, seen): (&[usize], &BTreeMap<usize, Option<(i64, Revision)>>),
+    (wanted, seen): (&[usize], &Seen),
     accounts: &[CollectionName],
 ) -> Vec<(usize, (Ticket, Ask))> {
     let missing = wanted.iter().filter(|place| !seen.contains_key(place));

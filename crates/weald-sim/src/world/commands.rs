@@ -43,6 +43,7 @@ impl World {
             }),
             Command::Rot(node, back) => self.destroy(*node, |world, node| {
                 node.disk.log.rot(*back, &mut world.random);
+                node.disk.is_damaged = true;
             }),
             Command::Backup(node) => self.backup(*node),
             Command::Rollback(node) => self.destroy(*node, |_, node| {
@@ -167,7 +168,7 @@ impl World {
             other.name != name
                 && !other.disk.is_wiped
                 && other.lost_life.is_none()
-                && other.process.as_ref().is_none_or(|process| !process.was_damaged)
+                && !other.disk.is_damaged
         };
         let intact: BTreeSet<Name> =
             self.nodes.values().filter(|node| is_intact(node)).map(|node| node.name).collect();

@@ -297,6 +297,7 @@ impl World {
         self.coverage.reach(Rare::Reborn);
         let node = self.nodes.get_mut(&name).expect("it has an output");
         node.disk.checkpoint = None;
+        node.disk.is_damaged = false;
         node.disk.log.note_repaired();
         if let Some(process) = &mut node.process {
             process.machine = MemberMachine::new(self.settings.machine);
@@ -331,6 +332,7 @@ impl World {
         let Some(process) = &mut node.process else { return };
         if process.was_damaged && process.state.health() == Health::Whole {
             process.was_damaged = false;
+            node.disk.is_damaged = false;
             node.disk.log.note_repaired();
             self.coverage.reach(Rare::Repaired);
         }
