@@ -22,7 +22,7 @@ use weald_cluster::{
 use weald_core::{Digest, Epoch, LogIndex, StoreId};
 
 use crate::{
-    machine::{Outcome, Request, RequestId},
+    machine::{Outcome, Request, RequestId, Shown},
     name::Name,
     schedule::Instant,
 };
@@ -34,8 +34,15 @@ pub(crate) use committed::Ledger;
 pub(crate) enum Seen<'a> {
     /// A node hands an entry to its log.
     Appended { entry: &'a LogEntry },
-    /// A node applies a committed entry, in this epoch, with this effect.
-    Applied { node: Name, entry: &'a LogEntry, epoch: Epoch, effect: Digest },
+    /// A node applies a committed entry, in this epoch, with this effect; what came of the request
+    /// in it, if there is one.
+    Applied {
+        node: Name,
+        entry: &'a LogEntry,
+        epoch: Epoch,
+        effect: Digest,
+        outcome: Option<Outcome>,
+    },
     /// A node's state machine is as of this entry, not by applying: at a start, from a snapshot.
     Placed { node: Name, index: LogIndex, hash: Digest, effect: Digest },
     /// A node begins to coordinate.
@@ -46,8 +53,8 @@ pub(crate) enum Seen<'a> {
     Answered { id: RequestId, outcome: Outcome },
     /// A client begins to read.
     ReadAsked { client: u8, key: u8 },
-    /// A client was told a register's value, as of this index.
-    ReadAnswered { client: u8, key: u8, value: u32, index: LogIndex },
+    /// A client was told a register's value and a list, as of this index.
+    ReadAnswered { client: u8, key: u8, shown: &'a Shown, index: LogIndex },
     /// A node has shown its state without asking anybody; it claims to be as fresh as `since`.
     Exposed { node: Name, store: StoreId, index: LogIndex, since: Instant },
     /// A node was told what no member says, and has changed.

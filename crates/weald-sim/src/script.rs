@@ -25,7 +25,8 @@ use weald_cluster::replica::Config;
 use crate::{
     client::{Client, What},
     command::{Command, parse::millis_of},
-    machine::Action,
+    disk::LogKind,
+    machine::{Action, MachineKind},
     name::Name,
     network::Weather,
     world::{Settings, World},
@@ -253,6 +254,8 @@ pub(crate) fn settings(voters: u8) -> Settings {
         think: 20_000,
         drift: 0,
         checkpoint_every: 0,
+        log: LogKind::Model,
+        machine: MachineKind::Model,
         log_kept: 5,
         is_encoded: true,
         is_traced: true,

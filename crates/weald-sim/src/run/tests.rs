@@ -18,9 +18,24 @@ fn one_seed_gives_one_run_event_by_event() {
 
 #[test]
 fn w57_w127_w130_w193_random_faults_violate_nothing_and_all_agree_afterwards() {
-    let batch = batch::run(300..330, None, 2);
+    let batch = batch::run(300..330, 2, |seed| Plan::draw(seed, None));
     assert_eq!(batch.failures, [], "run one again with `cargo xtask sim --seed N`");
     assert!(batch.answered.0 > 1_000 && batch.answered.1 > 500, "clients were served");
+}
+
+#[test]
+fn w189_w217_every_member_is_replaced_under_load_and_faults() {
+    let batch = batch::run(0..5, 2, |seed| Plan::draw_reconfiguration(seed, None));
+    assert_eq!(batch.failures, [], "run one again with `cargo xtask sim reconfigure --seed N`");
+    assert!(batch.answered.0 > 500, "clients were served");
+}
+
+#[test]
+fn w218_w219_w220_money_moves_between_partitions_under_faults_and_none_is_lost() {
+    let batch = batch::run(0..8, 2, |seed| Plan::draw_bank(seed, None));
+    assert_eq!(batch.failures, [], "run one again with `cargo xtask sim bank --seed N`");
+    let (moved, counted) = batch.answered;
+    assert!(moved > 100 && counted > 20, "{moved} transfers and {counted} counts");
 }
 
 #[test]
