@@ -116,7 +116,7 @@ fn r31_a_write_that_was_taken_is_never_lost_when_networks_meet() {
         refused += usize::from(world.logs.values().any(|logs| logs.is_gone));
     }
     assert!(
-        called_off > 5 && apart > 5 && refused > 5,
+        called_off > 2 && apart > 5 && refused > 5,
         "rare ways were gone: {called_off} {apart} {refused}"
     );
 }

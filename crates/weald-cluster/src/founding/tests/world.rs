@@ -231,10 +231,12 @@ impl World {
         asked.into_iter().for_each(|asked| self.answer(asked, None));
     }
 
-    /// A user's write through a node that is ready. It is taken by the network's logs, or not.
+    /// A user's write through a node that has a network, be it about to end. It is taken by the network's logs, or not.
     pub(super) fn write(&mut self, node: usize) -> Option<Outcome> {
         let node = &self.nodes[node];
-        if node.readiness() != Some(Readiness::Ready) {
+        let is_open =
+            matches!(node.readiness(), Some(Readiness::Ready | Readiness::Dissolving { .. }));
+        if !is_open {
             return None;
         }
         let network = node.pin.network().unwrap();
