@@ -443,7 +443,7 @@ impl World {
         let run = self.nodes[node].run;
         let input = |input| Event::Input { node, run, input: Box::new(input) };
         match output {
-            Output::Ask { peer, request } => self.carry_question(node, peer, request),
+            Output::Ask { peer, request } => self.carry_question(node, peer, &request),
             Output::Reply { question, answer } => {
                 let asked = self.questions.remove(&question.0).expect("one reply to a question");
                 let (from, asked_run, ..) = asked;
@@ -477,7 +477,7 @@ impl World {
         }
     }
 
-    fn carry_question(&mut self, node: usize, peer: PeerId, request: Box<Request>) {
+    fn carry_question(&mut self, node: usize, peer: PeerId, request: &Request) {
         let to = self.nodes.iter().position(|other| other.peer() == peer).unwrap();
         let request = Box::new(Request::decode(&request.encode()).unwrap());
         if self.is_lost() {
