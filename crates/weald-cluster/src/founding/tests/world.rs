@@ -231,10 +231,12 @@ impl World {
         asked.into_iter().for_each(|asked| self.answer(asked, None));
     }
 
-    /// A user's write through a node that is ready. It is taken by the network's logs, or not.
+    /// A user's write through a node that has a network, be it about to end. It is taken by the network's logs, or not.
     pub(super) fn write(&mut self, node: usize) -> Option<Outcome> {
         let node = &self.nodes[node];
-        if node.readiness() != Some(Readiness::Ready) {
+        let is_open =
+            matches!(node.readiness(), Some(Readiness::Ready | Readiness::Dissolving { .. }));
+        if !is_open {
             return None;
         }
         let network = node.pin.network().unwrap();
@@ -441,7 +443,7 @@ impl World {
         let run = self.nodes[node].run;
         let input = |input| Event::Input { node, run, input: Box::new(input) };
         match output {
-            Output::Ask { peer, request } => self.carry_question(node, peer, request),
+            Output::Ask { peer, request } => self.carry_question(node, peer, &request),
             Output::Reply { question, answer } => {
                 let asked = self.questions.remove(&question.0).expect("one reply to a question");
                 let (from, asked_run, ..) = asked;
@@ -475,7 +477,7 @@ impl World {
         }
     }
 
-    fn carry_question(&mut self, node: usize, peer: PeerId, request: Box<Request>) {
+    fn carry_question(&mut self, node: usize, peer: PeerId, request: &Request) {
         let to = self.nodes.iter().position(|other| other.peer() == peer).unwrap();
         let request = Box::new(Request::decode(&request.encode()).unwrap());
         if self.is_lost() {
