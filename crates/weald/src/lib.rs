@@ -44,6 +44,7 @@ pub use diary::{
     RawDiarySelector, RawDiaryTail, TailEvent,
 };
 pub use error::{Effect, Error, ErrorKind, Result};
+pub use founding::leave;
 #[cfg(feature = "http")]
 pub use http::{GatewayConfig, HttpGateway};
 pub use node::{

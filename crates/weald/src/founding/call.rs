@@ -34,7 +34,11 @@ pub(super) async fn ask(
 }
 
 /// Has an entry logged and applied.
-pub(super) async fn propose(members: Members, partition: PartitionId, payload: Payload) -> Proposed {
+pub(super) async fn propose(
+    members: Members,
+    partition: PartitionId,
+    payload: Payload,
+) -> Proposed {
     let (caller, answer) = Caller::channel();
     let terms = Terms { ack: Ack::default(), deadline: Instant::now() + PROPOSE_DEADLINE };
     if let Err(refused) = members.propose(partition, Proposal::new(payload, terms, caller)) {

@@ -29,7 +29,10 @@ impl Event {
     pub(super) const fn is_peers(&self) -> bool {
         match self {
             Self::Connected(_) | Self::Disconnected(_) | Self::Asked(..) => true,
-            Self::Answered(..) | Self::Founded | Self::Proposed(..) | Self::Drain(_)
+            Self::Answered(..)
+            | Self::Founded
+            | Self::Proposed(..)
+            | Self::Drain(_)
             | Self::Close => false,
         }
     }

@@ -125,9 +125,8 @@ impl Loop {
     }
 
     fn note_up(&mut self, info: PeerInfo) {
-        let is_same = |known: &PeerInfo| {
-            (&known.addresses, known.near) == (&info.addresses, info.near)
-        };
+        let is_same =
+            |known: &PeerInfo| (&known.addresses, known.near) == (&info.addresses, info.near);
         if self.connected.get(&info.peer).is_some_and(is_same) {
             return;
         }
@@ -231,12 +230,17 @@ impl Loop {
 
 fn say(report: &Report) {
     match report {
-        Report::OtherNetwork { .. } | Report::NotAdmitted { .. } | Report::Refused { .. }
+        Report::OtherNetwork { .. }
+        | Report::NotAdmitted { .. }
+        | Report::Refused { .. }
         | Report::GivenUp(_) => {
             tracing::warn!(target: "weald::founding", ?report, "network");
         }
-        Report::Founded(_) | Report::Joined(_) | Report::Dissolving { .. }
-        | Report::CalledOff { .. } | Report::Admitted(_) => {
+        Report::Founded(_)
+        | Report::Joined(_)
+        | Report::Dissolving { .. }
+        | Report::CalledOff { .. }
+        | Report::Admitted(_) => {
             tracing::info!(target: "weald::founding", ?report, "network");
         }
     }

@@ -6,8 +6,7 @@ mod events;
 use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinHandle};
-use weald_cluster::founding::Readiness;
-use weald_cluster::replica::Role;
+use weald_cluster::{configuration::Member, founding::Readiness, replica::Role};
 use weald_collections::CollectionType;
 use weald_core::{
     BlockId, Clock, CollectionName, Entropy, LogIndex, PartitionId, PeerId, PeerInfo,
@@ -234,7 +233,7 @@ impl From<PartitionStatus> for PartitionInfo {
             Role::Follower if is_voter(status.member.peer) => PartitionRole::Follower,
             Role::Follower => PartitionRole::Learner,
         };
-        let matched = |member| match *member == status.member {
+        let matched = |member: &Member| match *member == status.member {
             true => Some(status.synced),
             false => status.matched.get(member).copied(),
         };

@@ -17,7 +17,7 @@ pub(crate) const FOLLOWED_MAX: usize = 4096;
 /// Long questions of followers that wait here at a time.
 pub(crate) const FOLLOWERS_MAX: usize = 65_536;
 /// How long a follower's question waits for a change.
-pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(20);
+pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(5);
 /// What a follower gives its question on top, for the way.
 pub(crate) const FOLLOW_SLACK: Duration = Duration::from_secs(3);
 /// How long one attempt to read from another node may take.

@@ -142,7 +142,8 @@ impl Server {
         let proposed = self.asker.with_map(|map| {
             propose(&self.members, |key| map.partition(key), command, (terms, caller))
         });
-        if let (Err(error), Some(pending)) = (proposed, held.take()) {
+        let Err(error) = proposed else { return };
+        if let Some(pending) = held.take() {
             let answer = self.refused(partition, error, &pending.request);
             pending.answer(answer);
         }

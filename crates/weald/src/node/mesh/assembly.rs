@@ -164,7 +164,7 @@ impl Assembly {
         network: &Network,
     ) -> Result<Members> {
         let executor = Arc::new(CollectionExecutor::new(registry(&self.types)?));
-        let types = executor.registry().names().map(|(name, version)| (name.clone(), version));
+        let types = executor.registry().names().cloned();
         let mut seed = [0; 8];
         self.entropy.fill(&mut seed);
         let parts = MembersParts {
