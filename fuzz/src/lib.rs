@@ -12,10 +12,16 @@ pub mod entry;
 mod folder;
 pub mod identity;
 pub mod key;
+pub mod log_entry;
 pub mod log_operations;
 pub mod log_recovery;
+pub mod member_inputs;
+pub mod member_message;
+pub mod member_state;
 pub mod name;
 pub mod outcome;
+pub mod pulse_frame;
+pub mod routing;
 mod script;
 pub mod splices;
 pub mod store_header;
@@ -36,10 +42,16 @@ pub const TARGETS: &[Target] = &[
     ("entry", entry::run),
     ("identity", identity::run),
     ("key", key::run),
+    ("log_entry", log_entry::run),
     ("log_operations", log_operations::run),
     ("log_recovery", log_recovery::run),
+    ("member_inputs", member_inputs::run),
+    ("member_message", member_message::run),
+    ("member_state", member_state::run),
     ("name", name::run),
     ("outcome", outcome::run),
+    ("pulse_frame", pulse_frame::run),
+    ("routing", routing::run),
     ("splices", splices::run),
     ("store_header", store_header::run),
     ("stored_state", stored_state::run),

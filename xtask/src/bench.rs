@@ -9,11 +9,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::command::{self, cargo};
+use crate::mesh;
 use crate::sources::Workspace;
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    of_processes: Option<OfProcesses>,
     /// Gathers the results of an earlier run
     #[arg(long)]
     collect_only: bool,
@@ -22,6 +26,13 @@ pub(crate) struct Options {
     bench: Vec<String>,
     /// Only benchmarks whose name contains this
     filter: Option<String>,
+}
+
+/// Benchmarks of whole processes, which criterion cannot run.
+#[derive(clap::Subcommand)]
+enum OfProcesses {
+    /// Puts and gets of real nodes, beside what they are compared with
+    Mesh(mesh::BenchOptions),
 }
 
 /// One benchmark as criterion left it. Times are nanoseconds for one iteration.
@@ -39,6 +50,9 @@ struct Measurement {
 /// Runs the benches and writes `target/bench/results.json`: `machine`, `benchmarks`, and `figures`, which holds
 /// the JSON files that benches put into `target/bench/figures` for what is not a time (sizes, counts).
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    if let Some(OfProcesses::Mesh(options)) = &options.of_processes {
+        return mesh::bench(workspace, options);
+    }
     let target = workspace.root().join("target");
     if !options.collect_only {
         remove_earlier(&target)?;

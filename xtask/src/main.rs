@@ -9,6 +9,7 @@ mod deny;
 mod explore;
 mod fix;
 mod fuzz;
+mod mesh;
 mod publish_check;
 mod requirements;
 mod rocksdb;
@@ -52,6 +53,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Simulates clusters: seeds, scripts, takeovers, rules left out
     Sim(sim::Options),
+    /// Runs scenarios of real nodes, with kills, pauses and cut links
+    MeshTest(mesh::Options),
     /// Packages every crate as for a release, without uploading
     PublishCheck,
     /// Licences, sources, banned crates and, where reachable, advisories of the dependencies
@@ -81,6 +84,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Explore(options) => explore::run(&workspace, options),
         Task::Fuzz(options) => fuzz::run(&workspace, options),
         Task::Sim(options) => sim::run(&workspace, options),
+        Task::MeshTest(options) => mesh::run(&workspace, options),
         Task::PublishCheck => publish_check::run(&workspace),
         Task::Deny => deny::run(&workspace),
         Task::Rocksdb => rocksdb::run(&workspace).map(|_| ()),

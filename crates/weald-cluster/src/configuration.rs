@@ -19,6 +19,8 @@ mod tests;
 pub const VOTERS_MAX: usize = 5;
 /// The most learners of a configuration.
 pub const LEARNERS_MAX: usize = 16;
+/// The highest id: no chain gets there, and the ids after it can still be counted.
+const ID_MAX: u64 = 1 << 62;
 
 /// One member of a partition's log: a peer, the store that holds its promises, and which life of
 /// it this is (rule C11). A peer whose store or promises were lost comes back as another member.
@@ -77,6 +79,12 @@ pub enum ConfigurationError {
     /// A learner is also a voter, or a peer votes with two lives.
     #[error("a peer is named twice")]
     NamedTwice,
+    /// An id that no chain of configurations reaches.
+    #[error("a configuration's id is out of range: id={}", id.0)]
+    Id {
+        /// The id.
+        id: ConfigurationId,
+    },
     /// More learners than a partition feeds.
     #[error("too many learners: count={count} max={LEARNERS_MAX}")]
     LearnerCount {
@@ -119,6 +127,9 @@ impl Configuration {
             if peers.len() != side.len() {
                 return Err(ConfigurationError::NamedTwice);
             }
+        }
+        if self.id.0 > ID_MAX {
+            return Err(ConfigurationError::Id { id: self.id });
         }
         if self.learners.len() > LEARNERS_MAX {
             return Err(ConfigurationError::LearnerCount { count: self.learners.len() });

@@ -81,6 +81,8 @@ pub struct State {
     started: Time,
     entropy: SeededEntropy,
     pin: Pin,
+    /// The network that is pinned, computed once.
+    network: Option<NetworkId>,
     phase: Phase,
     peers: Peers,
     /// The newest state of the network that is known; of the pinned network only.
@@ -133,6 +135,7 @@ impl State {
             started: now.steady,
             entropy: SeededEntropy::new(seed),
             phase: Phase::Seeking(Seeking::new(now.steady)),
+            network: pin.network(),
             pin,
             peers: Peers::default(),
             map: None,
@@ -216,7 +219,7 @@ impl State {
 
     /// How the node stands to networks, as it says to peers.
     pub fn standing(&self) -> Standing {
-        match (&self.phase, self.pin.network()) {
+        match (&self.phase, self.network) {
             (Phase::Belonging(belonging), Some(network)) => self.standing_in(network, belonging),
             (Phase::Founding(_) | Phase::Joining | Phase::Over, Some(network)) => {
                 Standing::Opening { network }
@@ -259,12 +262,12 @@ impl State {
         match self.phase {
             Phase::Founding(Step::Pinning) => self.become_making(),
             Phase::Founding(Step::Sealing) => {
-                let network = self.pin.network().expect("a genesis was pinned");
+                let network = self.network.expect("a genesis was pinned");
                 self.report(Report::Founded(network));
                 self.become_belonging();
             }
             Phase::Joining => {
-                let network = self.pin.network().expect("a genesis was pinned");
+                let network = self.network.expect("a genesis was pinned");
                 self.report(Report::Joined(network));
                 self.become_belonging();
             }
@@ -309,6 +312,7 @@ impl State {
             level: weald_core::FeatureLevel::NEWEST,
         };
         self.pin = Pin { genesis: Some(genesis), is_founding: true, ..Pin::default() };
+        self.network = self.pin.network();
         self.phase = Phase::Founding(Step::Pinning);
         self.outputs.push_back(Output::Pin(Box::new(self.pin.clone())));
     }
@@ -316,6 +320,7 @@ impl State {
     /// Sets about belonging to a network that has let this node in.
     fn become_joining(&mut self, genesis: Genesis, map: Option<Box<Map>>) {
         self.pin = Pin { genesis: Some(genesis), ..Pin::default() };
+        self.network = self.pin.network();
         self.phase = Phase::Joining;
         self.outputs.push_back(Output::Pin(Box::new(self.pin.clone())));
         if let Some(map) = map {

@@ -21,6 +21,8 @@ pub enum Mutation {
     PromiseWhileCoordinated,
     /// C3: a coordinator cuts entries of its own epoch.
     CutEqualEpochs,
+    /// C3: a coordinator that resigns for its clock cuts entries of earlier epochs, too.
+    CutEarlierEpochs,
     /// C4: entries count as acknowledged before they are synced.
     AcknowledgeUnsynced,
     /// C4: the coordinator counts itself before its own sync.

@@ -2,7 +2,7 @@
 //!
 //! The replicas of a node beat together, so what they say to one peer at one moment is gathered in a
 //! [`Frame`]: coordinators' heartbeats one way, members' answers the other. Of an idle partition only
-//! the round and the age of the quorum contact differ from beat to beat; such partitions are not
+//! the rounds differ from beat to beat, and by as much as the beats do; such partitions are not
 //! listed but stand under one digest, and the receiver puts their messages together again from what
 //! it remembers. A receiver that remembers something else says so and gets everything in full.
 //!
@@ -43,15 +43,8 @@ pub struct Frame {
     /// Partitions of which nothing is said any more.
     gone: Vec<PartitionId>,
     /// All others that were listed before, if there are any.
-    idle: Option<Idle>,
-}
-
-/// Stands for the messages of all idle partitions.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-struct Idle {
-    digest: Digest,
-    /// The oldest quorum contact of any of them, ms.
-    contact_millis: u64,
+    /// They stand under one digest.
+    idle: Option<Digest>,
 }
 
 /// Why a frame was not opened.
@@ -76,8 +69,9 @@ pub enum FrameError {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Remembered {
     envelope: Envelope,
+    /// The digest of the message without its rounds.
     digest: Digest,
-    round: u64,
+    rounds: [Option<u64>; 2],
     beat: u64,
 }
 
@@ -121,14 +115,13 @@ impl Outbox {
         let (started, is_healthy) = standing;
         self.beat += 1;
         let mut before = std::mem::take(&mut self.sent);
-        let (mut full, mut idle, mut contact_millis) = (Vec::new(), false, 0);
+        let (mut full, mut has_idle) = (Vec::new(), false);
         for message in messages {
             let now = Remembered::new(&message, self.beat);
             let known = before.remove(&message.partition).filter(|known| known.goes_on_as(&now));
             match known {
                 Some(known) => {
-                    contact_millis = contact_millis.max(contact_of(&message));
-                    idle = true;
+                    has_idle = true;
                     self.sent.insert(message.partition, known);
                 }
                 None => {
@@ -139,7 +132,7 @@ impl Outbox {
         }
         let is_listed = |partition: &PartitionId| full.iter().any(|m| m.partition == *partition);
         let digest = digest_of(self.sent.iter().filter(|(partition, _)| !is_listed(partition)));
-        let idle = idle.then_some(Idle { digest, contact_millis });
+        let idle = has_idle.then_some(digest);
         let gone = before.into_keys().filter(|gone| !self.sent.contains_key(gone)).collect();
         Frame { started, is_healthy, beat: self.beat, full, gone, idle }
     }
@@ -172,14 +165,12 @@ impl Inbox {
             self.received.clear();
             return Err(FrameError::TooMany);
         }
-        let expected = frame.idle.map(|idle| idle.digest);
         let found = (!idle.is_empty()).then(|| digest_of(idle.iter()));
-        if found != expected {
+        if found != frame.idle {
             return Err(FrameError::Unknown);
         }
-        let contact = frame.idle.map_or(0, |idle| idle.contact_millis);
         let mut messages = frame.full;
-        messages.extend(idle.values().map(|known| known.at(frame.beat, contact)));
+        messages.extend(idle.values().map(|known| known.at(frame.beat)));
         self.received.append(&mut idle);
         Ok(messages)
     }
@@ -188,29 +179,32 @@ impl Inbox {
 impl Remembered {
     fn new(message: &Envelope, beat: u64) -> Self {
         let mut envelope = message.clone();
-        let round = round_of(&mut envelope.message).map_or(0, std::mem::take);
-        if let Message::Heartbeat(heartbeat) = &mut envelope.message {
-            heartbeat.contact_millis = 0;
-        }
+        let rounds = rounds_of(&mut envelope.message).map(|round| round.map(std::mem::take));
         let digest = Digest::of("weald beat", &[&envelope.encode()]);
-        Self { envelope, digest, round, beat }
+        Self { envelope, digest, rounds, beat }
     }
 
     /// Whether `now` is this message some beats later, with nothing new in it.
     fn goes_on_as(&self, now: &Self) -> bool {
-        self.digest == now.digest && now.round == self.round + (now.beat - self.beat)
+        self.digest == now.digest && now.rounds == self.rounds_at(now.beat)
     }
 
     /// This message some beats later.
-    fn at(&self, beat: u64, contact_millis: u64) -> Envelope {
+    fn at(&self, beat: u64) -> Envelope {
         let mut envelope = self.envelope.clone();
-        if let Some(round) = round_of(&mut envelope.message) {
-            *round = self.round + (beat - self.beat);
-        }
-        if let Message::Heartbeat(heartbeat) = &mut envelope.message {
-            heartbeat.contact_millis = contact_millis;
+        for (round, then) in rounds_of(&mut envelope.message).into_iter().zip(self.rounds_at(beat))
+        {
+            if let (Some(round), Some(then)) = (round, then) {
+                *round = then;
+            }
         }
         envelope
+    }
+
+    /// The rounds rise with the beats. A peer may name any.
+    fn rounds_at(&self, beat: u64) -> [Option<u64>; 2] {
+        let beats = beat.wrapping_sub(self.beat);
+        self.rounds.map(|round| round.map(|round| round.wrapping_add(beats)))
     }
 }
 
@@ -218,22 +212,20 @@ fn digest_of<'a>(idle: impl Iterator<Item = (&'a PartitionId, &'a Remembered)>) 
     let mut builder = DigestBuilder::new("weald idle beats");
     for (partition, known) in idle {
         builder.number(u64::from(partition.0)).part(known.digest.as_bytes());
-        builder.number(known.round.wrapping_sub(known.beat));
+        for round in known.rounds {
+            builder.number(round.unwrap_or_default().wrapping_sub(known.beat));
+        }
     }
     builder.finish()
 }
 
-fn round_of(message: &mut Message) -> Option<&mut u64> {
+/// What rises by one with each beat: the round, and the round that the receiver has answered.
+fn rounds_of(message: &mut Message) -> [Option<&mut u64>; 2] {
     match message {
-        Message::Heartbeat(heartbeat) => Some(&mut heartbeat.round),
-        Message::ReplicateAck(ack) => Some(&mut ack.round),
-        _ => None,
-    }
-}
-
-fn contact_of(message: &Envelope) -> u64 {
-    match &message.message {
-        Message::Heartbeat(heartbeat) => heartbeat.contact_millis,
-        _ => 0,
+        Message::Heartbeat(heartbeat) => {
+            [Some(&mut heartbeat.round), heartbeat.heard.as_mut().map(|heard| &mut heard.round)]
+        }
+        Message::ReplicateAck(ack) => [Some(&mut ack.round), None],
+        _ => [None, None],
     }
 }

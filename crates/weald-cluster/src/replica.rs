@@ -33,6 +33,7 @@ mod coordinator;
 mod entry;
 mod feed;
 mod following;
+mod freshness;
 mod input;
 mod log;
 mod membership;
@@ -67,7 +68,8 @@ pub use entry::{ENTRY_HEAD_LEN, EntryError, EntryKind, LogEntry, Point};
 pub use input::{Input, Now, PersistTicket, ReadId, Standing};
 pub use membership::{Change, ChangeError};
 pub use message::{
-    AckRefusal, Effect, Envelope, Heartbeat, LogEnd, Message, ReplicateAck, ReplicateWrite, Run,
+    AckRefusal, Effect, Envelope, Heard, Heartbeat, LogEnd, Message, ReplicateAck, ReplicateWrite,
+    Run,
 };
 pub use output::{Output, Persist, RefusedReason, Report, Role, SnapshotMeta, Stop};
 pub use stored::{Health, Restart, Stored, StoredConfigurations};
@@ -152,6 +154,8 @@ impl State {
         let time = entries.last().map_or(Time::ZERO, LogEntry::time);
         let mut configurations = Configurations::new(stored.configurations);
         let watermark = stored.watermark.max(restart.applied).min(last.index);
+        let heard = |(member, run)| (member, Peer { run, standing: None });
+        let peers = stored.runs.into_iter().map(heard).collect();
         configurations.scan(&entries);
         configurations.commit(watermark);
         let mut state = Self {
@@ -176,7 +180,7 @@ impl State {
             following: Following::new(watermark),
             health: restart.health,
             stop: None,
-            peers: BTreeMap::new(),
+            peers,
             snapshot: None,
             attesting: attestation::Attesting::default(),
             rebirth: rebirth::Rebirth::default(),
@@ -204,7 +208,9 @@ impl State {
             Input::InstallFailed => self.following.is_installing = false,
             Input::Repaired => self.handle_repaired(),
             Input::Standing(member, standing) => {
-                self.peers.entry(member).or_default().standing = Some(standing);
+                if self.configurations.knows(&member) {
+                    self.peers.entry(member).or_default().standing = Some(standing);
+                }
             }
             Input::Signed { index, key, signature } => self.handle_signed(index, key, signature),
             Input::Health { is_healthy } => self.handle_health(is_healthy),
@@ -243,6 +249,7 @@ impl State {
             watermark: self.watermark,
             base: self.base,
             configurations: self.configurations.stored(),
+            runs: self.peers.iter().map(|(member, peer)| (*member, peer.run)).collect(),
         };
         if let Some(persist) = self.log.persist(stored) {
             self.outputs.push_back(Output::Persist(Box::new(persist)));
@@ -277,6 +284,9 @@ impl State {
     fn trim(&mut self) {
         let upto = self.applied.min(self.watermark);
         self.log.trim(upto, self.config.tail_bytes_max);
+        // Where apply lags, what is durable is read back from the log.
+        let kept = self.config.tail_bytes_max.saturating_add(self.config.uncommitted_bytes_max);
+        self.log.trim(self.watermark, kept);
     }
 
     fn effect_at(&self, index: LogIndex) -> Option<Effect> {
@@ -293,6 +303,7 @@ impl State {
         for configuration in self.configurations.commit(watermark) {
             self.log.want_state();
             self.outputs.push_back(Output::Configured { configuration, is_committed: true });
+            self.peers.retain(|member, _| self.configurations.knows(member));
         }
     }
 

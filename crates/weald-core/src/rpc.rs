@@ -323,8 +323,10 @@ mod tests {
 
     use super::*;
 
+    type Answer = (u64, Result<Bytes, Refusal>);
+
     /// A reply to call 7 and what it sent.
-    fn reply() -> (Reply, mpsc::Receiver<(u64, Result<Bytes, Refusal>)>) {
+    fn reply() -> (Reply, mpsc::Receiver<Answer>) {
         let (sender, receiver) = mpsc::channel();
         let sink = move |call, answer| sender.send((call, answer)).unwrap();
         (Reply::new(Arc::new(sink), 7), receiver)

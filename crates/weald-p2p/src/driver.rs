@@ -1,5 +1,6 @@
 //! The network's task: one loop over what the swarm, the callers and the clock say.
 
+mod address;
 mod book;
 mod dialer;
 mod lookups;
@@ -14,7 +15,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId as Libp2pId, Swarm, identify, kad, mdns, ping};
@@ -30,6 +30,7 @@ use crate::lines::{LinesEvent, Way};
 use crate::lookup::Nearest;
 use crate::metrics::add;
 use crate::swarm::{Node, NodeEvent};
+use address::{is_usable, with_peer, without_peer};
 use book::Book;
 use dialer::{Dial, Dialer};
 use lookups::Lookups;
@@ -418,7 +419,8 @@ impl Driver {
         {
             let (Ok(kad::GetClosestPeersOk { peers, .. })
             | Err(kad::GetClosestPeersError::Timeout { peers, .. })) = result;
-            self.lookups.finish(id, peers, stats.num_requests(), &self.hub, now);
+            let found = lookups::Found { peers, request_count: stats.num_requests() };
+            self.lookups.finish(id, found, &self.hub, now);
         }
     }
 
@@ -485,26 +487,4 @@ fn save(path: &std::path::Path, text: &str) {
     if let Err(error) = book::write(path, text) {
         tracing::warn!(target: "weald::net", %error, "the address book cannot be written");
     }
-}
-
-/// Whether anybody could dial this.
-fn is_usable(address: &Multiaddr) -> bool {
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => !ip.is_unspecified(),
-        Some(Protocol::Ip6(ip)) => !ip.is_unspecified(),
-        Some(_) => true,
-        None => false,
-    }
-}
-
-fn without_peer(address: &Multiaddr) -> Multiaddr {
-    let mut address = address.clone();
-    if dialer::peer_of(&address).is_some() {
-        address.pop();
-    }
-    address
-}
-
-fn with_peer(address: &Multiaddr, peer: Libp2pId) -> String {
-    without_peer(address).with(Protocol::P2p(peer)).to_string()
 }

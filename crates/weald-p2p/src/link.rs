@@ -5,9 +5,9 @@
 //! and written by the connection's own task, the one that also drives Yamux: a message takes no
 //! hop between threads, and what is more urgent is written first.
 
-mod handler;
+mod connection;
 mod inbound;
 mod outbound;
 mod upgrade;
 
-pub(crate) use handler::{FromLink, Link, ToLink};
+pub(crate) use connection::{FromLink, Link, ToLink};

@@ -9,8 +9,6 @@ use std::{
     },
 };
 
-use weald_cluster::mutation::Mutation;
-
 use crate::{
     coverage::{Coverage, Rare},
     invariants::Violation,
@@ -30,8 +28,8 @@ pub(crate) struct Batch {
     pub(crate) answered: (u64, u64),
 }
 
-/// Runs every seed of a range.
-pub(crate) fn run(seeds: Range<u64>, mutation: Option<Mutation>, jobs: usize) -> Batch {
+/// Runs the plan of every seed of a range.
+pub(crate) fn run(seeds: Range<u64>, jobs: usize, plan: impl Fn(u64) -> Plan + Sync) -> Batch {
     let next = AtomicU64::new(seeds.start);
     let batch = Mutex::new(Batch::default());
     std::thread::scope(|scope| {
@@ -42,7 +40,7 @@ pub(crate) fn run(seeds: Range<u64>, mutation: Option<Mutation>, jobs: usize) ->
                     if seed >= seeds.end {
                         return;
                     }
-                    let verdict = run::run(&Plan::draw(seed, mutation));
+                    let verdict = run::run(&plan(seed));
                     let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
                     batch.add(seed, verdict);
                 }

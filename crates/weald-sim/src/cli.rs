@@ -12,7 +12,8 @@ use crate::{batch, mutations, plan::Plan, run, script, shrink, takeover};
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]
 pub struct Arguments {
-    /// `random` (the default), `takeover`, `mutations`, `scripts`, or the name of a script
+    /// `random` (the default), `reconfigure`, `bank`, `takeover`, `mutations`, `scripts`, or the name
+    /// of a script
     #[arg(default_value = "random")]
     scenario: String,
     /// How many seeds
@@ -30,9 +31,6 @@ pub struct Arguments {
     /// Keeps what happens in scripts as what has to happen
     #[arg(long)]
     update: bool,
-    /// Members' claims of freshness are judged, too
-    #[arg(long)]
-    freshness: bool,
     /// A rule that is left out, by its name in the source
     #[arg(long)]
     mutation: Option<String>,
@@ -51,8 +49,8 @@ const ENOUGH: u64 = 1000;
 pub fn run(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
     let mutation = arguments.mutation.as_deref().map(mutation_named).transpose()?;
     match (arguments.scenario.as_str(), arguments.seed) {
-        ("random", Some(seed)) => one(seed, mutation, (arguments, print)),
-        ("random", None) => many(arguments, mutation, print),
+        ("random" | "reconfigure" | "bank", Some(seed)) => one(seed, mutation, (arguments, print)),
+        ("random" | "reconfigure" | "bank", None) => many(arguments, mutation, print),
         ("mutations", _) => all_mutations(arguments, print),
         ("takeover", _) => {
             let seeds = arguments.from..arguments.from + arguments.seeds;
@@ -111,9 +109,8 @@ fn one(
     mutation: Option<Mutation>,
     (arguments, print): (&Arguments, &mut dyn FnMut(&str)),
 ) -> Result<()> {
-    let mut plan = Plan::draw(seed, mutation);
+    let mut plan = plan_of(arguments, mutation)(seed);
     plan.settings.is_verbose = arguments.messages;
-    plan.settings.judges_freshness = arguments.freshness;
     plan.settings.is_traced = true;
     let verdict = run::run(&plan);
     verdict.lines.iter().for_each(|line| print(line));
@@ -128,24 +125,35 @@ fn one(
     bail!("{violation}")
 }
 
+/// How plans of the scenario are drawn.
+fn plan_of(arguments: &Arguments, mutation: Option<Mutation>) -> impl Fn(u64) -> Plan + Sync {
+    let draw = match arguments.scenario.as_str() {
+        "reconfigure" => Plan::draw_reconfiguration,
+        "bank" => Plan::draw_bank,
+        _ => Plan::draw,
+    };
+    move |seed| draw(seed, mutation)
+}
+
 fn many(
     arguments: &Arguments,
     mutation: Option<Mutation>,
     print: &mut dyn FnMut(&str),
 ) -> Result<()> {
     let seeds = arguments.from..arguments.from + arguments.seeds;
-    let batch = batch::run(seeds, mutation, arguments.jobs);
+    let batch = batch::run(seeds, arguments.jobs, plan_of(arguments, mutation));
     print(&batch.to_string());
     let Some((seed, violation)) = batch.failures.first() else {
         let missing = batch.coverage.missing();
-        let is_enough = arguments.seeds < ENOUGH || missing.is_empty();
+        let is_random = arguments.scenario == "random";
+        let is_enough = !is_random || arguments.seeds < ENOUGH || missing.is_empty();
         ensure!(is_enough, "branches that no run reached: {missing:?}");
         return Ok(());
     };
     for (seed, violation) in batch.failures.iter().take(20) {
         print(&format!("seed {seed}: {violation}"));
     }
-    let mut again = format!("cargo xtask sim --seed {seed}");
+    let mut again = format!("cargo xtask sim {} --seed {seed}", arguments.scenario);
     if let Some(mutation) = mutation {
         write!(again, " --mutation {mutation:?}").context("a string takes it")?;
     }

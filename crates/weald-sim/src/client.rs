@@ -4,7 +4,7 @@
 use weald_core::LogIndex;
 
 use crate::{
-    machine::{Action, Outcome, Request, RequestId},
+    machine::{Action, Outcome, Request, RequestId, Shown},
     name::Name,
     random::Random,
 };
@@ -46,19 +46,19 @@ pub(crate) enum What {
     Write(Request),
     /// What became of a write is asked for; if nothing has, nothing ever will.
     Resolve(Request),
-    /// A linearizable read of a register.
+    /// A linearizable read of a register and the list of its name.
     Read { key: u8 },
     /// A look at a node's own state.
     Look,
 }
 
 /// What a node answers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Reply {
     /// What came of a write.
     Outcome(Outcome),
-    /// A register, as of this index.
-    Value { value: u32, index: LogIndex },
+    /// A register and a list, as of this index.
+    Value { shown: Shown, index: LogIndex },
     /// Another node coordinates.
     Elsewhere(Name),
     /// Not now.
@@ -77,7 +77,8 @@ impl Client {
     /// A new write: the same id at every attempt.
     pub(crate) fn write(&mut self, action: Action, padding: u16) -> Request {
         self.number += 1;
-        Request { id: RequestId { client: self.id, number: self.number }, action, padding }
+        let id = RequestId { client: self.id, number: self.number };
+        Request { id, action, padding, expiry: None }
     }
 
     /// A value that nobody else writes.
@@ -95,7 +96,14 @@ impl Client {
                 let value = self.next_value();
                 What::Write(self.write(Action::Set { key, value }, padding))
             }
-            4..=5 => What::Write(self.write(Action::Append { list: key }, padding)),
+            4..=5 => {
+                let value = self.next_value();
+                let action = match padding % 2 {
+                    0 => Action::Append { list: key, value },
+                    _ => Action::Both { key, value },
+                };
+                What::Write(self.write(action, padding))
+            }
             6..=8 => What::Read { key },
             _ => What::Look,
         }

@@ -22,7 +22,7 @@ use weald_cluster::{
 use weald_core::{Digest, Epoch, LogIndex, StoreId};
 
 use crate::{
-    machine::{Outcome, Request, RequestId},
+    machine::{Outcome, Request, RequestId, Shown},
     name::Name,
     schedule::Instant,
 };
@@ -34,8 +34,15 @@ pub(crate) use committed::Ledger;
 pub(crate) enum Seen<'a> {
     /// A node hands an entry to its log.
     Appended { entry: &'a LogEntry },
-    /// A node applies a committed entry, in this epoch, with this effect.
-    Applied { node: Name, entry: &'a LogEntry, epoch: Epoch, effect: Digest },
+    /// A node applies a committed entry, in this epoch, with this effect; what came of the request
+    /// in it, if there is one.
+    Applied {
+        node: Name,
+        entry: &'a LogEntry,
+        epoch: Epoch,
+        effect: Digest,
+        outcome: Option<Outcome>,
+    },
     /// A node's state machine is as of this entry, not by applying: at a start, from a snapshot.
     Placed { node: Name, index: LogIndex, hash: Digest, effect: Digest },
     /// A node begins to coordinate.
@@ -46,8 +53,8 @@ pub(crate) enum Seen<'a> {
     Answered { id: RequestId, outcome: Outcome },
     /// A client begins to read.
     ReadAsked { client: u8, key: u8 },
-    /// A client was told a register's value, as of this index.
-    ReadAnswered { client: u8, key: u8, value: u32, index: LogIndex },
+    /// A client was told a register's value and a list, as of this index.
+    ReadAnswered { client: u8, key: u8, shown: &'a Shown, index: LogIndex },
     /// A node has shown its state without asking anybody; it claims to be as fresh as `since`.
     Exposed { node: Name, store: StoreId, index: LogIndex, since: Instant },
     /// A node was told what no member says, and has changed.
@@ -85,11 +92,10 @@ pub(crate) struct Oracle {
     invariants: Vec<Box<dyn Invariant>>,
 }
 
-impl Oracle {
-    /// All of them; the freshness that members claim for reads of bounded staleness is judged only
-    /// where `judges_freshness`, since it does not hold yet (`docs/testing.md`).
-    pub(crate) fn new(judges_freshness: bool) -> Self {
-        let mut invariants: Vec<Box<dyn Invariant>> = vec![
+impl Default for Oracle {
+    /// All of them.
+    fn default() -> Self {
+        let invariants: Vec<Box<dyn Invariant>> = vec![
             Box::new(durable::Durable),
             Box::<matching::Matching>::default(),
             Box::<watermark::Watermark>::default(),
@@ -99,13 +105,13 @@ impl Oracle {
             Box::<once::Once>::default(),
             Box::new(bounded::Bounded),
             Box::new(accepted::Accepted),
+            Box::<fresh::Fresh>::default(),
         ];
-        if judges_freshness {
-            invariants.push(Box::<fresh::Fresh>::default());
-        }
         Self { ledger: Ledger::default(), rotten: BTreeSet::new(), invariants }
     }
+}
 
+impl Oracle {
     /// The state machine of this node was damaged on purpose.
     pub(crate) fn expect_rot(&mut self, node: Name) {
         self.rotten.insert(node);

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod history;
 pub mod model;
 
+mod bank;
 mod batch;
 mod client;
 mod clock;

@@ -52,6 +52,9 @@ pub struct Bounds {
     pub wipes: u8,
     /// Signs of life by coordinators, beyond those by which they begin.
     pub beats: u8,
+    /// Coordinations that end because entries are refused for their time. If any, the clock of the
+    /// third member is behind those of the others, whose entries it refuses.
+    pub resignations: u8,
     /// Whether members are told that their epoch is behind.
     pub has_refusals: bool,
     /// Whether a coordinator may step down, and campaign again.
@@ -60,6 +63,8 @@ pub struct Bounds {
     pub has_single_entries: bool,
     /// Whether a fourth member, a learner at first, takes the place of the third.
     pub has_change: bool,
+    /// Whether members sign what is committed: without signatures a change stays joint.
+    pub has_signatures: bool,
     /// Whether the first member coordinates before the exploration begins.
     pub is_begun: bool,
     /// The rule that is left out.
@@ -77,10 +82,12 @@ impl Bounds {
             crashes: 0,
             wipes: 0,
             beats: 0,
+            resignations: 0,
             has_refusals: false,
             has_step_downs: false,
             has_single_entries: false,
             has_change: false,
+            has_signatures: true,
             is_begun: false,
             mutation: None,
         }
@@ -96,10 +103,20 @@ impl Bounds {
         Self { wipes: 1, proposals: 0, ..Self::takeover() }
     }
 
+    /// The first member's command is refused for its time, and it resigns.
+    pub const fn resignation() -> Self {
+        Self { resignations: 1, is_begun: true, campaigns: 2, epoch_number: 3, ..Self::takeover() }
+    }
+
     /// The third voter makes room for a fourth member.
     pub const fn change() -> Self {
         let begun = Self { has_change: true, is_begun: true, ..Self::takeover() };
         Self { campaigns: 0, proposals: 0, ..begun }
+    }
+
+    /// The second member campaigns while the configuration becomes joint.
+    pub const fn contested_change() -> Self {
+        Self { campaigns: 1, has_signatures: false, ..Self::change() }
     }
 
     /// Bounds by their names: those that every test run explores, then larger ones.
@@ -110,6 +127,9 @@ impl Bounds {
             ("crash", Self::crash()),
             ("wipe", Self::wipe()),
             ("change", Self::change()),
+            ("resignation", Self::resignation()),
+            ("contested-change", Self::contested_change()),
+            ("contested-twice", Self { campaigns: 2, epoch_number: 3, ..Self::contested_change() }),
             ("step-down", Self { has_step_downs: true, ..takeover() }),
             ("crash-takeover", Self { crashes: 1, proposals: 0, ..takeover() }),
             ("crash-command", Self { proposals: 1, ..Self::crash() }),
@@ -130,6 +150,8 @@ pub enum Action {
     Propose(usize),
     /// A coordinator gives a sign of life.
     Beat(usize),
+    /// A coordinator that is refused for its clock resigns.
+    Resign(usize),
     /// A coordinator is told to let the fourth member vote in place of the third.
     Change(usize),
     /// A member crashes and begins again with what was synced.

@@ -5,7 +5,7 @@ use weald_cluster::mutation::Mutation;
 use crate::{plan::Plan, run};
 
 /// Every rule that can be left out.
-pub(crate) const ALL: [Mutation; 19] = [
+pub(crate) const ALL: [Mutation; 20] = [
     Mutation::ServeLowerEpochs,
     Mutation::AnswerBeforePromiseIsDurable,
     Mutation::ReuseEpochNumber,
@@ -13,6 +13,7 @@ pub(crate) const ALL: [Mutation; 19] = [
     Mutation::CoordinateByMinority,
     Mutation::PromiseWhileCoordinated,
     Mutation::CutEqualEpochs,
+    Mutation::CutEarlierEpochs,
     Mutation::AcknowledgeUnsynced,
     Mutation::CountSelfUnsynced,
     Mutation::CommitEarlierEpochs,

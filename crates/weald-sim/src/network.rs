@@ -90,6 +90,11 @@ impl Network {
         self.rules.push(rule);
     }
 
+    /// Whether messages are lost by name.
+    pub(crate) fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// Whether the link is there.
     pub(crate) fn is_open(&self, from: Name, to: Name) -> bool {
         !self.cut.contains(&(from, to))

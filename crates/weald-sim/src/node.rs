@@ -9,6 +9,7 @@ use weald_cluster::{
     configuration::{Configuration, Member},
     replica::{Config, Health, Point, ReadId, Restart, State, Stored},
 };
+use weald_collections::RawTree;
 use weald_core::{
     Epoch, LogIndex, PartitionId, SeededEntropy,
     identity::{Identity, KeyStore},
@@ -17,11 +18,12 @@ use weald_core::{
 use crate::{
     clock::Clock,
     command::DiskState,
-    disk::Disk,
-    machine::{Machine, RequestId},
+    disk::{Disk, LogKind},
+    machine::{MachineKind, MemberMachine, RequestId},
     name::{NODES_MAX, Name},
     random::Random,
     schedule::Instant,
+    world::{Spanning, Ticket},
 };
 
 /// The partition that every world replicates.
@@ -51,12 +53,16 @@ pub(crate) struct Process {
     pub(crate) id: u64,
     pub(crate) began: Instant,
     pub(crate) state: State,
-    pub(crate) machine: Machine,
+    pub(crate) machine: MemberMachine,
     /// Requests that wait for their entry, by its place.
     pub(crate) pending: BTreeMap<LogIndex, Pending>,
     pub(crate) reads: BTreeMap<ReadId, PendingRead>,
     /// Reads that wait for apply.
     pub(crate) ready: BTreeSet<(LogIndex, ReadId)>,
+    /// What this member does about transactions over several partitions while it coordinates.
+    pub(crate) spanning: Option<Box<Spanning>>,
+    /// Reads of accounts that wait.
+    pub(crate) shows: BTreeMap<ReadId, (Ticket, Vec<RawTree>)>,
     pub(crate) next_read: u64,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) is_syncing: bool,
@@ -70,6 +76,15 @@ pub(crate) struct Process {
     pub(crate) has_coordinated: bool,
     /// Bytes of entries that recovery brought into memory.
     pub(crate) recovered_bytes: usize,
+}
+
+/// What a process begins with beside what is on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) genesis: &'a Configuration,
+    pub(crate) machine: MachineKind,
+    pub(crate) seed: u64,
 }
 
 /// A request that waits for its entry.
@@ -113,11 +128,11 @@ pub(crate) fn name_of(member: &Member) -> Option<Name> {
 }
 
 impl Node {
-    pub(crate) fn new(name: Name, random: &mut Random) -> Self {
+    pub(crate) fn new(name: Name, kind: LogKind, random: &mut Random) -> Self {
         Self {
             name,
             clock: Clock::default(),
-            disk: Disk::new(random),
+            disk: Disk::new(kind, random),
             disk_state: DiskState::Normal,
             backup: None,
             process: None,
@@ -133,19 +148,19 @@ impl Node {
         Member { peer, store: self.disk.store, life: 0 }
     }
 
-    /// Starts a process with what is on the disk.
-    pub(crate) fn start(&mut self, at: Instant, settings: (&Config, &Configuration), seed: u64) {
-        let (config, genesis) = settings;
-        self.disk.incarnation += 1;
-        self.process_count += 1;
+    /// Starts a process with what is on the disk; false where there is no space to begin.
+    pub(crate) fn start(&mut self, at: Instant, first: Beginning<'_>) -> bool {
         let now = self.clock.at(at);
-        let restart = self.recover(genesis, now.wall);
+        self.disk.incarnation += 1;
+        let Some(restart) = self.recover(first.genesis, now.wall) else { return false };
+        self.process_count += 1;
         let machine = match &self.disk.checkpoint {
-            Some(checkpoint) => checkpoint.machine.clone(),
-            None => Machine::default(),
+            Some(checkpoint) => MemberMachine::restore(&checkpoint.machine),
+            None => MemberMachine::new(first.machine),
         };
         let was_damaged = matches!(restart.health, Health::Damaged { .. });
-        let state = State::new(config.clone(), PARTITION, restart, (now, seed));
+        self.disk.is_damaged = was_damaged;
+        let state = State::new(first.config.clone(), PARTITION, restart, (now, first.seed));
         let recovered_bytes = state.memory_bytes();
         self.process = Some(Process {
             recovered_bytes,
@@ -156,6 +171,8 @@ impl Node {
             pending: BTreeMap::new(),
             reads: BTreeMap::new(),
             ready: BTreeSet::new(),
+            spanning: None,
+            shows: BTreeMap::new(),
             next_read: 0,
             wake_at: None,
             is_syncing: false,
@@ -167,10 +184,12 @@ impl Node {
             is_installing: false,
             has_coordinated: false,
         });
+        true
     }
 
-    fn recover(&mut self, genesis: &Configuration, started: weald_core::Time) -> Restart {
-        let found = self.disk.log.recover();
+    fn recover(&mut self, genesis: &Configuration, started: weald_core::Time) -> Option<Restart> {
+        let snapshot = self.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.meta.clone());
+        let found = self.disk.log.recover(snapshot.as_ref().map(|meta| meta.point))?;
         let is_lost = match &found.stored {
             Some(stored) => self.lost_life.is_some_and(|life| stored.member.life <= life),
             None => self.disk.is_wiped,
@@ -179,7 +198,6 @@ impl Node {
         let first = || Stored::founding(self.first_member(), genesis.clone());
         let mut stored = found.stored.unwrap_or_else(first);
         let (mut before, mut entries) = (found.before, found.entries);
-        let snapshot = self.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.meta.clone());
         if let Some(meta) = snapshot.as_ref().filter(|meta| !holds(&before, &entries, &meta.point))
         {
             // The snapshot was switched in, the log did not learn of it: it begins after it.
@@ -191,7 +209,7 @@ impl Node {
             self.disk.log.restart_at(meta.point, stored.clone());
             (before, entries) = (meta.point, Vec::new());
         }
-        Restart {
+        Some(Restart {
             member: stored.member,
             incarnation: self.disk.incarnation,
             started,
@@ -200,7 +218,7 @@ impl Node {
             applied: snapshot.map_or(LogIndex::ZERO, |meta| meta.point.index),
             before,
             entries,
-        }
+        })
     }
 }
 

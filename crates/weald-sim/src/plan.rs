@@ -10,6 +10,8 @@ use weald_cluster::{
 
 use crate::{
     command::{Command, DiskState, Dropping},
+    disk::LogKind,
+    machine::MachineKind,
     name::Name,
     network::Weather,
     random::Random,
@@ -17,30 +19,99 @@ use crate::{
     world::Settings,
 };
 
+/// Who votes, one set after the other, where a lone `A` is followed by others.
+const JOURNEY: [&[u8]; 3] = [&[0, 1, 2], &[0, 1, 2, 3, 4], &[3, 4, 5]];
+/// Nodes that take part in it.
+const JOURNEY_NODES: u8 = 6;
+
 /// How long faults go on, ms.
 pub(crate) const FAULTY_MILLIS: u64 = 10_000;
+
+/// What a plan is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PlanKind {
+    /// One partition.
+    Single,
+    /// Three partitions of the same nodes, and a bank whose accounts lie in all of them.
+    Bank,
+}
 
 /// See the module's page.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) settings: Settings,
+    /// What is simulated.
+    pub(crate) kind: PlanKind,
     /// What is done, and when.
     pub(crate) steps: Vec<(Instant, Command)>,
+    /// Who is to vote, one set after the other, none before its time.
+    pub(crate) journey: Vec<(Instant, Vec<Name>)>,
 }
 
 impl Plan {
     /// The plan of a seed, with a rule left out if one is named.
     pub(crate) fn draw(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut random = Random::new(seed ^ 0xfa57);
-        let settings = draw_settings(&mut random, mutation);
+        let mut settings = draw_settings(&mut random, mutation);
+        (settings.log, settings.machine) = parts_of(seed);
         let mut steps = vec![(Instant(0), Command::Load(between(&mut random, 1, 4)))];
         let is_growing = random.one_in(4);
-        let mut draw = Drawing { random, voters: settings.voters, is_growing, steps: Vec::new() };
+        let count = if is_growing { settings.voters + 2 } else { settings.voters };
+        let voters = settings.voters;
+        let mut draw = Drawing { random, voters, count, steps: Vec::new() };
+        draw.faults();
+        if is_growing {
+            draw.growth();
+        }
+        steps.append(&mut draw.steps);
+        steps.sort_by_key(|(at, _)| *at);
+        Self { seed, settings, kind: PlanKind::Single, steps, journey: Vec::new() }
+    }
+
+    /// The plan of a seed for a cluster that grows from one voter to three and five and shrinks to
+    /// three others: every member that there was is replaced, under load and faults.
+    pub(crate) fn draw_reconfiguration(seed: u64, mutation: Option<Mutation>) -> Self {
+        let mut random = Random::new(seed ^ 0x1353);
+        let mut settings = draw_settings(&mut random, mutation);
+        settings.voters = 1;
+        (settings.log, settings.machine) = parts_of(seed);
+        let mut steps = vec![(Instant(0), Command::Load(between(&mut random, 2, 4)))];
+        let mut journey = Vec::new();
+        let mut at = 0;
+        for (number, voters) in JOURNEY.iter().enumerate() {
+            at += random.between(500, 2_500);
+            let joins = Instant::from_millis(at);
+            let before = number.checked_sub(1).map_or(&[0][..], |last| JOURNEY[last]);
+            let fresh = voters.iter().filter(|name| !before.contains(name));
+            steps.extend(fresh.map(|name| (joins, Command::Add(Name(*name)))));
+            journey.push((joins, voters.iter().copied().map(Name).collect()));
+        }
+        let count = JOURNEY_NODES;
+        let mut draw = Drawing { random, voters: count, count, steps: Vec::new() };
         draw.faults();
         steps.append(&mut draw.steps);
         steps.sort_by_key(|(at, _)| *at);
-        Self { seed, settings, steps }
+        Self { seed, settings, kind: PlanKind::Single, steps, journey }
+    }
+
+    /// The plan of a seed for a bank. Clocks jump by seconds only: partitions whose log times are
+    /// further apart than an expiry may be ahead have no transactions in common.
+    pub(crate) fn draw_bank(seed: u64, mutation: Option<Mutation>) -> Self {
+        let mut random = Random::new(seed ^ 0xba2c);
+        let mut settings = draw_settings(&mut random, mutation);
+        settings.log = parts_of(seed).0;
+        let tellers = between(&mut random, 2, 5);
+        let (voters, count) = (settings.voters, settings.voters);
+        let mut draw = Drawing { random, voters, count, steps: Vec::new() };
+        draw.faults();
+        let mut steps = vec![(Instant(0), Command::Load(tellers))];
+        steps.append(&mut draw.steps);
+        steps.retain(
+            |(_, command)| !matches!(command, Command::Clock(_, jump) if jump.abs() > 60_000),
+        );
+        steps.sort_by_key(|(at, _)| *at);
+        Self { seed, settings, kind: PlanKind::Bank, steps, journey: Vec::new() }
     }
 }
 
@@ -49,6 +120,16 @@ impl fmt::Display for Plan {
         self.steps
             .iter()
             .try_for_each(|(at, command)| writeln!(f, "at {}ms {command}", at.as_millis()))
+    }
+}
+
+/// Every fourth seed has the real log, every fourth the real state machine, every eighth both.
+const fn parts_of(seed: u64) -> (LogKind, MachineKind) {
+    match seed % 8 {
+        1 => (LogKind::Real, MachineKind::Model),
+        3 => (LogKind::Model, MachineKind::Real),
+        5 => (LogKind::Real, MachineKind::Real),
+        _ => (LogKind::Model, MachineKind::Model),
     }
 }
 
@@ -64,9 +145,10 @@ fn draw_settings(random: &mut Random, mutation: Option<Mutation>) -> Settings {
         drift: *random.pick(&[0, 100, 10_000]),
         checkpoint_every: *random.pick(&[0, 20, 100]),
         log_kept: *random.pick(&[0, 5, 50]),
+        log: LogKind::Model,
+        machine: MachineKind::Model,
         is_encoded: random.one_in(8),
         is_traced: false,
-        judges_freshness: false,
         is_verbose: false,
     }
 }
@@ -90,8 +172,8 @@ fn draw_config(random: &mut Random, mutation: Option<Mutation>) -> Config {
 struct Drawing {
     random: Random,
     voters: u8,
-    /// Nodes come and go.
-    is_growing: bool,
+    /// Nodes to which something may happen.
+    count: u8,
     steps: Vec<(Instant, Command)>,
 }
 
@@ -106,14 +188,10 @@ impl Drawing {
             self.steps.push((Instant::from_millis(at), begins));
             self.steps.extend(ends.map(|ends| (Instant::from_millis(until), ends)));
         }
-        if self.is_growing {
-            self.growth();
-        }
     }
 
     fn node(&mut self) -> Name {
-        let count = if self.is_growing { self.voters + 2 } else { self.voters };
-        Name(u8::try_from(self.random.below(count.into())).unwrap_or(0))
+        Name(u8::try_from(self.random.below(self.count.into())).unwrap_or(0))
     }
 
     fn two_nodes(&mut self) -> (Name, Name) {

@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
+    bank,
     coverage::Coverage,
     invariants::Violation,
-    plan::{FAULTY_MILLIS, Plan},
+    plan::{FAULTY_MILLIS, Plan, PlanKind},
     schedule::Instant,
     world::World,
 };
@@ -29,7 +30,10 @@ pub(crate) struct Verdict {
 
 /// Runs a plan. A panic in a core is a violation, too.
 pub(crate) fn run(plan: &Plan) -> Verdict {
-    let ran = catch_unwind(AssertUnwindSafe(|| run_world(plan)));
+    let ran = catch_unwind(AssertUnwindSafe(|| match plan.kind {
+        PlanKind::Single => run_world(plan),
+        PlanKind::Bank => bank::run(plan),
+    }));
     ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -47,6 +51,9 @@ pub(crate) fn run(plan: &Plan) -> Verdict {
 
 fn run_world(plan: &Plan) -> Verdict {
     let mut world = World::new(plan.settings.clone(), plan.seed);
+    let stage = |(at, voters): &(Instant, Vec<_>)| (*at, voters.iter().copied().collect());
+    world.journey = plan.journey.iter().map(stage).collect();
+    world.must_arrive = !plan.journey.is_empty();
     world.boot();
     for (at, command) in &plan.steps {
         world.run_until(*at);
@@ -59,6 +66,7 @@ fn run_world(plan: &Plan) -> Verdict {
     if world.violation.is_none() {
         world.mend_all();
         world.expect_progress(AGREEMENT);
+        world.judge_history();
     }
     Verdict {
         violation: world.violation.clone(),

@@ -51,6 +51,11 @@ impl<E> Schedule<E> {
         self.heap.push(Reverse(Planned { at, sequence: self.sequence, event }));
     }
 
+    /// When the next event is due.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(planned)| planned.at)
+    }
+
     /// The next event, if it is due at or before `until`.
     pub(crate) fn pop(&mut self, until: Instant) -> Option<(Instant, E)> {
         if self.heap.peek()?.0.at > until {

@@ -25,7 +25,8 @@ use weald_cluster::replica::Config;
 use crate::{
     client::{Client, What},
     command::{Command, parse::millis_of},
-    machine::Action,
+    disk::LogKind,
+    machine::{Action, MachineKind},
     name::Name,
     network::Weather,
     world::{Settings, World},
@@ -242,7 +243,8 @@ pub(crate) fn keep(name: &str, played: &str) -> Result<()> {
     std::fs::write(format!("{FOLDER}/{name}.expected"), played).context("cannot keep it")
 }
 
-fn settings(voters: u8) -> Settings {
+/// The world of a script.
+pub(crate) fn settings(voters: u8) -> Settings {
     Settings {
         voters,
         config: Config::default(),
@@ -252,10 +254,11 @@ fn settings(voters: u8) -> Settings {
         think: 20_000,
         drift: 0,
         checkpoint_every: 0,
+        log: LogKind::Model,
+        machine: MachineKind::Model,
         log_kept: 5,
         is_encoded: true,
         is_traced: true,
-        judges_freshness: false,
         is_verbose: false,
     }
 }

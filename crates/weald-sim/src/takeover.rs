@@ -6,6 +6,8 @@ use weald_cluster::replica::Config;
 
 use crate::{
     command::Command,
+    disk::LogKind,
+    machine::MachineKind,
     name::Name,
     network::Weather,
     random::Random,
@@ -90,10 +92,11 @@ fn settings() -> Settings {
         think: 20_000,
         drift: 100,
         checkpoint_every: 100,
+        log: LogKind::Model,
+        machine: MachineKind::Model,
         log_kept: 50,
         is_encoded: false,
         is_traced: false,
-        judges_freshness: false,
         is_verbose: false,
     }
 }

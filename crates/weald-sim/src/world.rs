@@ -6,10 +6,12 @@ mod clients;
 mod commands;
 mod driver;
 mod forgery;
+mod histories;
 mod judge;
 mod requests;
+mod spanning;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weald_cluster::{
     configuration::{Configuration, Member},
@@ -19,8 +21,9 @@ use weald_cluster::{
 use crate::{
     client::{Client, Reply, What},
     coverage::Coverage,
-    disk::Checkpoint,
+    disk::{Checkpoint, LogKind},
     invariants::{Oracle, Seen, Violation},
+    machine::MachineKind,
     name::Name,
     network::{Network, Weather},
     node::{Node, Process, name_of},
@@ -28,6 +31,9 @@ use crate::{
     schedule::{Instant, Schedule},
     trace::Trace,
 };
+
+/// Events of a world, at most: several times as many as the busiest has without a mistake.
+const EVENTS_MAX: u64 = 2_000_000;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -48,15 +54,20 @@ pub(crate) struct Settings {
     pub(crate) checkpoint_every: u64,
     /// Entries that its log keeps before a checkpoint.
     pub(crate) log_kept: u64,
+    /// Which log nodes have.
+    pub(crate) log: LogKind,
+    /// Which state machine they run.
+    pub(crate) machine: MachineKind,
     /// Messages are encoded and decoded.
     pub(crate) is_encoded: bool,
     /// Trace lines are kept.
     pub(crate) is_traced: bool,
-    /// Claims of bounded staleness are judged.
-    pub(crate) judges_freshness: bool,
     /// So are lines about messages.
     pub(crate) is_verbose: bool,
 }
+
+pub(crate) use histories::Histories;
+pub(crate) use spanning::{Account, Ask, BALANCE, Outgoing, Spanning, Ticket, Told};
 
 /// What happens.
 #[derive(Debug, Hash)]
@@ -70,6 +81,7 @@ enum Event {
     Asked { node: Name, client: u8, serial: u64, what: What },
     Told { client: u8, serial: u64, reply: Reply },
     ClientDue { client: u8, serial: u64 },
+    Spanning { node: Name, ticket: Ticket, ask: Box<Ask> },
 }
 
 /// See the module's page.
@@ -80,6 +92,7 @@ pub(crate) struct World {
     pub(crate) nodes: BTreeMap<Name, Node>,
     pub(crate) network: Network,
     pub(crate) clients: BTreeMap<u8, Client>,
+    pub(crate) histories: Histories,
     pub(crate) oracle: Oracle,
     pub(crate) coverage: Coverage,
     pub(crate) trace: Trace,
@@ -91,6 +104,15 @@ pub(crate) struct World {
     held: BTreeMap<Name, Vec<Event>>,
     /// Who is to vote.
     goal: Option<BTreeSet<Name>>,
+    /// Who is to vote after that, one set after the other, none before its time.
+    pub(crate) journey: VecDeque<(Instant, BTreeSet<Name>)>,
+    /// What leaves this world for others of the same nodes.
+    pub(crate) outgoing: Vec<Outgoing>,
+    event_count: u64,
+    /// Entries that nodes have proposed for themselves.
+    proposed_count: u32,
+    /// The last of them vote in the end, or the world is not well.
+    pub(crate) must_arrive: bool,
     last_coordinator: Option<Name>,
     /// When somebody last began to coordinate, and who.
     pub(crate) elections: Vec<(Instant, Name)>,
@@ -102,7 +124,7 @@ impl World {
         let mut random = Random::new(seed);
         let names = Name::first(settings.voters);
         let mut nodes: BTreeMap<_, _> =
-            names.iter().map(|name| (*name, Node::new(*name, &mut random))).collect();
+            names.iter().map(|name| (*name, Node::new(*name, settings.log, &mut random))).collect();
         for node in nodes.values_mut() {
             node.clock.drift = drift(&settings, &mut random);
         }
@@ -112,7 +134,8 @@ impl World {
             now: Instant(0),
             network: Network::new(settings.weather),
             clients: BTreeMap::new(),
-            oracle: Oracle::new(settings.judges_freshness),
+            histories: Histories::default(),
+            oracle: Oracle::default(),
             coverage: Coverage::default(),
             trace: Trace::new(settings.is_traced),
             violation: None,
@@ -120,11 +143,29 @@ impl World {
             schedule: Schedule::new(),
             held: BTreeMap::new(),
             goal: None,
+            journey: VecDeque::new(),
+            must_arrive: false,
+            outgoing: Vec::new(),
+            event_count: 0,
+            proposed_count: 0,
             last_coordinator: None,
             elections: Vec::new(),
             nodes,
             genesis,
             settings,
+        }
+    }
+
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.schedule.next_at()
+    }
+
+    /// Lets the next thing happen, if it is due.
+    pub(crate) fn step_once(&mut self, until: Instant) {
+        if let Some((at, event)) = self.schedule.pop(until) {
+            self.now = self.now.max(at);
+            self.happen(event);
         }
     }
 
@@ -159,6 +200,10 @@ impl World {
             return;
         }
         self.trace.event(self.now, &event);
+        self.event_count += 1;
+        if self.event_count == EVENTS_MAX {
+            self.fail("liveness", format!("messages go to and fro without end: {event:?}"));
+        }
         match event {
             Event::Deliver { to, envelope } => self.deliver(to, *envelope),
             Event::Standing { to, member, standing } => {
@@ -174,6 +219,7 @@ impl World {
             Event::Asked { node, client, serial, what } => self.asked(node, (client, serial), what),
             Event::Told { client, serial, reply } => self.told(client, serial, reply),
             Event::ClientDue { client, serial } => self.client_due(client, serial),
+            Event::Spanning { node, ticket, ask } => self.spanning_asked(node, ticket, *ask),
         }
     }
 
@@ -219,7 +265,8 @@ impl Event {
             | Self::Synced { node, .. }
             | Self::Beat { node, .. }
             | Self::Fetched { node, .. }
-            | Self::Asked { node, .. } => Some(*node),
+            | Self::Asked { node, .. }
+            | Self::Spanning { node, .. } => Some(*node),
             Self::Told { .. } | Self::ClientDue { .. } => None,
         }
     }

@@ -15,6 +15,7 @@
 //! | 77 | 4 | CRC-32 of the 61 bytes from 16 |
 //!
 //! The prefix stays the same in every format, so that each version can name one it does not know.
+//!
 //! The header is written once, when the folder is empty, and never made anew over data.
 
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -10,12 +10,12 @@
 //!
 //! One loop drives all partitions: it hands inputs to their [`State`](weald_cluster::replica::State)s
 //! and carries outputs out. It decides nothing about the protocol and never waits for a disk; two
-//! clerks do. Nothing here knows how peers are reached or who asks.
+//! clerks do. Its turns are taken by whichever thread delivers something while no other is at it,
+//! otherwise by its own ([`Letterbox`]). Nothing here knows how peers are reached or who asks.
 
 mod caller;
 mod clerk;
 mod clocks;
-mod common;
 mod courier;
 mod desk;
 mod event;
@@ -25,6 +25,7 @@ mod letterbox;
 mod limits;
 #[cfg(test)]
 pub(crate) mod loopback;
+mod office;
 mod opening;
 mod parts;
 mod post;
@@ -176,7 +177,7 @@ impl Members {
         (terms, caller): (Terms, Caller<Answer>),
     ) -> Result<(), ProposeError> {
         self.check_coordinates(partition)?;
-        self.push(Event::Begin(partition, Box::new(begin), terms, caller));
+        self.0.letterbox.hand_in(Event::Begin(partition, Box::new(begin), terms, caller));
         Ok(())
     }
 
@@ -190,7 +191,7 @@ impl Members {
         message: Message,
     ) -> Result<(), ProposeError> {
         self.check_coordinates(partition)?;
-        self.push(Event::Tell(partition, message));
+        self.0.letterbox.hand_in(Event::Tell(partition, message));
         Ok(())
     }
 
@@ -249,7 +250,7 @@ impl Members {
         };
         match self.0.read_at_once(&hosted, &ask) {
             Some(answer) => caller.tell(answer),
-            None => self.push(Event::Read(partition, ask, caller)),
+            None => self.0.letterbox.hand_in(Event::Read(partition, ask, caller)),
         }
     }
 

@@ -17,7 +17,7 @@ const ALL: &[&str] = &[
 ];
 
 /// Each crate of the workspace with the crates of the workspace that it may use, in tests too.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("weald-core", &[]),
     ("weald-collections", &["weald-core"]),
     ("weald-storage", &["weald-core"]),
@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("weald-sim", ALL),
+    ("weald-mesh", ALL),
     ("weald-tests", ALL),
     ("weald-benches", ALL),
     ("xtask", ALL),

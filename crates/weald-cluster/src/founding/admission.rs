@@ -77,7 +77,7 @@ impl State {
         let system = self.views.get(&SYSTEM);
         if !self.is_authority() || !system.is_some_and(|view| view.is_coordinator) {
             let other = system.and_then(|view| view.coordinator).filter(|p| *p != self.local);
-            let elsewhere = other.or_else(|| self.member_of_system(map));
+            let elsewhere = other.or_else(|| self.member_of_system(map, from));
             return Judgement::Now(
                 elsewhere.map_or(Verdict::Later, |peer| Verdict::Elsewhere { peer }),
             );
@@ -98,10 +98,12 @@ impl State {
         }
     }
 
-    /// Another node that should hold the system partition and is connected.
-    fn member_of_system(&self, map: &Map) -> Option<PeerId> {
+    /// Another node than this one and the asker that should hold the system partition and is
+    /// connected.
+    fn member_of_system(&self, map: &Map, asker: PeerId) -> Option<PeerId> {
         let placed = map.placement(SYSTEM);
-        placed.iter().find(|peer| *peer != self.local && self.peers.is_up(peer))
+        let is_other = |peer: &PeerId| *peer != self.local && *peer != asker;
+        placed.iter().find(|peer| is_other(peer) && self.peers.is_up(peer))
     }
 
     /// The record that the asker shall have.

@@ -115,7 +115,7 @@ impl State {
 
     /// What a node of whatever network said.
     pub(super) fn handle_network_answer(&mut self, answer: Answer) {
-        let network = self.pin.network();
+        let network = self.network;
         if answer.standing.network() != network {
             return;
         }
@@ -280,7 +280,7 @@ impl State {
 
     /// Says once of each other network in use that the two never mix.
     fn say_strangers(&mut self) {
-        let own = self.pin.network();
+        let own = self.network;
         if !matches!(self.standing(), Standing::Settled { .. }) {
             return;
         }

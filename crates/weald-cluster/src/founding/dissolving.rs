@@ -98,7 +98,7 @@ impl State {
         let is_logged = self.views.values().any(|view| view.dissolution.into.is_some());
         if !is_logged && self.belonging().proposed.is_empty() {
             self.belonging().ending = None;
-            let network = self.pin.network().expect("a node in a network has pinned it");
+            let network = self.network.expect("a node in a network has pinned it");
             self.report(Report::CalledOff { network });
         }
     }

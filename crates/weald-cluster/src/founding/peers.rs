@@ -196,7 +196,7 @@ impl State {
         for peer in self.peers.due(self.now.steady) {
             let said = self.peers.get(&peer).and_then(Peer::current);
             let network = said.and_then(|said| said.standing.network());
-            let is_fellow = network.is_some() && network == self.pin.network();
+            let is_fellow = network.is_some() && network == self.network;
             let wish = own.clone().filter(|_| is_fellow).unwrap_or(Wish::Greet);
             self.ask(peer, wish);
         }
@@ -231,7 +231,7 @@ impl State {
     /// Tries to reach those that an answer names, where that is of use.
     fn follow_leads(&mut self, answer: &Answer) {
         let is_seeking = matches!(self.phase, Phase::Seeking(_));
-        let is_same = answer.standing.network() == self.pin.network();
+        let is_same = answer.standing.network() == self.network;
         if !is_seeking && !is_same {
             return;
         }

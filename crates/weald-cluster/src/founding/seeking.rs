@@ -48,13 +48,15 @@ impl State {
     }
 
     /// Whom to ask to be let in: a node of a network in use before one of a pristine one, the lower
-    /// network first, so that all who choose among the same choose the same.
+    /// network first, so that all who choose among the same choose the same. Of its nodes, who is
+    /// said to decide; otherwise each in turn.
     fn best_network(&self) -> Option<PeerId> {
         let Phase::Seeking(seeking) = &self.phase else { return None };
         let open = self.peers.said().filter_map(|(peer, said)| {
             let is_pristine = matches!(said.standing, Standing::Pristine { .. });
             let is_other = seeking.referred != Some(peer);
-            Some(((is_pristine, said.standing.open()?, is_other, peer), peer))
+            let had_its_turn = seeking.asked.is_some_and(|(asked, _)| peer <= asked);
+            Some(((is_pristine, said.standing.open()?, is_other, had_its_turn, peer), peer))
         });
         open.min().map(|(_, peer)| peer)
     }

@@ -8,7 +8,7 @@ use weald_core::{Epoch, LogIndex, PeerId, StoreId};
 use super::*;
 use crate::{
     configuration::{ConfigurationId, Member},
-    replica::{Heartbeat, ReplicateAck, Run},
+    replica::{Heard, Heartbeat, ReplicateAck, Run},
 };
 
 fn member(n: u8) -> Member {
@@ -34,7 +34,7 @@ fn heartbeat(partition: u32, last: u64, round: u64) -> Envelope {
         last: LogIndex(last),
         watermark: LogIndex(last),
         round,
-        contact_millis: round % 7,
+        heard: round.checked_sub(2).map(|round| Heard { run: Run::default(), round }),
         effect: None,
         settled: None,
     };
@@ -53,13 +53,8 @@ fn answer(partition: u32, matched: u64, round: u64) -> Envelope {
     envelope(partition, Message::ReplicateAck(ack))
 }
 
-/// Without the age of the contact, which frames of idle partitions round up.
-fn timeless(mut messages: Vec<Envelope>) -> BTreeSet<Vec<u8>> {
-    for message in &mut messages {
-        if let Message::Heartbeat(heartbeat) = &mut message.message {
-            heartbeat.contact_millis = 0;
-        }
-    }
+/// In an order that does not matter.
+fn unordered(messages: Vec<Envelope>) -> BTreeSet<Vec<u8>> {
     messages.into_iter().map(|message| message.encode().to_vec()).collect()
 }
 
@@ -76,22 +71,22 @@ fn idle_partitions_stand_under_one_digest() {
             .map(|p| if p % 2 == 0 { heartbeat(p, 9, round) } else { answer(p, 9, round) })
             .collect()
     };
-    let first = send(&mut outbox, &beat(1));
+    let first = send(&mut outbox, &beat(2));
     assert_eq!(first.full_count(), 500);
-    assert_eq!(timeless(inbox.open(first).unwrap()), timeless(beat(1)));
-    let second = send(&mut outbox, &beat(2));
+    assert_eq!(unordered(inbox.open(first).unwrap()), unordered(beat(2)));
+    let second = send(&mut outbox, &beat(3));
     assert!(second.full_count() == 0 && second.encode().len() < 64, "{}", second.encode().len());
-    assert_eq!(timeless(inbox.open(second).unwrap()), timeless(beat(2)));
+    assert_eq!(unordered(inbox.open(second).unwrap()), unordered(beat(3)));
 }
 
 #[test]
 fn an_active_partition_is_listed_and_the_others_are_not() {
     let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
     let beat = |last: u64, round: u64| vec![heartbeat(1, 9, round), heartbeat(2, last, round)];
-    inbox.open(send(&mut outbox, &beat(9, 1))).unwrap();
-    let frame = send(&mut outbox, &beat(10, 2));
+    inbox.open(send(&mut outbox, &beat(9, 2))).unwrap();
+    let frame = send(&mut outbox, &beat(10, 3));
     assert_eq!(frame.full_count(), 1);
-    assert_eq!(timeless(inbox.open(frame).unwrap()), timeless(beat(10, 2)));
+    assert_eq!(unordered(inbox.open(frame).unwrap()), unordered(beat(10, 3)));
 }
 
 #[test]
@@ -113,6 +108,27 @@ fn a_round_that_was_begun_for_a_read_is_not_idle() {
     inbox.open(send(&mut outbox, &[heartbeat(1, 9, 1)])).unwrap();
     let frame = send(&mut outbox, &[heartbeat(1, 9, 5)]);
     assert_eq!(inbox.open(frame).unwrap(), [heartbeat(1, 9, 5)]);
+}
+
+#[test]
+fn an_answer_that_the_coordinator_has_not_heard_is_not_idle() {
+    let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
+    inbox.open(send(&mut outbox, &[heartbeat(1, 9, 4)])).unwrap();
+    let mut late = heartbeat(1, 9, 5);
+    if let Message::Heartbeat(heartbeat) = &mut late.message {
+        heartbeat.heard = Some(Heard { run: Run::default(), round: 2 });
+    }
+    let frame = send(&mut outbox, std::slice::from_ref(&late));
+    assert_eq!(frame.full_count(), 1);
+    assert_eq!(inbox.open(frame).unwrap(), [late]);
+}
+
+#[test]
+fn rounds_at_the_end_of_their_range_are_survived() {
+    let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
+    inbox.open(send(&mut outbox, &[heartbeat(1, 9, u64::MAX)])).unwrap();
+    let frame = send(&mut outbox, &[heartbeat(1, 9, 0)]);
+    assert!(inbox.open(frame).is_ok());
 }
 
 #[test]
@@ -141,7 +157,7 @@ proptest! {
                 continue;
             }
             match inbox.open(frame) {
-                Ok(opened) => prop_assert_eq!(timeless(opened), timeless(sent)),
+                Ok(opened) => prop_assert_eq!(unordered(opened), unordered(sent)),
                 Err(FrameError::Unknown) => outbox.forget(),
                 Err(other) => prop_assert!(false, "{other}"),
             }

@@ -74,6 +74,9 @@ impl State {
         if !is_here || envelope.to.peer != self.me.peer || from.peer == self.me.peer {
             return Err(RefusedReason::NotForMe);
         }
+        if !message.is_in_range() {
+            return Err(RefusedReason::OutOfRange);
+        }
         let is_welcome = matches!(message, Message::Welcome { .. });
         if matches!(self.stop, Some(Stop::SyncFailed | Stop::Equivocation(_))) {
             return Err(RefusedReason::Stopped);
@@ -106,7 +109,10 @@ impl State {
             self.send(from, Message::Outlived { refused: run });
             return Err(RefusedReason::EarlierRun);
         }
-        *heard = run;
+        if run != *heard {
+            *heard = run;
+            self.log.want_state();
+        }
         Ok(())
     }
 
@@ -214,6 +220,10 @@ impl State {
             self.following.owe_refusal(AckRefusal::Clock);
             return false;
         }
+        if self.log.bytes() >= self.config.held_bytes_max() {
+            self.following.owe_refusal(AckRefusal::Full);
+            return false;
+        }
         self.append(entry.clone());
         self.following.agree(index);
         true
@@ -250,9 +260,8 @@ impl State {
         self.following.round = self.following.round.max(heartbeat.round);
         self.following.is_answer_owed = true;
         self.following.effect_wanted = heartbeat.effect.map(|effect| effect.index);
-        let contact = std::time::Duration::from_millis(heartbeat.contact_millis);
-        let contact = self.now.steady.before(contact);
-        self.following.note_contact(heartbeat.watermark, contact);
+        let heard = (heartbeat.heard, heartbeat.watermark);
+        self.following.answers.hear(heartbeat.epoch, heard, self.run);
         self.confirm(heartbeat.watermark);
         let own = heartbeat.settled.and_then(|settled| self.effect_at(settled.index));
         if Following::differs(own, heartbeat.settled)
@@ -295,6 +304,7 @@ impl State {
         };
         self.following.is_answer_owed = false;
         self.following.is_tail_foreign = false;
+        self.following.answers.note(ack.epoch, ack.round, self.now.steady);
         self.following.matched_sent = matched.max(self.following.matched_sent);
         self.send(coordinator, Message::ReplicateAck(ack));
     }

@@ -50,6 +50,16 @@ pub struct BufferLimits {
     pub age_max: Duration,
 }
 
+impl Config {
+    /// Bytes of entries in memory at which a member takes no more from its coordinator. An honest
+    /// one stops before: it keeps no more itself than it takes proposals for, and what is kept for
+    /// members that lag.
+    pub(super) fn held_bytes_max(&self) -> usize {
+        let kept = self.uncommitted_bytes_max.saturating_add(self.tail_bytes_max);
+        kept.saturating_mul(2).saturating_add(self.window_bytes_max)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

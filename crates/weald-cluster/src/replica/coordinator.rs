@@ -7,8 +7,9 @@ use bytes::Bytes;
 use weald_core::{Epoch, LogIndex, Time, limits::ENTRY_BYTES_MAX};
 
 use super::{
-    AckRefusal, ENTRY_HEAD_LEN, Effect, EntryKind, Heartbeat, LogEntry, Message, Output,
+    AckRefusal, ENTRY_HEAD_LEN, Effect, EntryKind, Heard, Heartbeat, LogEntry, Message, Output,
     ReplicateAck, Report, RoleState, State, Stop,
+    freshness::Contact,
     progress::{Flow, Progress},
     read::Reads,
     transfer::Transfer,
@@ -31,6 +32,7 @@ pub(super) struct Coordinator {
     pub(super) progress: BTreeMap<Member, Progress>,
     pub(super) round: u64,
     heartbeat_due: Time,
+    pub(super) contact: Contact,
     pub(super) reads: Reads,
     pub(super) transfer: Option<Transfer>,
     /// Bytes of entries that are not committed.
@@ -90,6 +92,7 @@ impl Coordinator {
             progress: BTreeMap::new(),
             round: 0,
             heartbeat_due: now,
+            contact: Contact::default(),
             reads: Reads::default(),
             transfer: None,
             uncommitted_bytes: 0,
@@ -107,6 +110,21 @@ impl Coordinator {
     pub(super) fn due(&self) -> Time {
         let transfer = self.transfer.as_ref().map_or(Time::MAX, Transfer::due);
         self.heartbeat_due.min(transfer)
+    }
+
+    /// A round begins: it tells how fresh this member and the others are, if none is watched yet.
+    /// What was committed before the first own entry is not known before that is committed.
+    fn begin_contact(&mut self, now: Time, watermark: LogIndex) {
+        if self.has_own_commit && self.contact.begin(self.round, now, watermark) {
+            self.progress.values_mut().for_each(Progress::begin_contact);
+        }
+    }
+
+    /// A quorum has answered rounds up to `round`.
+    pub(super) fn confirm_contact(&mut self, round: u64) {
+        if self.contact.confirm(round) {
+            self.progress.values_mut().for_each(Progress::confirm_contact);
+        }
     }
 
     /// Whether the coordination was handed over to `member`.
@@ -171,10 +189,6 @@ impl State {
     /// member still coordinated when the round began (rule C7).
     pub(super) fn begin_round(&mut self) {
         let now = self.now.steady;
-        let contact = match &self.role {
-            RoleState::Coordinator(coordinator) => now.since(self.quorum_heard(coordinator)),
-            _ => return,
-        };
         let effect = self.effects.back().copied();
         let (last, watermark, epoch) = (self.log.last_index(), self.watermark, self.promised);
         self.track_members();
@@ -186,24 +200,26 @@ impl State {
             last,
             watermark,
             round: coordinator.round,
-            contact_millis: u64::try_from(contact.as_millis()).unwrap_or(u64::MAX),
+            heard: None,
             effect,
             settled: coordinator.settled,
         };
         if coordinator.has_own_commit || self.config.breaks(Mutation::ReadBeforeOwnEntry) {
             coordinator.reads.begin_round(coordinator.round, watermark);
         }
+        coordinator.begin_contact(now, watermark);
         let round = coordinator.round;
-        let mut members = Vec::new();
+        let mut heartbeats = Vec::new();
         for (member, progress) in &mut coordinator.progress {
             progress.begin_round(round);
             progress.watermark_sent = progress.watermark_sent.max(watermark);
-            members.push(*member);
+            let heard = progress.heard_before_contact();
+            heartbeats.push((*member, Heartbeat { heard, ..heartbeat.clone() }));
         }
-        for member in members {
-            self.send(member, Message::Heartbeat(heartbeat.clone()));
+        for (member, heartbeat) in heartbeats {
+            self.send(member, Message::Heartbeat(heartbeat));
         }
-        self.release_reads();
+        self.note_confirmed();
     }
 
     /// Keeps one progress for each member that is fed.
@@ -244,8 +260,8 @@ impl State {
             return self.become_follower(None);
         }
         self.run_transfer();
-        if self.is_refused_for_clock() {
-            return self.resign();
+        if let Some(refused) = self.refused_for_clock(self.config.election_timeout) {
+            return self.resign(refused);
         }
         if matches!(&self.role, RoleState::Coordinator(c) if c.heartbeat_due <= self.now.steady) {
             self.begin_round();
@@ -265,10 +281,12 @@ impl State {
         if ack.epoch != self.promised {
             return;
         }
+        let run = self.peers.get(&from).map(|peer| peer.run).unwrap_or_default();
         let Some(progress) = self.progress_mut(from) else { return };
         progress.heard = Some(now);
-        progress.refuses_clock = ack.refusal == Some(AckRefusal::Clock);
+        progress.note_heard(Heard { run, round: ack.round });
         let wants = ack.wants.min(last.next());
+        progress.note_refusal(wants, ack.refusal == Some(AckRefusal::Clock));
         let is_new_round = ack.round > progress.round;
         let has_moved = progress.acknowledged(ack.matched.min(last), wants, ack.round);
         let is_refused = matches!(ack.refusal, Some(AckRefusal::Gap | AckRefusal::Evicted));
@@ -283,7 +301,7 @@ impl State {
             self.advance_commit();
         }
         self.compare_effects(from, ack.effect);
-        self.release_reads();
+        self.note_confirmed();
         self.run_transfer();
     }
 

@@ -157,7 +157,8 @@ impl LogEntry {
 
     /// Whether it is the entry right after `before`.
     pub fn continues(&self, before: &Point) -> bool {
-        self.index() == before.index.next() && self.bytes[..32] == before.hash.as_bytes()[..]
+        before.index.0.checked_add(1) == Some(self.index().0)
+            && self.bytes[..32] == before.hash.as_bytes()[..]
     }
 
     /// The configuration that it carries, if it is one that may be used.

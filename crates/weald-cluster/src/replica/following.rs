@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weald_core::{Epoch, LogIndex, Time};
 
-use super::{AckRefusal, Effect, buffer::Buffer};
+use super::{AckRefusal, Effect, buffer::Buffer, freshness::Answers};
 use crate::configuration::Member;
 
 /// A member's view of its coordinator.
@@ -40,9 +40,8 @@ pub(super) struct Following {
     pub(super) jitter: Duration,
     /// When to campaign; `None` for who never does.
     campaign_due: Option<Time>,
-    /// What a heartbeat said of the coordinator's contact with a quorum: everything up to this
-    /// index was the latest at this time.
-    contact: Option<(LogIndex, Time)>,
+    /// When what was answered; kept while the epoch is the same, whoever is followed in between.
+    pub(super) answers: Answers,
 }
 
 impl Following {
@@ -63,7 +62,7 @@ impl Following {
             is_installing: false,
             jitter: Duration::ZERO,
             campaign_due: None,
-            contact: None,
+            answers: Answers::default(),
         }
     }
 
@@ -83,7 +82,6 @@ impl Following {
         self.is_tail_foreign = false;
         self.effect_wanted = None;
         self.is_installing = false;
-        self.contact = None;
     }
 
     /// Notes that the log agrees with the coordinator's up to `index`.
@@ -108,15 +106,6 @@ impl Following {
     pub(super) fn owe_refusal(&mut self, refusal: AckRefusal) {
         self.is_answer_owed = true;
         self.refusal = Some(refusal);
-    }
-
-    /// Notes what a heartbeat said: at `contact` everything committed was at or below `watermark`.
-    pub(super) fn note_contact(&mut self, watermark: LogIndex, contact: Time) {
-        self.contact = Some((watermark, contact));
-    }
-
-    pub(super) fn fresh_as_of(&self, applied: LogIndex) -> Option<Time> {
-        self.contact.filter(|(watermark, _)| *watermark <= applied).map(|(_, time)| time)
     }
 
     /// Whether this member's effect at the majority's index is another one.

@@ -13,6 +13,10 @@ use crate::{
     kinds,
 };
 
+/// Indexes and numbers of epochs stay below this: a member that makes a million a second reaches it
+/// after a hundred thousand years.
+const COUNTER_MAX: u64 = 1 << 62;
+
 /// A message with what every receiver checks first: who says it to whom, in which run.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Envelope {
@@ -106,6 +110,8 @@ pub enum AckRefusal {
     Evicted,
     /// Their time is too far ahead of the member's clock (rule C14).
     Clock,
+    /// The member has no memory for more before some of what it holds is committed and synced.
+    Full,
 }
 
 /// A coordinator's sign of life.
@@ -119,12 +125,22 @@ pub struct Heartbeat {
     pub watermark: LogIndex,
     /// The confirmation round that an answer confirms.
     pub round: u64,
-    /// How long ago the coordinator last heard a quorum, ms (rule C7).
-    pub contact_millis: u64,
+    /// Which answer of the receiver had arrived when the last round began that a quorum has
+    /// confirmed: what was acknowledged before that answer left is at or below `watermark` (rule C7).
+    pub heard: Option<Heard>,
     /// The coordinator's last applied entry with its effect hash.
     pub effect: Option<Effect>,
     /// The last effect hash on which a majority agrees.
     pub settled: Option<Effect>,
+}
+
+/// An answer of a member to a confirmation round.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Heard {
+    /// The run of the member that answered: another run cannot know when.
+    pub run: Run,
+    /// The round.
+    pub round: u64,
 }
 
 /// What members say.
@@ -272,6 +288,42 @@ impl Message {
             Self::Heartbeat(heartbeat) => Some(heartbeat.epoch),
             _ => None,
         }
+    }
+
+    /// Whether every counter that it names is one that a member can have reached, so that counting on
+    /// from it is possible. Nobody reaches [`COUNTER_MAX`]; a message that names a higher one is
+    /// made up.
+    pub fn is_in_range(&self) -> bool {
+        let index = |index: &LogIndex| index.0 <= COUNTER_MAX;
+        let epoch = |epoch: &Epoch| epoch.number <= COUNTER_MAX;
+        let end = |end: &LogEnd| epoch(&end.epoch) && index(&end.index);
+        let point = |point: &Point| epoch(&point.epoch) && index(&point.index);
+        let is_epoch_in_range = self.epoch().as_ref().is_none_or(epoch);
+        let is_rest_in_range = match self {
+            Self::PreVote { number, last } => *number <= COUNTER_MAX && end(last),
+            Self::PreVoteReply { number, promised, .. } => {
+                *number <= COUNTER_MAX && epoch(promised)
+            }
+            Self::Prepare { last, .. } => end(last),
+            Self::Refuse { promised } | Self::Promise { epoch: promised } => epoch(promised),
+            Self::ReplicateWrite(write) => {
+                let entries = write.entries.iter().map(LogEntry::point);
+                entries.chain([&write.before]).all(point) && index(&write.watermark)
+            }
+            Self::ReplicateAck(ack) => {
+                epoch(&ack.epoch) && index(&ack.matched) && index(&ack.wants) && ack.wants.0 > 0
+            }
+            Self::ConfirmTransaction { watermark, .. } => index(watermark),
+            Self::Heartbeat(heartbeat) => index(&heartbeat.last) && index(&heartbeat.watermark),
+            Self::ReadIndexReply { index: answer, .. } => answer.as_ref().is_none_or(index),
+            Self::SnapshotOffer { point: offered, .. } => point(offered),
+            Self::Attest { index: asked, .. } => index(asked),
+            Self::Configurations { chain } | Self::Welcome { chain, .. } => {
+                chain.iter().all(|certified| point(certified.entry.point()))
+            }
+            _ => true,
+        };
+        is_epoch_in_range && is_rest_in_range
     }
 
     /// The message's name, for traces and counters.

@@ -180,6 +180,8 @@ pub enum RefusedReason {
     NotMember,
     /// It is for another partition, generation or member.
     NotForMe,
+    /// It names an index or an epoch that nobody can have reached.
+    OutOfRange,
     /// An earlier run of the sender said it.
     EarlierRun,
     /// An earlier epoch.

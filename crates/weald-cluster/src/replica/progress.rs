@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use weald_core::{LogIndex, Time};
 
-use super::Point;
+use super::{Heard, Point};
 
 /// How entries are sent to a member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -34,10 +34,15 @@ pub(super) struct Progress {
     pub(super) heard: Option<Time>,
     /// The last confirmation round that it has answered.
     pub(super) round: u64,
+    /// The last one that it has answered in its present run.
+    heard_round: Option<Heard>,
+    /// The same when the round began by which the coordinator will next know how fresh it is, and
+    /// when the one began by which it knows.
+    heard_then: [Option<Heard>; 2],
     /// The watermark that it was last told.
     pub(super) watermark_sent: LogIndex,
-    /// It refuses entries for their time.
-    pub(super) refuses_clock: bool,
+    /// The entry that it has refused for its time, until it has taken it.
+    refused: Option<LogIndex>,
     /// The point before `next`, where it was read from the disk.
     pub(super) read_before: Option<Point>,
     /// A round and the entry that was next when the round was begun: who answers the round and
@@ -55,8 +60,10 @@ impl Progress {
             flow: Flow::Probe { is_sent: false },
             heard: None,
             round: 0,
+            heard_round: None,
+            heard_then: [None; 2],
             watermark_sent: LogIndex::ZERO,
-            refuses_clock: false,
+            refused: None,
             read_before: None,
             check: None,
             in_flight: VecDeque::new(),
@@ -91,6 +98,44 @@ impl Progress {
         if let Flow::Probe { is_sent } = &mut self.flow {
             *is_sent = false;
         }
+    }
+
+    /// Notes which round an answer names, and in which run of the member it was given.
+    pub(super) fn note_heard(&mut self, answer: Heard) {
+        let is_later = |known: Heard| known.run != answer.run || known.round < answer.round;
+        if self.heard_round.is_none_or(is_later) {
+            self.heard_round = Some(answer);
+        }
+    }
+
+    /// A round begins that is to tell how fresh the coordinator is.
+    pub(super) fn begin_contact(&mut self) {
+        self.heard_then[0] = self.heard_round;
+    }
+
+    /// A quorum has confirmed that round.
+    pub(super) fn confirm_contact(&mut self) {
+        self.heard_then[1] = self.heard_then[0];
+    }
+
+    /// The answer that had arrived when the last such round began.
+    pub(super) fn heard_before_contact(&self) -> Option<Heard> {
+        self.heard_then[1]
+    }
+
+    /// Notes that the member refuses the entry at `wants` for its time, or that it says nothing of
+    /// the kind: a refusal holds until the member wants a later entry.
+    pub(super) fn note_refusal(&mut self, wants: LogIndex, is_refused: bool) {
+        if is_refused {
+            self.refused = Some(wants);
+        } else {
+            self.refused = self.refused.filter(|refused| wants <= *refused);
+        }
+    }
+
+    /// The entry above `watermark` that it refuses for its time (rule C14).
+    pub(super) fn refused_above(&self, watermark: LogIndex) -> Option<LogIndex> {
+        self.refused.filter(|refused| *refused > watermark.max(self.matched))
     }
 
     /// Takes the member's word for where its log ends. Whether `matched` has moved.

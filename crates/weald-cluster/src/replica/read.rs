@@ -102,6 +102,25 @@ impl State {
         self.release_reads();
     }
 
+    /// A round may have been confirmed by a quorum: then this member coordinated when it began.
+    pub(super) fn note_confirmed(&mut self) {
+        let confirmed = self.confirmed_round();
+        if let RoleState::Coordinator(coordinator) = &mut self.role {
+            coordinator.confirm_contact(confirmed);
+        }
+        self.release_reads();
+    }
+
+    /// The last round that a quorum has answered.
+    fn confirmed_round(&self) -> u64 {
+        let RoleState::Coordinator(coordinator) = &self.role else { return 0 };
+        let confirmed = self.quorum_value(|member| {
+            let answered = coordinator.progress.get(member).map_or(0, |progress| progress.round);
+            if *member == self.me { coordinator.round } else { answered }
+        });
+        confirmed + u64::from(self.config.breaks(Mutation::ReadByEarlierRound))
+    }
+
     /// Answers the reads whose round a quorum has confirmed, and begins a round for the others.
     pub(super) fn release_reads(&mut self) {
         let RoleState::Coordinator(coordinator) = &self.role else { return };
@@ -110,13 +129,7 @@ impl State {
         if !may_answer {
             return;
         }
-        let mut confirmed = self.quorum_value(|member| {
-            let answered = coordinator.progress.get(member).map_or(0, |progress| progress.round);
-            if *member == self.me { coordinator.round } else { answered }
-        });
-        if self.config.breaks(Mutation::ReadByEarlierRound) {
-            confirmed += 1;
-        }
+        let confirmed = self.confirmed_round();
         let RoleState::Coordinator(coordinator) = &mut self.role else { return };
         let rounds = coordinator.reads.take_confirmed(confirmed);
         let wants_round = coordinator.reads.wants_round();

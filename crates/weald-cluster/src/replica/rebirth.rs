@@ -80,7 +80,8 @@ impl State {
             }
             return;
         }
-        let next = Member { peer: from.peer, store: from.store, life: latest.life + 1 };
+        let Some(life) = latest.life.checked_add(1) else { return };
+        let next = Member { peer: from.peer, store: from.store, life };
         let mut learners = current.learners.clone();
         learners.retain(|learner| learner.peer != from.peer);
         learners.insert(next);

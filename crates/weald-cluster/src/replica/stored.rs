@@ -1,5 +1,7 @@
 //! What a member keeps beside its entries, replaced as a whole (rule C1).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
@@ -7,7 +9,7 @@ use weald_core::{
     codec::{self, CodecError},
 };
 
-use super::{CertifiedConfiguration, LogEntry, Point};
+use super::{CertifiedConfiguration, LogEntry, Point, Run};
 use crate::{
     configuration::{Member, Placed},
     kinds,
@@ -28,6 +30,9 @@ pub struct Stored {
     pub base: Point,
     /// The configurations.
     pub configurations: StoredConfigurations,
+    /// The last run heard of each member: an earlier one is a disk that was rolled back, also for
+    /// who has begun anew since (rule C11).
+    pub runs: BTreeMap<Member, Run>,
 }
 
 /// The configurations that a member knows to be committed.
@@ -94,6 +99,7 @@ impl Stored {
                 chain: Vec::new(),
                 uncertified: Vec::new(),
             },
+            runs: BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is due, and what a member does about it (rules C2, C3, C9, C11).
 
+use std::time::Duration;
+
 use weald_core::Time;
 
 use super::{AckRefusal, RoleState, State};
@@ -23,7 +25,7 @@ impl State {
 
     /// Acts as if the timer of its role were due, without moving the clock: for explorations in which
     /// time does not pass, so that states differ in nothing but what was said. A coordinator gives a
-    /// sign of life, anybody else takes its coordinator for silent or its campaign for failed, and
+    /// sign of life, or resigns where anybody refuses its entries for their time, anybody else takes its coordinator for silent or its campaign for failed, and
     /// who has lost its promises asks for a new life.
     pub fn expire(&mut self) {
         if self.rebirth.due().is_some() {
@@ -33,10 +35,13 @@ impl State {
             match &self.role {
                 RoleState::Follower => self.handle_silence(),
                 RoleState::PreCandidate(_) | RoleState::Candidate(_) => self.give_up_campaign(),
-                RoleState::Coordinator(_) => {
-                    self.begin_round();
-                    self.drive_membership();
-                }
+                RoleState::Coordinator(_) => match self.refused_for_clock(Duration::ZERO) {
+                    Some(refused) => self.resign(refused),
+                    None => {
+                        self.begin_round();
+                        self.drive_membership();
+                    }
+                },
             }
         }
         self.settle();

@@ -1,9 +1,11 @@
 //! Handing the coordination over, by wish or because this member is unwell (rules C2, C9).
 
-use weald_core::{Epoch, Time};
+use std::time::Duration;
+
+use weald_core::{Epoch, LogIndex, Time};
 
 use super::{Message, Now, RoleState, State};
-use crate::configuration::Member;
+use crate::{configuration::Member, mutation::Mutation};
 
 /// A handover under way. Proposals wait for the next coordinator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -131,24 +133,42 @@ impl State {
         }
     }
 
-    /// Stops coordinating for somebody else's sake, who cannot take over the whole log: the next
-    /// campaign here waits until the others had their turn.
-    pub(super) fn resign(&mut self) {
+    /// Stops coordinating because the entry at `refused` and those after it cannot be committed
+    /// here: the next campaign of this member waits until the others had their turn.
+    ///
+    /// Those of the own epoch are cut, so that the log does not end in what the others refuse and
+    /// keep them from being promised. Only this coordination could have committed them in its epoch,
+    /// and it has not: its watermark is exact and moves no more. Entries of earlier epochs stay, as
+    /// somebody else may have committed them (rule C3).
+    pub(super) fn resign(&mut self, refused: LogIndex) {
+        let RoleState::Coordinator(coordinator) = &self.role else { return };
+        let first = coordinator.first();
         self.become_follower(None);
         let wait = self.config.election_timeout * 3;
         self.following.set_campaign_due(Some(self.now.steady.after(wait)));
+        let is_own = refused >= first || self.config.breaks(Mutation::CutEarlierEpochs);
+        if is_own && refused <= self.log.last_index() {
+            self.cut(refused);
+        }
     }
 
-    /// Whether a quorum's clocks refuse this coordinator's entries (rule C9).
-    pub(super) fn is_refused_for_clock(&self) -> bool {
-        let RoleState::Coordinator(coordinator) = &self.role else { return false };
-        let refuses = |m: &Member| coordinator.progress.get(m).is_some_and(|p| p.refuses_clock);
-        let others = self.configurations.current().all_voters().filter(|m| *m != self.me);
-        let (mut count, mut refusing) = (0, 0);
-        for member in others {
-            count += 1;
-            refusing += usize::from(refuses(&member));
+    /// The first entry that voters refuse for its time, if those who refuse none are no quorum
+    /// (rule C9). Who was not heard for `timeout` may refuse as well.
+    pub(super) fn refused_for_clock(&self, timeout: Duration) -> Option<LogIndex> {
+        let RoleState::Coordinator(coordinator) = &self.role else { return None };
+        let now = self.now.steady;
+        let refused = |member: &Member| {
+            let progress = coordinator.progress.get(member);
+            progress.and_then(|progress| progress.refused_above(self.watermark))
+        };
+        let is_heard = |member: &Member| {
+            let heard = coordinator.progress.get(member).and_then(|progress| progress.heard);
+            heard.is_some_and(|heard| now.since(heard) < timeout)
+        };
+        let takes = |m: &Member| *m == self.me || (refused(m).is_none() && is_heard(m));
+        if self.is_quorum(takes) {
+            return None;
         }
-        count > 0 && refusing * 2 > count
+        self.configurations.current().all_voters().filter_map(|voter| refused(&voter)).min()
     }
 }

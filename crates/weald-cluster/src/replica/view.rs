@@ -101,11 +101,14 @@ impl State {
     /// latest, for reads of bounded staleness (rule C7); `None` when it cannot tell.
     pub fn fresh_as_of(&self) -> Option<Time> {
         match &self.role {
-            RoleState::Coordinator(coordinator) => {
-                let is_current = self.applied >= self.watermark && coordinator.has_own_commit;
-                is_current.then(|| self.quorum_heard(coordinator))
+            // Nobody else can commit anything where this member is a quorum.
+            RoleState::Coordinator(coordinator)
+                if coordinator.has_own_commit && self.is_quorum(|member| *member == self.me) =>
+            {
+                (self.applied >= self.watermark).then_some(self.now.steady)
             }
-            _ => self.following.fresh_as_of(self.applied),
+            RoleState::Coordinator(coordinator) => coordinator.contact.fresh_as_of(self.applied),
+            _ => self.following.answers.fresh_as_of(self.applied),
         }
     }
 

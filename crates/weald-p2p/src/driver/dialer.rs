@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use weald_core::Digest;
 
+use super::address::peer_of;
 use crate::config::Redial;
 use crate::identity;
 use crate::limits::{KEPT_PEERS_MAX, PEER_ADDRESSES_MAX, SEEDS_MAX, STRANGER_PAUSE, STRANGERS_MAX};
@@ -261,14 +261,6 @@ impl Standing {
         {
             *until = now;
         }
-    }
-}
-
-/// The peer that an address ends with.
-pub(super) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
-    match address.iter().last() {
-        Some(Protocol::P2p(peer)) => Some(peer),
-        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use libp2p::kad::{self, KBucketKey, QueryId, store::MemoryStore};
 use tokio::sync::oneshot;
 use weald_core::Digest;
 
-use super::with_peer;
+use super::address::with_peer;
 use crate::hub::Hub;
 use crate::identity;
 use crate::limits::{LOOKUP_REQUESTS_MAX, LOOKUPS_MAX};
@@ -25,6 +25,13 @@ pub(super) struct Wish {
     pub(super) count: usize,
     pub(super) deadline: Duration,
     pub(super) answer: oneshot::Sender<Nearest>,
+}
+
+/// What the table has found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) peers: Vec<kad::PeerInfo>,
+    pub(super) request_count: u32,
 }
 
 /// The lookups that wait for the table.
@@ -57,17 +64,11 @@ impl Lookups {
     }
 
     /// The table has an answer.
-    pub(super) fn finish(
-        &mut self,
-        query: QueryId,
-        found: Vec<kad::PeerInfo>,
-        request_count: u32,
-        hub: &Hub,
-        now: Instant,
-    ) {
+    pub(super) fn finish(&mut self, query: QueryId, found: Found, hub: &Hub, now: Instant) {
         let Some(place) = self.open.iter().position(|lookup| lookup.query == query) else { return };
         let Lookup { wish, began, .. } = self.open.swap_remove(place);
-        let peers: Vec<_> = found.iter().filter_map(near_peer).take(wish.count).collect();
+        let Found { peers, request_count } = found;
+        let peers: Vec<_> = peers.iter().filter_map(near_peer).take(wish.count).collect();
         if peers.is_empty() {
             return fall_back(wish, Fallback::Empty, request_count, (began, now), hub);
         }

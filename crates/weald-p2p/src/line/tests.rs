@@ -1,3 +1,5 @@
+//! What waits in a line, and how calls end.
+
 use std::time::Duration;
 
 use weald_core::{Digest, Refusal, Service};

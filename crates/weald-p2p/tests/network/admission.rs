@@ -85,7 +85,7 @@ async fn another_peer_at_a_known_address_is_not_taken_for_the_one_that_was_there
 
 /// The last part of a node's address: who it is.
 fn host_id(node: &crate::rig::Node) -> String {
-    node.address().rsplit('/').next().unwrap().to_owned()
+    node.address().rsplit('/').next().expect("an address has parts").to_owned()
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn many_calls_at_once_each_get_their_own_answer() {
             (number, tokio::spawn(b.network.call(peer(1), ECHO, body, LONG)))
         })
         .collect();
-    let mut busy_count = 0;
+    let mut busy_count = 0u32;
     for (number, call) in calls {
         match call.await.unwrap() {
             Ok(answer) => assert_eq!(answer, number.to_le_bytes()[..]),

@@ -55,7 +55,7 @@ struct Echo(Arc<Mutex<Vec<Caller>>>);
 
 impl ServiceHandler for Echo {
     fn call(&self, caller: Caller, body: Bytes, reply: Reply) {
-        self.0.lock().unwrap().push(caller);
+        self.0.lock().expect("nobody panicked with it").push(caller);
         reply.send(Ok(body));
     }
 }
@@ -64,7 +64,7 @@ struct Stall(Arc<Mutex<Vec<Reply>>>);
 
 impl ServiceHandler for Stall {
     fn call(&self, _: Caller, _: Bytes, reply: Reply) {
-        self.0.lock().unwrap().push(reply);
+        self.0.lock().expect("nobody panicked with it").push(reply);
     }
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn peer(number: u64) -> PeerId {
 /// nobody by multicast.
 pub(crate) fn config(number: u64, seeds: &[&Node]) -> Config {
     let keys = Arc::new(identity(number));
-    let mut config = Config::new("test".parse().unwrap(), keys, Arc::new(SystemClock));
+    let mut config = Config::new("test".parse().expect("a name"), keys, Arc::new(SystemClock));
     config.listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
     config.seeds = seeds.iter().flat_map(|node| node.network.listen_addresses()).collect();
     config.discovery.multicast = Multicast::Off;
@@ -127,7 +127,7 @@ pub(crate) async fn start(config: Config) -> Node {
         services,
         events: Arc::new(Events(events)),
     };
-    let network = Network::start(config, handlers).await.unwrap();
+    let network = Network::start(config, handlers).await.expect("the network starts");
     Node { network, told, frames, stalled, callers }
 }
 
@@ -143,7 +143,10 @@ pub(crate) async fn pair() -> (Node, Node) {
 impl Node {
     /// Waits for what the network tells next.
     pub(crate) async fn next(&mut self) -> Told {
-        tokio::time::timeout(LONG, self.told.recv()).await.expect("told in time").unwrap()
+        tokio::time::timeout(LONG, self.told.recv())
+            .await
+            .expect("told in time")
+            .expect("the network lives")
     }
 
     /// Waits until it tells `what`; other things are skipped.
@@ -176,7 +179,10 @@ impl Node {
 
     /// The next frame.
     pub(crate) async fn frame(&mut self) -> (PeerId, Priority, Bytes) {
-        tokio::time::timeout(LONG, self.frames.recv()).await.expect("a frame in time").unwrap()
+        tokio::time::timeout(LONG, self.frames.recv())
+            .await
+            .expect("a frame in time")
+            .expect("the network lives")
     }
 
     /// Who is connected.

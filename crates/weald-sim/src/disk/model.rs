@@ -4,7 +4,7 @@
 use weald_cluster::replica::{Health, LogEntry, Persist, PersistTicket, Point, Stored};
 use weald_core::LogIndex;
 
-use super::{MemberLog, Recovered};
+use super::{MemberLog, Recovered, SyncFailed};
 use crate::random::Random;
 
 /// See the module's page.
@@ -15,6 +15,7 @@ pub(crate) struct ModelLog {
     syncing: Vec<Persist>,
     synced: PersistTicket,
     known_end: Option<LogIndex>,
+    is_full: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -57,19 +58,27 @@ impl MemberLog for ModelLog {
     }
 
     fn begin_sync(&mut self) -> bool {
-        if self.gathered.is_empty() || !self.syncing.is_empty() {
+        if self.gathered.is_empty() || !self.syncing.is_empty() || self.is_full {
             return false;
         }
         self.syncing = std::mem::take(&mut self.gathered);
         true
     }
 
-    fn finish_sync(&mut self) -> PersistTicket {
+    fn finish_sync(&mut self) -> Result<PersistTicket, SyncFailed> {
         for persist in std::mem::take(&mut self.syncing) {
             self.synced = persist.ticket;
             self.durable.take(persist);
         }
-        self.synced
+        Ok(self.synced)
+    }
+
+    fn fail_sync(&mut self, random: &mut Random) {
+        self.crash(random);
+    }
+
+    fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
     }
 
     fn crash(&mut self, random: &mut Random) {
@@ -81,14 +90,14 @@ impl MemberLog for ModelLog {
         self.synced = PersistTicket::default();
     }
 
-    fn recover(&mut self) -> Recovered {
+    fn recover(&mut self, _: Option<Point>) -> Option<Recovered> {
         let last = self.durable.last().index;
         let health = match self.known_end.filter(|known_end| *known_end > last) {
             Some(known_end) => Health::Damaged { known_end },
             None => Health::Whole,
         };
         let Image { before, entries, stored } = self.durable.clone();
-        Recovered { health, stored, before, entries }
+        Some(Recovered { health, stored, before, entries })
     }
 
     fn read(&self, from: LogIndex, bytes_max: usize) -> Vec<LogEntry> {
@@ -117,7 +126,7 @@ impl MemberLog for ModelLog {
         self.durable = Image { before: point, entries: Vec::new(), stored: Some(stored) };
     }
 
-    fn rot(&mut self, back: u64) {
+    fn rot(&mut self, back: u64, _: &mut Random) {
         let image = &mut self.durable;
         let last = image.last().index;
         let damaged = LogIndex(last.0.saturating_sub(back));

@@ -1,4 +1,5 @@
-//! INV3: one value per place of the log is ever committed, and it has one effect.
+//! INV3: one value per place of the log is ever committed, it has one effect, and what comes of the
+//! request in it is what the model says.
 
 use weald_cluster::replica::{EntryKind, LogEntry};
 use weald_core::{Digest, Epoch, LogIndex};
@@ -19,7 +20,8 @@ pub(crate) struct Committed {
     pub(crate) hash: Digest,
     /// The epoch in which it was first known to be committed.
     pub(crate) epoch: Epoch,
-    pub(crate) effect: Digest,
+    /// As it was at whoever was first, rotten members aside.
+    pub(crate) effect: Option<Digest>,
     /// What it asks for, and what comes of it.
     pub(crate) request: Option<(Request, Outcome)>,
 }
@@ -30,8 +32,11 @@ impl Ledger {
     /// Takes in what was seen; the effects of a rotten state machine do not count.
     pub(crate) fn see(&mut self, seen: &Seen<'_>, is_rotten: bool) -> Result<(), String> {
         match seen {
-            Seen::Applied { entry, epoch, effect, .. } => {
-                self.apply(entry, *epoch, (!is_rotten).then_some(*effect))
+            Seen::Applied { entry, epoch, effect, outcome, .. } => {
+                let effect = (!is_rotten).then_some(*effect);
+                self.apply(entry, *epoch)?;
+                self.compare(entry.index(), entry.hash(), effect)?;
+                if is_rotten { Ok(()) } else { self.compare_outcome(entry.index(), *outcome) }
             }
             Seen::Placed { index, hash, effect, .. } if index.0 > 0 => {
                 self.compare(*index, *hash, Some(*effect))
@@ -40,40 +45,45 @@ impl Ledger {
         }
     }
 
-    fn apply(
-        &mut self,
-        entry: &LogEntry,
-        epoch: Epoch,
-        effect: Option<Digest>,
-    ) -> Result<(), String> {
+    fn apply(&mut self, entry: &LogEntry, epoch: Epoch) -> Result<(), String> {
         if entry.index() != self.last().next() {
-            return self.compare(entry.index(), entry.hash(), effect);
+            return Ok(());
         }
         if !entry.continues(&self.machine.point) {
             return Err(format!("{} does not continue what is committed", entry.index()));
         }
         let request = self.machine.apply(entry);
         assert_eq!(request.is_some(), entry.kind() == EntryKind::Command, "commands parse");
-        let own = self.machine.effect;
-        self.entries.push(Committed { hash: entry.hash(), epoch, effect: own, request });
-        Self::same_effect(entry.index(), own, effect)
+        self.entries.push(Committed { hash: entry.hash(), epoch, effect: None, request });
+        Ok(())
     }
 
-    fn compare(&self, index: LogIndex, hash: Digest, effect: Option<Digest>) -> Result<(), String> {
-        let Some(committed) = self.at(index) else {
-            return Err(format!("{index} is applied before {} is", self.last().next()));
+    fn compare(
+        &mut self,
+        index: LogIndex,
+        hash: Digest,
+        effect: Option<Digest>,
+    ) -> Result<(), String> {
+        let last = self.last();
+        let offset = index.0.checked_sub(1).and_then(|offset| usize::try_from(offset).ok());
+        let Some(committed) = offset.and_then(|offset| self.entries.get_mut(offset)) else {
+            return Err(format!("{index} is applied before {} is", last.next()));
         };
         if committed.hash != hash {
             return Err(format!("two values are committed at {index}"));
         }
-        Self::same_effect(index, committed.effect, effect)
+        let Some(effect) = effect else { return Ok(()) };
+        match *committed.effect.get_or_insert(effect) == effect {
+            true => Ok(()),
+            false => Err(format!("two effects at {index}")),
+        }
     }
 
-    fn same_effect(index: LogIndex, one: Digest, other: Option<Digest>) -> Result<(), String> {
-        if other.is_none_or(|other| one == other) {
-            Ok(())
-        } else {
-            Err(format!("two effects at {index}"))
+    fn compare_outcome(&self, index: LogIndex, told: Option<Outcome>) -> Result<(), String> {
+        let request = self.at(index).and_then(|committed| committed.request);
+        match request.map(|(_, outcome)| outcome) {
+            known if known == told => Ok(()),
+            known => Err(format!("{told:?} comes of {index}, the model says {known:?}")),
         }
     }
 

@@ -5,11 +5,7 @@ use std::collections::BTreeMap;
 use weald_core::LogIndex;
 
 use super::{Invariant, Ledger, Seen};
-use crate::{
-    machine::{Action, Outcome},
-    name::Name,
-    schedule::Instant,
-};
+use crate::{machine::Outcome, name::Name, schedule::Instant};
 
 /// See the module's page.
 #[derive(Debug, Default)]
@@ -46,8 +42,8 @@ impl Gapless {
     fn lists(&mut self, ledger: &Ledger) -> Result<(), String> {
         for committed in &ledger.entries()[self.seen..] {
             let Some((request, outcome)) = committed.request else { continue };
-            let (Action::Append { list }, Outcome::Applied { position, .. }) =
-                (request.action, outcome)
+            let (Some((list, _)), Outcome::Applied { position, .. }) =
+                (request.action.list(), outcome)
             else {
                 continue;
             };

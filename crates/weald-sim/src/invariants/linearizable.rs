@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 use weald_core::LogIndex;
 
 use super::{Invariant, Ledger, Seen};
-use crate::{
-    machine::{Action, Outcome},
-    schedule::Instant,
-};
+use crate::{machine::Outcome, schedule::Instant};
 
 /// See the module's page.
 #[derive(Debug, Default)]
@@ -29,7 +26,7 @@ impl Invariant for Linearizable {
     fn see(&mut self, _: Instant, seen: &Seen<'_>, ledger: &Ledger) -> Result<(), String> {
         match *seen {
             Seen::Asked { client, request } => {
-                if let Action::Set { key, .. } = request.action {
+                if let Some((key, _)) = request.action.register() {
                     self.ask(client, key);
                 }
                 Ok(())
@@ -41,8 +38,8 @@ impl Invariant for Linearizable {
             Seen::Answered { id, outcome: Outcome::Applied { index, .. } } => {
                 self.written(id.client, index, ledger)
             }
-            Seen::ReadAnswered { client, key, value, index } => {
-                self.read(client, key, (value, index), ledger)
+            Seen::ReadAnswered { client, key, shown, index } => {
+                self.read(client, key, (shown.value, index), ledger)
             }
             _ => Ok(()),
         }
@@ -57,9 +54,8 @@ impl Linearizable {
 
     fn written(&mut self, client: u8, index: LogIndex, ledger: &Ledger) -> Result<(), String> {
         let request = ledger.at(index).and_then(|committed| committed.request);
-        let Some(Action::Set { key, .. }) = request.map(|(request, _)| request.action) else {
-            return Ok(());
-        };
+        let action = request.map(|(request, _)| request.action);
+        let Some((key, _)) = action.and_then(|action| action.register()) else { return Ok(()) };
         let floor = self.floors.get(&client).copied().unwrap_or_default();
         if index <= floor {
             return Err(format!("a write at {index} was asked when {floor} was known"));
@@ -101,12 +97,13 @@ fn last_write(key: u8, as_of: LogIndex, ledger: &Ledger) -> (u32, LogIndex) {
     }
     let upto = usize::try_from(as_of.0).unwrap_or(usize::MAX).min(ledger.len());
     let writes = ledger.entries()[..upto].iter().rev().filter_map(|committed| committed.request);
-    let found = writes.filter_map(|(request, outcome)| match (request.action, outcome) {
-        (Action::Set { key: set, value }, Outcome::Applied { index, .. }) if set == key => {
-            Some((value, index))
-        }
-        _ => None,
-    });
+    let found =
+        writes.filter_map(|(request, outcome)| match (request.action.register(), outcome) {
+            (Some((set, value)), Outcome::Applied { index, .. }) if set == key => {
+                Some((value, index))
+            }
+            _ => None,
+        });
     // A retry carries the place of the first copy.
     found.max_by_key(|(_, index)| *index).unwrap_or_default()
 }

@@ -39,7 +39,7 @@ impl Once {
     }
 
     fn note(&mut self, id: RequestId, outcome: Outcome) -> Result<(), String> {
-        if outcome == Outcome::Forgotten {
+        if matches!(outcome, Outcome::Forgotten | Outcome::Early) {
             return Ok(());
         }
         let first = *self.outcomes.entry(id).or_insert(outcome);

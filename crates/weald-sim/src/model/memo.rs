@@ -36,6 +36,7 @@ pub(super) enum Cause {
     Settle,
     Command(u8),
     Beat,
+    Resign,
     Change,
     Crash,
     Wipe,

@@ -20,7 +20,9 @@ use weald_core::{
 use super::{Bounds, memo::Did};
 
 /// The one moment of an exploration.
-pub(super) const NOW: Now = Now { steady: Time::ZERO, wall: Time::ZERO };
+const NOW: Now = Now { steady: Time::ZERO, wall: Time::ZERO };
+/// The time of day at members whose clocks are fast.
+const FAST: Time = Time::from_millis(3_600_000);
 
 /// The key of a member; the same in every exploration.
 pub(super) fn identity(number: usize) -> Identity {
@@ -89,6 +91,7 @@ pub(super) struct Node {
     pub(super) state: State,
     pub(super) disk: Disk,
     waiting: Vec<Persist>,
+    now: Now,
     print: u64,
 }
 
@@ -126,7 +129,7 @@ impl Node {
             ..Config::default()
         };
         let state = State::new(config, PartitionId(0), restart, (NOW, 0));
-        Self { number, incarnation: run, state, disk, waiting: Vec::new(), print: 0 }
+        Self { number, incarnation: run, state, disk, waiting: Vec::new(), now: NOW, print: 0 }
     }
 
     /// It crashes and begins again with what was synced.
@@ -145,13 +148,24 @@ impl Node {
         matches!(self.state.stop(), Some(Stop::Amnesiac))
     }
 
+    /// The moment here, by both clocks.
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
+    /// The clock of this member jumps an hour ahead.
+    pub(super) fn jump(&mut self) {
+        self.now.wall = FAST;
+        self.print = self.fingerprint();
+    }
+
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Takes something in, and carries out what follows.
     pub(super) fn take(&mut self, input: Input, syncs_at_once: bool) -> Turn {
-        self.state.handle(NOW, input);
+        self.state.handle(self.now, input);
         self.turn(syncs_at_once)
     }
 
@@ -178,7 +192,7 @@ impl Node {
             let waiting = std::mem::take(&mut self.waiting);
             for persist in waiting {
                 self.disk.write(&persist);
-                self.state.handle(NOW, Input::Persisted(persist.ticket));
+                self.state.handle(self.now, Input::Persisted(persist.ticket));
             }
         }
         self.print = self.fingerprint();
@@ -200,7 +214,7 @@ impl Node {
                 let signature = identity.sign(Attestation::DOMAIN, &attested);
                 let signature = signature.expect("a key in memory signs");
                 let key = identity.public();
-                self.state.handle(NOW, Input::Signed { index, key, signature });
+                self.state.handle(self.now, Input::Signed { index, key, signature });
             }
             _ => {}
         }
@@ -213,7 +227,8 @@ impl Node {
     /// What decides what this member does next. Tickets count only against each other.
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.state, &self.disk, self.incarnation, self.waiting.len()).hash(&mut hasher);
+        let clock = self.now.wall;
+        (&self.state, &self.disk, self.incarnation, clock, self.waiting.len()).hash(&mut hasher);
         for persist in &self.waiting {
             let Persist { restart_at, cut_from, entries, state, .. } = persist;
             (restart_at, cut_from, entries, state).hash(&mut hasher);

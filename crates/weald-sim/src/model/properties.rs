@@ -49,8 +49,18 @@ pub(super) fn of(bounds: &Bounds) -> Vec<Property<Explorer>> {
             is_reached(&explorer.coverage().has_refused_amnesiac)
         }));
     }
-    if bounds.has_change {
+    if bounds.has_change && bounds.has_signatures {
         all.push(Property::sometimes("a change is complete", |_, world| has_changed(world)));
+    } else if bounds.has_change {
+        all.push(Property::sometimes(
+            "a joint configuration is committed by a successor",
+            |_, world| has_inherited_change(world),
+        ));
+    }
+    if bounds.resignations > 0 {
+        all.push(Property::sometimes("what was cut is committed by another", |_, world| {
+            has_restored(world)
+        }));
     }
     all
 }
@@ -101,4 +111,23 @@ fn has_changed(world: &World) -> bool {
         let is_settled = configuration.id.0 >= 2 && !configuration.is_joint();
         is_settled && node.state.role() == Role::Coordinator
     })
+}
+
+/// The second member coordinates, and the joint configuration of the first is committed.
+fn has_inherited_change(world: &World) -> bool {
+    let state = &world.nodes[1].state;
+    state.role() == Role::Coordinator
+        && state.configuration().is_joint()
+        && state.watermark() > LogIndex(2)
+}
+
+/// A command of the coordination that ended with its being cut is committed by a later one.
+fn has_restored(world: &World) -> bool {
+    let (place, holder) = (LogIndex(2), &world.nodes[1].state);
+    let committed = world.history.committed.get(&place);
+    let is_restored = |(hash, epoch): &(_, weald_core::Epoch)| {
+        let held = holder.entry(place);
+        held.is_some_and(|held| held.hash() == *hash && held.epoch() < *epoch)
+    };
+    world.has_resigned() && committed.is_some_and(is_restored)
 }

@@ -42,6 +42,25 @@ fn any_change_of_members_keeps_what_is_committed() {
 }
 
 #[test]
+fn any_campaign_while_members_change_keeps_what_is_committed() {
+    holds(Bounds::contested_change());
+}
+
+#[test]
+fn any_resignation_for_a_clock_keeps_what_is_committed() {
+    holds(Bounds::resignation());
+}
+
+#[test]
+fn the_model_catches_a_resignation_that_cuts_what_an_earlier_epoch_made() {
+    is_caught(
+        Mutation::CutEarlierEpochs,
+        Bounds::resignation(),
+        "what is committed is in every later coordinator's log",
+    );
+}
+
+#[test]
 fn the_model_catches_lower_epochs_that_are_served() {
     is_caught(Mutation::ServeLowerEpochs, Bounds::takeover(), "no member is shown two histories");
 }

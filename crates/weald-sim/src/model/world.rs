@@ -18,7 +18,7 @@ use weald_core::{Digest, Epoch, LogIndex, PeerId};
 use super::{
     Action, Bounds, Explorer,
     memo::{Cause, Did, Step},
-    node::{NOW, Node, Turn, member},
+    node::{Node, Turn, member},
     reach,
 };
 
@@ -40,6 +40,7 @@ struct Spent {
     crashes: u8,
     wipes: u8,
     beats: u8,
+    resignations: u8,
     changes: u8,
 }
 
@@ -101,7 +102,15 @@ impl World {
         }
         world.letters = Arc::default();
         world.letters_print = 0;
+        if explorer.bounds().resignations > 0 {
+            world.nodes[..2].iter_mut().for_each(|node| Arc::make_mut(node).jump());
+        }
         world
+    }
+
+    /// Whether a coordination has ended because its entries were refused.
+    pub(super) fn has_resigned(&self) -> bool {
+        self.spent.resignations > 0
     }
 
     /// What may happen next.
@@ -120,6 +129,7 @@ impl World {
             may(may_campaign && spent.campaigns < bounds.campaigns, Action::Campaign);
             may(is_coordinator && spent.proposals < bounds.proposals, Action::Propose);
             may(is_coordinator && spent.beats < bounds.beats, Action::Beat);
+            may(is_coordinator && spent.resignations < bounds.resignations, Action::Resign);
             may(is_coordinator && bounds.has_change && spent.changes == 0, Action::Change);
             may(spent.crashes < bounds.crashes, Action::Crash);
             may(spent.wipes < bounds.wipes, Action::Wipe);
@@ -157,6 +167,13 @@ impl World {
             Action::Beat(number) => {
                 next.spent.beats += 1;
                 next.step(explorer, *number, Cause::Beat);
+            }
+            Action::Resign(number) => {
+                next.spent.resignations += 1;
+                next.step(explorer, *number, Cause::Resign);
+                if next.nodes[*number].state.coordinating().is_some() {
+                    return None;
+                }
             }
             Action::Change(number) => {
                 next.spent.changes += 1;
@@ -260,12 +277,12 @@ impl World {
             }
             Cause::Sync | Cause::Settle => return node.sync(syncs_at_once),
             Cause::Command(number) => {
-                node.state.propose(NOW, &[Bytes::from(vec![number])]).ok();
+                node.state.propose(node.now(), &[Bytes::from(vec![number])]).ok();
             }
-            Cause::Beat => node.state.expire(),
+            Cause::Beat | Cause::Resign => node.state.expire(),
             Cause::Change => {
                 let change = Change::SetVoters([member(0), member(1), member(3)].into());
-                node.state.reconfigure(NOW, &change).ok();
+                node.state.reconfigure(node.now(), &change).ok();
             }
             Cause::Crash => *node = node.crashed(bounds),
             Cause::Wipe => *node = node.wiped(&founding(bounds), bounds),
@@ -401,7 +418,9 @@ fn is_carried(envelope: &Envelope, bounds: &Bounds) -> bool {
         Message::ConfirmTransaction { .. } => is_of_second || !bounds.has_change,
         Message::Heartbeat(_) => bounds.beats > 0,
         Message::Refuse { .. } => bounds.has_refusals,
-        Message::Attest { .. } | Message::Attested(_) => is_of_second && bounds.has_change,
+        Message::Attest { .. } | Message::Attested(_) => {
+            is_of_second && bounds.has_change && bounds.has_signatures
+        }
         _ => false,
     }
 }

@@ -157,3 +157,43 @@ fn w62_slow_disk() {
 fn w82_drop_one() {
     check("w82_drop_one");
 }
+
+#[test]
+fn r11_copied_disk_is_noticed_after_restarts() {
+    check("r11_copied_disk_is_noticed_after_restarts");
+}
+
+#[test]
+fn r25_fast_clock_of_one_of_two() {
+    check("r25_fast_clock_of_one_of_two");
+}
+
+#[test]
+fn r32_two_nodes_the_second_vanishes() {
+    check("r32_two_nodes_the_second_vanishes");
+}
+
+#[test]
+fn w122_crash_pause_and_slow_disk_are_noticed() {
+    check("w122_crash_pause_and_slow_disk_are_noticed");
+}
+
+#[test]
+fn w122_loss_deposes_nobody_for_an_hour() {
+    check("w122_loss_deposes_nobody_for_an_hour");
+}
+
+#[test]
+fn w126_no_answer_before_the_own_entry() {
+    check("w126_no_answer_before_the_own_entry");
+}
+
+#[test]
+fn w64_minority_refuses_majority_serves() {
+    check("w64_minority_refuses_majority_serves");
+}
+
+#[test]
+fn w91_earlier_runs_are_refused() {
+    check("w91_earlier_runs_are_refused");
+}

@@ -5,12 +5,19 @@ use std::collections::BTreeSet;
 
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Change, Input, Standing, Stop},
+    replica::{Change, Health, Input, Standing, Stop},
 };
 use weald_core::LogIndex;
 
 use super::{Event, World, names_of};
-use crate::{coverage::Rare, disk::Checkpoint, invariants::Seen, name::Name, node::name_of};
+use crate::{
+    coverage::Rare,
+    disk::{Checkpoint, LogKind},
+    invariants::Seen,
+    machine::MemberMachine,
+    name::Name,
+    node::name_of,
+};
 
 /// How often, us.
 const BEAT: u64 = 100_000;
@@ -40,6 +47,7 @@ impl World {
             self.install(name, None, LogIndex::ZERO);
         }
         self.pursue_goal(name);
+        self.spanning_tick(name);
         self.begin_sync(name);
     }
 
@@ -91,9 +99,9 @@ impl World {
         if process.state.synced() < machine.applied() || process.state.stop().is_some() {
             return;
         }
-        let (point, time, effect) = (machine.point, machine.time, machine.effect);
+        let (point, time, effect) = (machine.point(), machine.time(), machine.effect());
         let Some(meta) = process.state.snapshot_meta(point, time, effect) else { return };
-        node.disk.checkpoint = Some(Checkpoint { machine: machine.clone(), meta });
+        node.disk.checkpoint = Some(Checkpoint { machine: machine.snapshot(), meta });
         node.disk.log.release(LogIndex((point.index.0 + 1).saturating_sub(kept).max(1)));
         self.handle(name, Input::SnapshotReady(point));
     }
@@ -122,11 +130,13 @@ impl World {
             && self.network.is_open(name, from)
             && self.state(from).is_some()
             && !self.nodes[&from].is_paused;
-        if is_reachable && self.state(name).and_then(|state| state.stop()).is_some_and(is_diverged)
-        {
+        let is_lost = self.state(name).and_then(|state| state.stop()).is_some_and(is_diverged);
+        let owed = self.known_end(name);
+        if is_reachable && (is_lost || owed.0 > 0) {
             // Who lost its state asks for one as new as can be had.
             self.checkpoint(from, self.settings.log_kept);
         }
+        let least = least.max(owed.0);
         let checkpoint = self.checkpoint_of(from).filter(|_| is_reachable);
         let checkpoint = checkpoint.filter(|checkpoint| checkpoint.meta.point.index.0 >= least);
         let log = &self.nodes[&name].disk.log;
@@ -144,7 +154,7 @@ impl World {
         let Some(checkpoint) = checkpoint.filter(is_ahead) else {
             return self.handle(name, Input::InstallFailed);
         };
-        process.machine = checkpoint.machine.clone();
+        process.machine = MemberMachine::restore(&checkpoint.machine);
         let meta = checkpoint.meta.clone();
         let last = process.state.last().index;
         let dropped = process.pending.split_off(&meta.point.index.next());
@@ -165,18 +175,30 @@ impl World {
         self.carry_out(name);
     }
 
+    /// The end of a damaged log: it is not replaced by a snapshot of less, which would forget that
+    /// there was more (rule C11).
+    fn known_end(&self, name: Name) -> LogIndex {
+        match self.state(name).map(|state| state.health()) {
+            Some(Health::Damaged { known_end }) if self.settings.log == LogKind::Real => known_end,
+            _ => LogIndex::ZERO,
+        }
+    }
+
     /// A node's machine is somewhere without having applied what is before.
     pub(super) fn placed(&mut self, name: Name) {
         let Some(process) = self.nodes.get(&name).and_then(|node| node.process.as_ref()) else {
             return;
         };
-        let (point, effect) = (process.machine.point, process.machine.effect);
+        let (point, effect) = (process.machine.point(), process.machine.effect());
         let seen = Seen::Placed { node: name, index: point.index, hash: point.hash, effect };
         self.see(&seen);
     }
 
     /// A coordinator takes the next step to the voters that are wanted.
     fn pursue_goal(&mut self, name: Name) {
+        if self.goal.is_none() && self.journey.front().is_some_and(|(at, _)| *at <= self.now) {
+            self.goal = self.journey.pop_front().map(|(_, voters)| voters);
+        }
         let Some(goal) = &self.goal else { return };
         let Some(state) = self.state(name).filter(|state| state.coordinating().is_some()) else {
             return;

@@ -1,11 +1,16 @@
 //! Clients of a world: when they ask, whom, and what they make of the answers.
 
+use std::time::Duration;
+
+use weald_core::Time;
+
 use super::{Event, World};
 use crate::{
     client::{Client, Doing, Reply, What},
+    clock::Clock,
     coverage::Rare,
     invariants::Seen,
-    machine::Outcome,
+    machine::{MachineKind, Outcome, Request},
     name::Name,
 };
 
@@ -13,6 +18,11 @@ use crate::{
 const PATIENCE: (u64, u64) = (300_000, 800_000);
 /// What it waits before it asks again after a refusal, us.
 const PAUSE: (u64, u64) = (10_000, 60_000);
+
+/// How far the expiry of a write is ahead.
+const EXPIRY: Duration = Duration::from_secs(300);
+/// The same for some.
+const EXPIRY_SHORT: Duration = Duration::from_millis(500);
 
 impl World {
     /// So many clients are to read and write; the others stop when they are done.
@@ -53,6 +63,8 @@ impl World {
 
     /// A client begins an operation at a node.
     pub(crate) fn begin_at(&mut self, id: u8, what: What, node: Option<Name>) {
+        let what = self.stamp(what);
+        self.histories.begin(id, self.now, &what);
         let client = self.clients.get_mut(&id).expect("it was looked at");
         client.doing = Some(Doing { what, attempts: 0 });
         match what {
@@ -61,6 +73,20 @@ impl World {
             What::Resolve(_) | What::Look => {}
         }
         self.attempt(id, node);
+    }
+
+    /// Gives a write its expiry, as a gateway does, where the state machine wants one: by log time,
+    /// now and then so short that it may pass.
+    fn stamp(&mut self, what: What) -> What {
+        let (What::Write(request), MachineKind::Real) = (what, self.settings.machine) else {
+            return what;
+        };
+        let time = match self.oracle.ledger.machine().time {
+            Time::ZERO => Clock::default().at(self.now).wall,
+            time => time,
+        };
+        let kept = if self.random.one_in(10) { EXPIRY_SHORT } else { EXPIRY };
+        What::Write(Request { expiry: Some(time.after(kept)), ..request })
     }
 
     /// Asks (again): a node that was named, or any.
@@ -87,8 +113,10 @@ impl World {
         let Some(doing) = client.doing else { return };
         match (reply, doing.what) {
             (Reply::Outcome(outcome), what) => self.finish_write(id, what, outcome),
-            (Reply::Value { value, index }, What::Read { key }) => {
-                self.see(&Seen::ReadAnswered { client: id, key, value, index });
+            (Reply::Value { shown, index }, What::Read { key }) => {
+                self.see(&Seen::ReadAnswered { client: id, key, shown: &shown, index });
+                self.histories.read(self.now, (id, key), &shown);
+                let value = shown.value;
                 let client = self.clients.get_mut(&id).expect("it was looked at");
                 client.read += 1;
                 client.answer = format!("{value} as of {index}");
@@ -109,10 +137,15 @@ impl World {
     fn finish_write(&mut self, id: u8, what: What, outcome: Outcome) {
         let Some(request) = what.request() else { return };
         self.see(&Seen::Answered { id: request.id, outcome });
+        if let What::Write(asked) | What::Resolve(asked) = what {
+            self.histories.written(self.now, &asked, outcome);
+        }
+        let is_past =
+            request.expiry.is_some_and(|expiry| expiry < self.oracle.ledger.machine().time);
         match (what, outcome) {
             (_, Outcome::Fenced) => self.coverage.reach(Rare::Fenced),
             (What::Resolve(_), Outcome::Applied { .. }) => self.coverage.reach(Rare::Resolved),
-            (_, Outcome::Forgotten) => {
+            (_, Outcome::Forgotten) if !is_past => {
                 self.fail("INV8 exactly once", format!("{:?} is forgotten too early", request.id));
             }
             _ => {}
@@ -121,7 +154,8 @@ impl World {
         client.written += u64::from(matches!(outcome, Outcome::Applied { .. }));
         client.answer = match outcome {
             Outcome::Applied { index, .. } => format!("applied at {index}"),
-            Outcome::Fenced | Outcome::Forgotten => String::from("never applied"),
+            Outcome::Fenced => String::from("never applied"),
+            Outcome::Forgotten | Outcome::Early => String::from("not known"),
         };
         self.finish(id);
     }

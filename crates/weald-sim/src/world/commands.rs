@@ -9,7 +9,7 @@ use crate::{
     command::{Command, DiskState, Dropping},
     name::Name,
     network::DropRule,
-    node::Node,
+    node::{Beginning, Node},
 };
 
 impl World {
@@ -38,10 +38,13 @@ impl World {
             Command::Pause(node) => self.pause(*node),
             Command::Resume(node) => self.resume(*node),
             Command::Wipe(node) => self.destroy(*node, |world, node| {
-                node.disk.wipe(&mut world.random);
+                node.disk.wipe(world.settings.log, &mut world.random);
                 node.lost_life = None;
             }),
-            Command::Rot(node, back) => self.destroy(*node, |_, node| node.disk.log.rot(*back)),
+            Command::Rot(node, back) => self.destroy(*node, |world, node| {
+                node.disk.log.rot(*back, &mut world.random);
+                node.disk.is_damaged = true;
+            }),
             Command::Backup(node) => self.backup(*node),
             Command::Rollback(node) => self.destroy(*node, |_, node| {
                 node.disk = node.backup.take().unwrap_or_else(|| node.disk.copy());
@@ -67,7 +70,9 @@ impl World {
     pub(crate) fn mend_all(&mut self) {
         self.network.heal();
         self.network.weather.loss = 0;
-        self.goal = None;
+        if self.journey.is_empty() && !self.must_arrive {
+            self.goal = None;
+        }
         for name in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.resume(name);
             self.set_disk(name, DiskState::Normal);
@@ -86,7 +91,11 @@ impl World {
         if node.process.is_some() {
             return;
         }
-        node.start(self.now, (&self.settings.config, &self.genesis), seed);
+        let (config, genesis) = (&self.settings.config, &self.genesis);
+        let first = Beginning { config, genesis, machine: self.settings.machine, seed };
+        if !node.start(self.now, first) {
+            return;
+        }
         let process = node.process_count;
         let checkpoint = node.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.meta.point);
         self.schedule.add(self.now.after(1_000), Event::Beat { node: name, process });
@@ -159,7 +168,7 @@ impl World {
             other.name != name
                 && !other.disk.is_wiped
                 && other.lost_life.is_none()
-                && other.process.as_ref().is_none_or(|process| !process.was_damaged)
+                && !other.disk.is_damaged
         };
         let intact: BTreeSet<Name> =
             self.nodes.values().filter(|node| is_intact(node)).map(|node| node.name).collect();
@@ -182,6 +191,7 @@ impl World {
     fn set_disk(&mut self, name: Name, state: DiskState) {
         if let Some(node) = self.nodes.get_mut(&name) {
             node.disk_state = state;
+            node.disk.log.set_full(state == DiskState::Full);
         }
         self.begin_sync(name);
     }
@@ -194,7 +204,7 @@ impl World {
 
     fn add(&mut self, name: Name) {
         if !self.nodes.contains_key(&name) {
-            let mut node = Node::new(name, &mut self.random);
+            let mut node = Node::new(name, self.settings.log, &mut self.random);
             node.clock.drift = drift(&self.settings, &mut self.random);
             self.nodes.insert(name, node);
         }
@@ -214,7 +224,7 @@ impl World {
             return;
         }
         if let Some(process) = self.nodes.get_mut(&name).and_then(|node| node.process.as_mut()) {
-            process.machine.effect = weald_core::Digest::of("rot", &[]);
+            process.machine.corrupt();
         }
         self.oracle.expect_rot(name);
     }

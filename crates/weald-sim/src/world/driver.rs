@@ -12,7 +12,9 @@ use crate::{
     client::Reply,
     command::DiskState,
     coverage::Rare,
+    disk::SyncFailed,
     invariants::Seen,
+    machine::MemberMachine,
     name::Name,
     node::{identity, name_of},
 };
@@ -118,8 +120,7 @@ impl World {
     pub(super) fn begin_sync(&mut self, name: Name) {
         let Some(node) = self.nodes.get_mut(&name) else { return };
         let Some(process) = &mut node.process else { return };
-        let can_write = node.disk_state != DiskState::Full && !process.has_log_failed;
-        if process.is_syncing || !can_write || !node.disk.log.begin_sync() {
+        if process.is_syncing || process.has_log_failed || !node.disk.log.begin_sync() {
             return;
         }
         process.is_syncing = true;
@@ -142,16 +143,18 @@ impl World {
         if !is_slow {
             process.slow_since = None;
         }
-        process.has_log_failed |= fails;
         let node = self.nodes.get_mut(&name).expect("it was looked at");
-        let input = if fails {
+        let synced = if fails {
             node.disk_state = DiskState::Normal;
-            node.disk.log.crash(&mut self.random);
-            Input::PersistFailed
+            node.disk.log.fail_sync(&mut self.random);
+            Err(SyncFailed)
         } else {
-            Input::Persisted(node.disk.log.finish_sync())
+            node.disk.log.finish_sync()
         };
-        self.handle(name, input);
+        if let Some(process) = &mut node.process {
+            process.has_log_failed |= synced.is_err();
+        }
+        self.handle(name, synced.map_or(Input::PersistFailed, Input::Persisted));
     }
 
     fn send(&mut self, from: Name, envelope: Envelope) {
@@ -214,11 +217,14 @@ impl World {
             let entry = held.or_else(|| node.disk.log.read(index, 1).into_iter().next());
             let Some(entry) = entry else { panic!("{name} has no entry {index} to apply") };
             let applied = process.machine.apply(&entry);
-            let (effect, epoch) = (process.machine.effect, process.state.epoch());
+            let done = process.machine.take_applied();
+            let (effect, epoch) = (process.machine.effect(), process.state.epoch());
             let now = node.clock.at(self.now);
             process.state.handle(now, Input::Applied { index, effect });
-            self.see(&Seen::Applied { node: name, entry: &entry, epoch, effect });
+            let outcome = applied.map(|(_, outcome)| outcome);
+            self.see(&Seen::Applied { node: name, entry: &entry, epoch, effect, outcome });
             self.answer_applied(name, &entry, applied);
+            self.spanning_applied(name, entry.epoch(), done);
         }
         self.answer_reads(name);
     }
@@ -250,6 +256,7 @@ impl World {
             self.elections.push((self.now, name));
             self.trace.line(self.now, || format!("{name} coordinates epoch {}", epoch.number));
         } else if std::mem::take(&mut process.has_coordinated) {
+            self.spanning_ended(name);
             self.coverage.reach(Rare::SteppedDown);
             self.trace.line(self.now, || format!("{name} steps down"));
         }
@@ -290,9 +297,10 @@ impl World {
         self.coverage.reach(Rare::Reborn);
         let node = self.nodes.get_mut(&name).expect("it has an output");
         node.disk.checkpoint = None;
+        node.disk.is_damaged = false;
         node.disk.log.note_repaired();
         if let Some(process) = &mut node.process {
-            process.machine = crate::machine::Machine::default();
+            process.machine = MemberMachine::new(self.settings.machine);
             process.pending.clear();
         }
         self.placed(name);
@@ -324,6 +332,7 @@ impl World {
         let Some(process) = &mut node.process else { return };
         if process.was_damaged && process.state.health() == Health::Whole {
             process.was_damaged = false;
+            node.disk.is_damaged = false;
             node.disk.log.note_repaired();
             self.coverage.reach(Rare::Repaired);
         }

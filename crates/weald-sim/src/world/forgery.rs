@@ -82,6 +82,9 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
             "an earlier run",
             Envelope { run: Run { incarnation: 0, nonce: 1 }, ..current.clone() },
         ));
+        let out_of_range = Heartbeat { last: LogIndex(u64::MAX), ..heartbeat(next(peer), state) };
+        let message = Message::Heartbeat(out_of_range);
+        all.push(("an index that nobody reaches", Envelope { message, ..current.clone() }));
         all.push(("another generation", Envelope { generation: 9, ..current.clone() }));
         let to = Member { life: me.life + 1, ..me };
         all.push(("what is meant for another life", Envelope { to, ..current }));
@@ -95,7 +98,7 @@ fn heartbeat(epoch: Epoch, state: &State) -> Heartbeat {
         last: state.last().index,
         watermark: LogIndex(state.last().index.0 + 5),
         round: 1_000,
-        contact_millis: 0,
+        heard: None,
         effect: None,
         settled: None,
     }

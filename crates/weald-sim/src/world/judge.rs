@@ -2,7 +2,7 @@
 
 use weald_core::LogIndex;
 
-use super::World;
+use super::{World, names_of};
 use crate::{invariants::Violation, name::Name, node::name_of, schedule::Instant};
 
 impl World {
@@ -19,7 +19,9 @@ impl World {
         let Some(state) = self.state(coordinator) else { return false };
         let configuration = state.configuration();
         let committed = self.oracle.ledger.last();
+        let has_arrived = self.goal.is_none() && self.journey.is_empty();
         committed >= least
+            && (has_arrived || !self.must_arrive)
             && !configuration.is_joint()
             && configuration.voters.iter().all(|voter| {
                 let node = name_of(voter).and_then(|name| self.nodes.get(&name));
@@ -51,6 +53,22 @@ impl World {
         if self.violation.is_none() && (is_busy(self) || !self.is_settled(least)) {
             let detail = format!("no agreement since {}ms: {}", began.as_millis(), self.summary());
             self.fail("liveness", detail);
+        }
+        self.expect_equal_digests();
+    }
+
+    /// Voters that agree have the same state, block by block.
+    fn expect_equal_digests(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        let Some(state) = self.coordinator().and_then(|name| self.state(name)) else { return };
+        let voters = names_of(&state.configuration().voters);
+        let running = voters.iter().filter_map(|name| self.nodes.get(name)?.process.as_ref());
+        let mut digests: Vec<_> = running.map(|process| process.machine.digest()).collect();
+        digests.dedup();
+        if digests.len() > 1 {
+            self.fail("INV3 one value per index", String::from("states with different digests"));
         }
     }
 

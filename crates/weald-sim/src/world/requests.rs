@@ -107,6 +107,7 @@ impl World {
             if let Some(read) = process.and_then(|process| process.reads.remove(id)) {
                 self.reply((read.client, read.serial), Reply::Retry);
             }
+            self.show_failed(node, *id);
         }
     }
 
@@ -121,13 +122,16 @@ impl World {
                 return;
             };
             process.ready.remove(&first);
-            let Some(read) = process.reads.remove(&first.1) else { continue };
-            let value = process.machine.register(read.key).value;
+            let Some(read) = process.reads.remove(&first.1) else {
+                self.show(node, first.1);
+                continue;
+            };
+            let shown = process.machine.show(read.key);
             let is_follower = process.state.coordinating().is_none();
             if is_follower {
                 self.coverage.reach(Rare::FollowerRead);
             }
-            self.reply((read.client, read.serial), Reply::Value { value, index: applied });
+            self.reply((read.client, read.serial), Reply::Value { shown, index: applied });
         }
     }
 

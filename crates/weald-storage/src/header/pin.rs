@@ -101,12 +101,13 @@ impl Trouble {
 
 fn read_pin(file: &Path) -> Result<Option<Vec<u8>>, Trouble> {
     let failed = |source| Trouble::Io("reading the network's pin", source);
-    match fs::metadata(file) {
+    let length = match fs::metadata(file) {
+        Ok(found) => found.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found if found.as_ref().is_ok_and(|found| found.len() > PIN_LEN_MAX) => {
-            return Err(Trouble::Damaged);
-        }
-        found => drop(found.map_err(failed)?),
+        Err(error) => return Err(failed(error)),
+    };
+    if length > PIN_LEN_MAX {
+        return Err(Trouble::Damaged);
     }
     let bytes = fs::read(file).map_err(failed)?;
     let (checksum, pin) = bytes.split_first_chunk::<4>().ok_or(Trouble::Damaged)?;

@@ -2,8 +2,8 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
-    http::{StatusCode, Uri},
+    extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
+    http::{StatusCode, Uri, header},
 };
 
 use super::{limits, percent, problem::Problem};
@@ -39,14 +39,20 @@ pub(crate) fn name_of(bytes: Vec<u8>) -> Result<CollectionName, Problem> {
     text.parse().map_err(|error: weald_core::NameError| Problem::invalid(error.to_string(), next))
 }
 
-/// A body that is a value, at most [`limits::VALUE_BODY_BYTES_MAX`] bytes.
+/// A body of at most `MAX` bytes. One that says that it is larger is refused before it arrives.
 #[derive(Debug)]
-pub(crate) struct Content(pub(crate) Bytes);
+pub(crate) struct Content<const MAX: usize = { limits::VALUE_BODY_BYTES_MAX }>(pub(crate) Bytes);
 
-impl<S: Send + Sync> FromRequest<S> for Content {
+impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Content<MAX> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        let announced = request.headers().get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > MAX) {
+            return Err(too_large());
+        }
+        DefaultBodyLimit::max(MAX).apply(&mut request);
         let arriving = Bytes::from_request(request, state);
         match tokio::time::timeout(limits::BODY_TIME_MAX, arriving).await {
             Ok(Ok(bytes)) => Ok(Self(bytes)),
@@ -60,14 +66,15 @@ impl<S: Send + Sync> FromRequest<S> for Content {
     }
 }
 
+fn too_large() -> Problem {
+    let detail = "the body is larger than this call takes";
+    let next = "split the value, or store a reference to it";
+    Problem::refused(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail, next)
+}
+
 fn unreadable(rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "the body is larger than this call takes",
-            "split the value, or store a reference to it",
-        );
+        return too_large();
     }
     Problem::invalid(format!("the body cannot be read: {rejection}"), "send it again")
 }

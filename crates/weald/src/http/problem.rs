@@ -13,7 +13,11 @@ use crate::{Effect, Error, ErrorKind, Position, Rejection, TransactionId};
 
 /// Why a call failed.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Told>);
+
+/// What is told of it.
+#[derive(Clone, Debug)]
+struct Told {
     status: StatusCode,
     kind: &'static str,
     is_retryable: bool,
@@ -34,7 +38,7 @@ impl Problem {
     pub(crate) fn busy(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let mut problem = Self::refused(status, "busy", detail, ErrorKind::Busy.advice());
-        problem.is_retryable = true;
+        problem.0.is_retryable = true;
         problem
     }
 
@@ -47,15 +51,17 @@ impl Problem {
     ) -> Self {
         let (detail, next) = (detail.into(), next.into());
         let (is_retryable, effect, transaction, position) = (false, Effect::None, None, None);
-        Self { status, kind, is_retryable, effect, detail, next, transaction, position }
+        let told = Told { status, kind, is_retryable, effect, detail, next, transaction, position };
+        Self(Box::new(told))
     }
 
     /// The same problem where a condition of the request (`If-Match`, `If-None-Match`) failed.
     #[must_use]
     pub(crate) fn of_condition(mut self) -> Self {
-        if self.status == StatusCode::CONFLICT && matches!(self.kind, "conflict" | "already_exists")
+        if self.0.status == StatusCode::CONFLICT
+            && matches!(self.0.kind, "conflict" | "already_exists")
         {
-            self.status = StatusCode::PRECONDITION_FAILED;
+            self.0.status = StatusCode::PRECONDITION_FAILED;
         }
         self
     }
@@ -68,48 +74,48 @@ impl Problem {
 
     /// Whether it stands for proved absence.
     pub(crate) fn is_absence(&self) -> bool {
-        self.status == StatusCode::NOT_FOUND
+        self.0.status == StatusCode::NOT_FOUND
     }
 
     /// The same problem where it means that a condition of the request does not hold.
     #[must_use]
     pub(crate) fn precondition(mut self) -> Self {
-        self.status = StatusCode::PRECONDITION_FAILED;
-        self.kind = ErrorKind::Conflict.as_str();
-        ErrorKind::Conflict.advice().clone_into(&mut self.next);
+        self.0.status = StatusCode::PRECONDITION_FAILED;
+        self.0.kind = ErrorKind::Conflict.as_str();
+        ErrorKind::Conflict.advice().clone_into(&mut self.0.next);
         self
     }
 
     /// The same problem, with the position that it was found at.
     #[must_use]
     pub(crate) fn at(mut self, position: Option<Position>) -> Self {
-        self.position = self.position.or(position);
+        self.0.position = self.0.position.or(position);
         self
     }
 
     /// The fields as JSON.
     pub(crate) fn json(&self) -> Value {
-        let outcome = match self.effect {
+        let outcome = match self.0.effect {
             Effect::None => "rejected",
             Effect::Unknown => "unknown",
         };
         json!({
-            "type": format!("urn:weald:{}", self.kind),
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "kind": self.kind,
-            "retryable": self.is_retryable,
+            "type": format!("urn:weald:{}", self.0.kind),
+            "title": self.0.status.canonical_reason(),
+            "status": self.0.status.as_u16(),
+            "kind": self.0.kind,
+            "retryable": self.0.is_retryable,
             "outcome": outcome,
-            "detail": self.detail,
-            "next": self.next,
-            "transaction": self.transaction.map(|id| id.to_string()),
+            "detail": self.0.detail,
+            "next": self.0.next,
+            "transaction": self.0.transaction.map(|id| id.to_string()),
         })
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self {
+        Self(Box::new(Told {
             status: status_of(&error),
             kind: error.kind().as_str(),
             is_retryable: error.is_retryable(),
@@ -118,7 +124,7 @@ impl From<Error> for Problem {
             next: error.advice().to_owned(),
             detail: error.to_string(),
             position: None,
-        }
+        }))
     }
 }
 
@@ -147,20 +153,20 @@ fn status_of(error: &Error) -> StatusCode {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.json().to_string()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if self.is_retryable {
+        if self.0.is_retryable {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        if let Some(position) = self.position {
+        if let Some(position) = self.0.position {
             headers::put(&mut response, headers::POSITION, &headers::position_text(position));
         }
-        if let Some(id) = self.transaction {
+        if let Some(id) = self.0.transaction {
             headers::put(&mut response, headers::TRANSACTION, &id.to_string());
         }
         response

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
@@ -29,10 +29,7 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
             metered(gateway, "diary_entries", get(diaries::read).post(diaries::append))
         })
         .route("/v1/diaries/{name}/tail", metered(gateway, "diary_tail", get(follow::tail)))
-        .route("/v1/transactions", {
-            let limit = DefaultBodyLimit::max(limits::TRANSACTION_BODY_BYTES_MAX);
-            metered(gateway, "transaction", post(transactions::commit).layer(limit))
-        })
+        .route("/v1/transactions", metered(gateway, "transaction", post(transactions::commit)))
         .route("/v1/transactions/{id}", metered(gateway, "outcome", get(outcomes::outcome)))
         .route("/v1/transactions/{id}/resolve", {
             metered(gateway, "resolve", post(outcomes::resolve))
@@ -43,7 +40,6 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
         .merge(about_node(gateway))
         .fallback(no_such_call)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(limits::VALUE_BODY_BYTES_MAX))
         .layer(from_fn_with_state(gateway.clone(), admit))
         .layer(from_fn_with_state(gateway.clone(), auth::admit));
     // Who only asks whether the node lives needs no token and no room.

@@ -56,7 +56,7 @@ struct Step {
 pub(crate) async fn commit(
     State(gateway): State<Gateway>,
     parts: Parts,
-    Content(body): Content,
+    Content(body): Content<{ limits::TRANSACTION_BODY_BYTES_MAX }>,
 ) -> Answer {
     Query::parse(parts.uri.query(), &[])?;
     let steps = steps_of(&body)?;

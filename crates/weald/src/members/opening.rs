@@ -13,9 +13,9 @@ use weald_core::{
 use super::{
     HostError, StartError,
     clerk::read_entries,
-    common::Common,
     desk::{Desk, Kept},
     event::{HostAs, Hosting},
+    office::Office,
     replica::{Beginning, Replica},
 };
 
@@ -24,45 +24,45 @@ const PAGE_BYTES: usize = 4 << 20;
 
 /// The members that the log knows. A partition of which the log has lost who lived here is passed
 /// over: peers who count on it will say so.
-pub(super) fn recover(common: &Common) -> Result<Vec<Replica>, StartError> {
+pub(super) fn recover(office: &Office) -> Result<Vec<Replica>, StartError> {
     let mut replicas = Vec::new();
-    for (partition, found) in common.log.recovered() {
+    for (partition, found) in office.log.recovered() {
         let Some(state) = &found.state else {
             tracing::warn!(target: "weald::members", %partition, "the log has lost who lived here");
             continue;
         };
         let kept = Kept::decode(state)
             .map_err(|error| StartError::Damaged(format!("partition={partition} {error}")))?;
-        replicas.push(reopen(common, (partition, &found), kept)?);
+        replicas.push(reopen(office, (partition, &found), kept)?);
     }
     Ok(replicas)
 }
 
 /// Begins a member that is new here.
-pub(super) fn host(common: &Common, hosting: Hosting) -> Result<Replica, HostError> {
+pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostError> {
     let Hosting { partition, configuration, beginning } = hosting;
-    let own = configuration.members().filter(|member| member.peer == common.me.peer);
+    let own = configuration.members().filter(|member| member.peer == office.me.peer);
     let named = own.max_by_key(|member| member.life);
     let member = match (beginning, named) {
         (HostAs::Member(member), _) => member,
         // The life of who has lost its promises does not matter.
-        (_, Some(named)) => Member { store: common.me.store, ..named },
-        (_, None) => common.me,
+        (_, Some(named)) => Member { store: office.me.store, ..named },
+        (_, None) => office.me,
     };
     let is_lost = beginning == HostAs::Lost;
     let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
-    let health = common.log.status(partition).map(|status| status.health);
+    let health = office.log.status(partition).map(|status| status.health);
     let ticket = match health {
-        Some(PartitionHealth::Amnesiac) => common.log.begin_anew(partition, kept.encode())?,
+        Some(PartitionHealth::Amnesiac) => office.log.begin_anew(partition, kept.encode())?,
         _ => {
             let state = Some(kept.encode());
-            common.log.submit(LogBatch { partition, state, ..LogBatch::default() })?
+            office.log.submit(LogBatch { partition, state, ..LogBatch::default() })?
         }
     };
     let health = if is_lost { Health::Amnesiac } else { Health::Whole };
     let log = (Point::default(), Vec::new());
     let begun = Begun { kept, health, log, restarts: false };
-    let mut replica = begin(common, partition, begun)?;
+    let mut replica = begin(office, partition, begun)?;
     replica.desk.note(ticket, PersistTicket::default());
     Ok(replica)
 }
@@ -77,19 +77,19 @@ struct Begun {
 }
 
 fn reopen(
-    common: &Common,
+    office: &Office,
     (partition, found): (PartitionId, &RecoveredPartition),
     kept: Kept,
 ) -> Result<Replica, StartError> {
-    let (_, machine) = common.stores.open(partition)?;
+    let (_, machine) = office.stores.open(partition)?;
     let applied = machine.applied();
     let (health, log) = (health_of(found, &kept), Default::default());
     let mut begun = Begun { kept, health, log, restarts: false };
-    match read_log(common, partition, found, applied) {
+    match read_log(office, partition, found, applied) {
         Ok(log) => begun.log = log,
         Err(error) => begun.take_installed(applied, &error),
     }
-    begin(common, partition, begun).map_err(StartError::from)
+    begin(office, partition, begun).map_err(StartError::from)
 }
 
 fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
@@ -128,7 +128,7 @@ impl Begun {
 
 /// The point at `applied` and the entries after it, as far as the log is whole.
 fn read_log(
-    common: &Common,
+    office: &Office,
     partition: PartitionId,
     found: &RecoveredPartition,
     applied: LogIndex,
@@ -137,12 +137,12 @@ fn read_log(
         .map_or_else(|_| Point::default(), |kept| kept.stored.base);
     let mut from = if applied > base.index { applied } else { base.index.next() };
     let mut before = base;
-    let missing = common.log.missing(partition);
+    let missing = office.log.missing(partition);
     let end = missing.iter().map(|range| *range.start()).find(|start| *start >= from);
     let last = end.map_or(found.last, |missing| LogIndex(missing.0 - 1));
     let mut entries: Vec<LogEntry> = Vec::new();
     while from <= last {
-        let page = read_entries(&*common.log, partition, from, PAGE_BYTES)?;
+        let page = read_entries(&*office.log, partition, from, PAGE_BYTES)?;
         if page.is_empty() {
             break;
         }
@@ -174,32 +174,32 @@ fn check_chain(before: &Point, entries: &[LogEntry], applied: LogIndex) -> Resul
 }
 
 /// Opens the state of a partition and puts the member together.
-fn begin(common: &Common, partition: PartitionId, begun: Begun) -> Result<Replica, StateError> {
+fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replica, StateError> {
     let Begun { kept, health, log: (before, entries), restarts } = begun;
-    let (store, machine) = common.stores.open(partition)?;
+    let (store, machine) = office.stores.open(partition)?;
     let is_empty = health == Health::Amnesiac;
     let is_damaged = matches!(health, Health::Damaged { .. });
     let restart = Restart {
         member: kept.stored.member,
-        incarnation: common.incarnation,
-        started: common.clocks.started_wall(),
+        incarnation: office.incarnation,
+        started: office.clocks.started_wall(),
         health,
         stored: kept.stored.clone(),
         applied: if is_empty { LogIndex::ZERO } else { store.applied() },
         before: if is_empty { Point::default() } else { before },
         entries: if is_empty { Vec::new() } else { entries },
     };
-    let seed = common.seed ^ (u64::from(partition.0) << 32);
-    let config = common.config.replica.clone();
-    let mut state = State::new(config, partition, restart, (common.now, seed));
+    let seed = office.seed ^ (u64::from(partition.0) << 32);
+    let config = office.config.replica.clone();
+    let mut state = State::new(config, partition, restart, (office.now, seed));
     if machine.applied() > LogIndex::ZERO && !is_empty {
         let (index, effect) = (machine.applied(), machine.effect_hash());
-        state.handle(common.now, Input::Applied { index, effect });
+        state.handle(office.now, Input::Applied { index, effect });
     }
     let mut desk = Desk::new(partition, kept, is_damaged);
     if restarts {
         desk.restart(before);
     }
     let beginning = Beginning { state, partition: machine, store, applied: before, desk };
-    Ok(Replica::new(beginning, common.now.steady))
+    Ok(Replica::new(beginning, office.now.steady))
 }

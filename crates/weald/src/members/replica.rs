@@ -21,7 +21,7 @@ use weald_core::{PartitionId, PeerId, Settings, StateStore, StateView, Time, Tra
 use weald_storage::state::PartitionStore;
 
 use super::{
-    Caller, HostError, Hosted, MemberHealth, PartitionStatus, Standing, common::Common, desk::Desk,
+    Caller, HostError, Hosted, MemberHealth, PartitionStatus, Standing, desk::Desk, office::Office,
     waiting::Waiting,
 };
 use checkpoint::Checkpoints;
@@ -122,16 +122,16 @@ impl Replica {
     }
 
     /// Hands an input to the state; [`Replica::carry_out`] does what follows from it.
-    pub(super) fn handle(&mut self, common: &Common, input: Input) {
-        self.state.handle(common.now, input);
+    pub(super) fn handle(&mut self, office: &Office, input: Input) {
+        self.state.handle(office.now, input);
     }
 
     /// Tells the state what a node says of itself, where that is a member.
-    pub(super) fn note_standing(&mut self, common: &Common, peer: PeerId, known: PeerStanding) {
+    pub(super) fn note_standing(&mut self, office: &Office, peer: PeerId, known: PeerStanding) {
         let members: Vec<_> =
             self.state.configuration().members().filter(|member| member.peer == peer).collect();
         for member in members {
-            self.state.handle(common.now, Input::Standing(member, known));
+            self.state.handle(office.now, Input::Standing(member, known));
         }
     }
 
@@ -145,33 +145,33 @@ impl Replica {
     }
 
     /// Hands the coordination over to another voter that can take it, if there is one.
-    pub(super) fn hand_over(&mut self, common: &Common) {
+    pub(super) fn hand_over(&mut self, office: &Office) {
         let (me, matched) = (self.state.me(), self.state.matched());
         let others = self.state.configuration().voters.iter().filter(|other| **other != me);
         let best = others.max_by_key(|other| matched.get(other).copied().unwrap_or_default());
         if let Some(to) = best.copied().filter(|_| self.state.coordinating().is_some()) {
             // Who refuses is waited for no longer than anybody who is gone.
-            self.state.transfer(common.now, to).ok();
+            self.state.transfer(office.now, to).ok();
         }
     }
 
     /// Looks how far the log has come. Whether it has moved.
-    pub(super) fn take_news(&mut self, common: &Common) -> bool {
-        let Some(ticket) = self.desk.news(&*common.log) else { return false };
+    pub(super) fn take_news(&mut self, office: &Office) -> bool {
+        let Some(ticket) = self.desk.news(&*office.log) else { return false };
         if let Some(founder) = self.founder.take() {
             founder.tell(Ok(self.state.me()));
         }
-        self.state.handle(common.now, Input::Persisted(ticket));
+        self.state.handle(office.now, Input::Persisted(ticket));
         true
     }
 
     /// Hands what waits to the log.
-    pub(super) fn submit(&mut self, common: &mut Common) {
-        common.count_batch();
-        if self.desk.submit(&*common.log) {
+    pub(super) fn submit(&mut self, office: &mut Office) {
+        office.count_batch();
+        if self.desk.submit(&*office.log) {
             let error = self.desk.trouble().map(ToString::to_string);
             tracing::error!(target: "weald::members", partition = %self.id(), error, "the log takes nothing more");
-            self.state.handle(common.now, Input::PersistFailed);
+            self.state.handle(office.now, Input::PersistFailed);
         }
     }
 

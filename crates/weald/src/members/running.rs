@@ -46,9 +46,10 @@ impl Running {
             clocks: clocks.clone(),
             news: sender,
         };
-        let work = Work::open(parts, me, shown)?;
+        letterbox.open(Work::open(parts, me, shown)?);
+        let loops = Arc::clone(&letterbox);
         let thread =
-            thread::Builder::new().name("weald-members".to_owned()).spawn(move || work.run())?;
+            thread::Builder::new().name("weald-members".to_owned()).spawn(move || loops.run())?;
         let thread = Mutex::new(Some(thread));
         Ok(Self { letterbox, hosted, figures, me, clocks, news, thread })
     }
@@ -70,7 +71,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.letterbox.push(Event::Abandon);
-        if let Some(thread) = self.thread.lock().take() {
+        let thread = self.thread.lock().take();
+        // The last clone may go in an answer that the loop gives.
+        if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
             // A thread that panicked has dropped whoever waited, who were told so.
             thread.join().ok();
         }

@@ -1,6 +1,8 @@
 //! Three nodes in one process, with real logs and engines, over a network within the process.
 
+mod faults;
 mod rig;
+mod spanning;
 
 use std::time::Duration;
 

@@ -17,9 +17,9 @@ use super::{
     Caller, MembersParts, StartError,
     clerk::{Clerk, Desks},
     clocks::Clocks,
-    common::{Common, DiskWatch},
     event::Event,
     figures::{Counters, count},
+    office::{DiskWatch, Office},
     opening,
     post::{Post, Step, standing},
     replica::Replica,
@@ -40,7 +40,7 @@ pub(super) struct Shown {
 
 /// The loop's work.
 pub(super) struct Work {
-    common: Common,
+    office: Office,
     replicas: BTreeMap<PartitionId, Replica>,
     hosted: HostedMap,
     /// Wakes whoever wants to know of changes in roles, members and health.
@@ -68,7 +68,7 @@ impl Work {
             network: Arc::clone(&parts.network),
             stores: stores.clone(),
         };
-        let common = Common {
+        let office = Office {
             config: parts.config,
             now: clocks.now(),
             clocks,
@@ -98,7 +98,7 @@ impl Work {
             disk: DiskWatch::default(),
         };
         let mut work = Self {
-            common,
+            office,
             replicas: BTreeMap::new(),
             hosted,
             news,
@@ -109,8 +109,8 @@ impl Work {
             closing: None,
             is_ended: false,
         };
-        for mut replica in opening::recover(&work.common)? {
-            replica.begin_checkpoints(&mut work.common);
+        for mut replica in opening::recover(&work.office)? {
+            replica.begin_checkpoints(&mut work.office);
             work.add(replica);
         }
         Ok(work)
@@ -120,29 +120,16 @@ impl Work {
         let id = replica.id();
         self.hosted.write().insert(id, Arc::clone(replica.hosted()));
         self.replicas.insert(id, replica);
-        self.common.has_peers_changed = true;
-        self.common.to_apply.insert(id);
+        self.office.has_peers_changed = true;
+        self.office.to_apply.insert(id);
         self.touched.insert(id);
     }
 
-    /// Runs until the members are closed or dropped.
-    pub(super) fn run(self) {
-        let letterbox = Arc::clone(&self.common.letterbox);
-        let mut ending = Ending(self);
-        let work = &mut ending.0;
-        let mut events = Vec::new();
-        let mut until = Some(Instant::now());
-        while !work.is_ended {
-            letterbox.take(&mut events, until);
-            until = Some(work.turn(&mut events));
-        }
-    }
-
     /// Handles `events`, whatever the log has to tell and what is due. Returns when to go on if
-    /// nothing happens before.
-    fn turn(&mut self, events: &mut Vec<Event>) -> Instant {
-        self.common.now = self.common.clocks.now();
-        count(&self.common.counters.turns);
+    /// nothing happens before; `None` when the members have ended.
+    pub(super) fn turn(&mut self, events: &mut Vec<Event>) -> Option<Instant> {
+        self.office.now = self.office.clocks.now();
+        count(&self.office.counters.turns);
         for event in events.drain(..) {
             self.handle(event);
         }
@@ -150,25 +137,25 @@ impl Work {
         self.take_news();
         self.run_timers();
         self.settle();
-        if std::mem::take(&mut self.common.has_news) {
+        if std::mem::take(&mut self.office.has_news) {
             self.news.send_replace(());
         }
-        self.common.answer();
-        let next = match self.common.to_apply.is_empty() {
+        self.office.answer();
+        let next = match self.office.to_apply.is_empty() {
             true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
-            false => self.common.now.steady,
+            false => self.office.now.steady,
         };
-        self.common.clocks.instant(next.min(self.next_beat))
+        (!self.is_ended).then(|| self.office.clocks.instant(next.min(self.next_beat)))
     }
 
     /// Does something with a replica and notes that it has been touched.
     fn with(
         &mut self,
         partition: PartitionId,
-        act: impl FnOnce(&mut Replica, &mut Common),
+        act: impl FnOnce(&mut Replica, &mut Office),
     ) -> bool {
         let Some(replica) = self.replicas.get_mut(&partition) else { return false };
-        act(replica, &mut self.common);
+        act(replica, &mut self.office);
         self.touched.insert(partition);
         true
     }
@@ -176,37 +163,37 @@ impl Work {
     fn propose(&mut self) {
         let touched: Vec<_> = self.touched.iter().copied().collect();
         for partition in touched {
-            self.with(partition, |replica, common| {
-                replica.propose(common);
-                replica.ask_readers(common);
+            self.with(partition, |replica, office| {
+                replica.propose(office);
+                replica.ask_readers(office);
             });
         }
     }
 
     /// Looks how far the log has come.
     fn take_news(&mut self) {
-        let log = Arc::clone(&self.common.log);
+        let log = Arc::clone(&self.office.log);
         let synced = log.poll_synced();
         let mut is_all = true;
         for (id, replica) in &mut self.replicas {
-            if replica.take_news(&self.common) {
+            if replica.take_news(&self.office) {
                 self.touched.insert(*id);
             }
-            replica.drive_switch(&self.common);
+            replica.drive_switch(&self.office);
             if replica.desk.is_waiting() {
-                self.common.to_submit.insert(*id);
+                self.office.to_submit.insert(*id);
             }
             is_all &= replica.desk.is_idle();
         }
         match synced {
             Synced::UpTo(ticket) => {
-                let (now, slow) = (self.common.now.steady, self.common.config.slow_sync);
-                self.common.disk.synced(now, (ticket, is_all), slow);
+                let (now, slow) = (self.office.now.steady, self.office.config.slow_sync);
+                self.office.disk.synced(now, (ticket, is_all), slow);
             }
             Synced::Failed(_) if !self.has_log_failed => {
                 self.has_log_failed = true;
                 for (id, replica) in &mut self.replicas {
-                    replica.handle(&self.common, Input::PersistFailed);
+                    replica.handle(&self.office, Input::PersistFailed);
                     self.touched.insert(*id);
                 }
             }
@@ -215,63 +202,63 @@ impl Work {
     }
 
     fn run_timers(&mut self) {
-        let now = self.common.now.steady;
+        let now = self.office.now.steady;
         let is_beat = self.next_beat <= now;
         if is_beat {
             // What was said before the beat is no part of it.
             self.carry_out();
-            self.common.post.set_step(Step::Beating);
+            self.office.post.set_step(Step::Beating);
         }
         while self.timers.first().is_some_and(|(due, _)| *due <= now) {
             let Some((_, partition)) = self.timers.pop_first() else { break };
-            self.with(partition, |replica, common| {
+            self.with(partition, |replica, office| {
                 replica.timer = None;
-                replica.handle(common, Input::Timeout);
+                replica.handle(office, Input::Timeout);
             });
         }
         if is_beat {
             self.carry_out();
-            self.common.post.set_step(Step::Talking);
+            self.office.post.set_step(Step::Talking);
             self.beat();
         }
     }
 
     /// What is done ten times a second.
     fn beat(&mut self) {
-        let heartbeat = self.common.config.replica.heartbeat;
-        self.next_beat = next_beat(self.common.now.steady, heartbeat);
+        let heartbeat = self.office.config.replica.heartbeat;
+        self.next_beat = next_beat(self.office.now.steady, heartbeat);
         self.judge_health();
-        let (started, is_healthy) = (self.common.clocks.started_wall(), self.common.is_healthy);
-        self.common.post.send_beats(standing(started, is_healthy));
+        let (started, is_healthy) = (self.office.clocks.started_wall(), self.office.is_healthy);
+        self.office.post.send_beats(standing(started, is_healthy));
         let dirty: usize = self.replicas.values().map(Replica::dirty_bytes).sum();
-        self.common.is_over_budget = dirty >= self.common.config.state.dirty_bytes_max;
-        let is_pressed = dirty >= self.common.config.state.dirty_bytes_max / 2;
+        self.office.is_over_budget = dirty >= self.office.config.state.dirty_bytes_max;
+        let is_pressed = dirty >= self.office.config.state.dirty_bytes_max / 2;
         let largest = self.replicas.iter().max_by_key(|(_, r)| r.dirty_bytes()).map(|(id, _)| *id);
         let mut has_changed = false;
         for (id, replica) in &mut self.replicas {
-            replica.tick(&mut self.common);
-            replica.drive_readers(&mut self.common);
-            replica.drive_repair(&mut self.common);
-            replica.start_checkpoint(&mut self.common, is_pressed && largest == Some(*id));
-            replica.drive_spanning(&mut self.common);
+            replica.tick(&mut self.office);
+            replica.drive_readers(&mut self.office);
+            replica.drive_repair(&mut self.office);
+            replica.start_checkpoint(&mut self.office, is_pressed && largest == Some(*id));
+            replica.drive_spanning(&mut self.office);
             has_changed |= replica.publish_all();
             self.touched.insert(*id);
         }
-        self.common.has_news |= has_changed;
+        self.office.has_news |= has_changed;
         self.go_on_closing();
     }
 
     fn judge_health(&mut self) {
-        let (now, config) = (self.common.now.steady, &self.common.config);
-        let is_slow = self.common.disk.is_slow(now, config.slow_sync, config.slow_for);
+        let (now, config) = (self.office.now.steady, &self.office.config);
+        let is_slow = self.office.disk.is_slow(now, config.slow_sync, config.slow_for);
         let is_healthy = !is_slow;
-        if std::mem::replace(&mut self.common.is_healthy, is_healthy) != is_healthy {
+        if std::mem::replace(&mut self.office.is_healthy, is_healthy) != is_healthy {
             tracing::warn!(target: "weald::members", is_healthy, "the disk's speed has changed");
         } else if is_healthy {
             return;
         }
         for (id, replica) in &mut self.replicas {
-            replica.handle(&self.common, Input::Health { is_healthy });
+            replica.handle(&self.office, Input::Health { is_healthy });
             self.touched.insert(*id);
         }
     }
@@ -282,23 +269,23 @@ impl Work {
         let mut is_first = true;
         loop {
             self.carry_out();
-            self.common.post.flush();
-            for id in std::mem::take(&mut self.common.to_submit) {
-                self.with(id, |replica, common| replica.submit(common));
+            self.office.post.flush();
+            for id in std::mem::take(&mut self.office.to_submit) {
+                self.with(id, |replica, office| replica.submit(office));
             }
             self.carry_out();
             if !std::mem::take(&mut is_first) {
                 break;
             }
-            for id in std::mem::take(&mut self.common.to_apply) {
-                self.with(id, |replica, common| {
-                    if replica.apply(common) {
-                        common.to_apply.insert(id);
+            for id in std::mem::take(&mut self.office.to_apply) {
+                self.with(id, |replica, office| {
+                    if replica.apply(office) {
+                        office.to_apply.insert(id);
                     }
                 });
             }
         }
-        self.common.post.flush();
+        self.office.post.flush();
         self.renew_peers();
         for id in std::mem::take(&mut self.touched) {
             self.rest(id);
@@ -309,7 +296,7 @@ impl Work {
     fn carry_out(&mut self) {
         for id in &self.touched {
             if let Some(replica) = self.replicas.get_mut(id) {
-                replica.carry_out(&mut self.common);
+                replica.carry_out(&mut self.office);
             }
         }
     }
@@ -331,10 +318,10 @@ impl Work {
     }
 
     fn renew_peers(&mut self) {
-        if !std::mem::take(&mut self.common.has_peers_changed) {
+        if !std::mem::take(&mut self.office.has_peers_changed) {
             return;
         }
-        let me = self.common.me.peer;
+        let me = self.office.me.peer;
         let peers: BTreeSet<_> = self
             .replicas
             .values()
@@ -342,11 +329,11 @@ impl Work {
             .map(|member| member.peer)
             .filter(|peer| *peer != me)
             .collect();
-        self.common.standings.retain(|peer, _| peers.contains(peer));
-        self.common.post.set_peers(peers.into_iter());
-        for (peer, known) in self.common.standings.clone() {
+        self.office.standings.retain(|peer, _| peers.contains(peer));
+        self.office.post.set_peers(peers.into_iter());
+        for (peer, known) in self.office.standings.clone() {
             for replica in self.replicas.values_mut() {
-                replica.note_standing(&self.common, peer, known);
+                replica.note_standing(&self.office, peer, known);
             }
         }
     }
@@ -360,12 +347,12 @@ impl Work {
         self.hosted.write().remove(&partition);
         replica.waiting.abandon();
         replica.hosted().end();
-        self.common.has_peers_changed = true;
+        self.office.has_peers_changed = true;
     }
 
     fn go_on_closing(&mut self) {
         let Some((since, _)) = &self.closing else { return };
-        let is_late = self.common.now.steady.since(*since) >= CLOSING_MAX;
+        let is_late = self.office.now.steady.since(*since) >= CLOSING_MAX;
         if !is_late && !self.replicas.values().all(Replica::is_at_rest) {
             return;
         }
@@ -383,16 +370,13 @@ fn next_beat(now: Time, interval: Duration) -> Time {
     Time::from_millis((now.as_millis() / interval + 1) * interval)
 }
 
-/// Tells whoever waits that nothing more comes, also when the loop panics.
-struct Ending(Work);
-
-impl Drop for Ending {
+impl Drop for Work {
+    /// Tells whoever waits that nothing more comes, also after a panic.
     fn drop(&mut self) {
-        self.0.common.letterbox.end();
-        for replica in self.0.replicas.values_mut() {
+        for replica in self.replicas.values_mut() {
             replica.waiting.abandon();
             replica.hosted().end();
         }
-        self.0.hosted.write().clear();
+        self.hosted.write().clear();
     }
 }

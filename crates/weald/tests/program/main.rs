@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod asking_a_node;
 mod bad_input;
 mod damage;
 mod demo;

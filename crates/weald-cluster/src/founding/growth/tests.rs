@@ -174,9 +174,11 @@ fn where_one_voter_is_wanted_partitions_spread_over_the_nodes() {
         let mut site = Site::new(1, 1);
         site.join(*id, *id);
         site.settle();
+        assert_eq!(site.configuration.members().count(), 1);
         site.voters() == [peer(*id)]
     });
-    assert!((10..28).contains(&moved.count()), "about half of them move");
+    let moved = moved.count();
+    assert!((8..30).contains(&moved), "about half of them move: {moved} of 38");
 }
 
 #[test]

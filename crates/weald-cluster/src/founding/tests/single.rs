@@ -482,9 +482,13 @@ fn an_end_that_was_begun_goes_on_after_a_restart() {
     rig.replica(0, |view| view.dissolution.into = into);
     assert_eq!(rig.proposal(1).unwrap().1, Payload::Dissolve { into });
     rig.replica(1, |view| view.dissolution.into = into);
-    let Some(Output::Reset(pin)) = rig.outputs.last() else { panic!("it begins anew") };
+    let reset = rig.outputs.iter().find_map(|output| match output {
+        Output::Reset(pin) => Some((**pin).clone()),
+        _ => None,
+    });
+    let pin = reset.expect("it begins anew");
     assert_eq!((pin.network(), pin.sought.as_ref().unwrap().network), (None, network(0)));
-    let mut again = Rig::new(config(), (**pin).clone());
+    let mut again = Rig::new(config(), pin);
     again.wait(Duration::from_secs(60));
     assert!(!again.is_founding(), "it waits for the network that it joined");
     assert!(again.state.readiness().to_string().contains(&network(0).to_string()));

@@ -56,6 +56,7 @@ pub(super) struct Weather {
 pub(super) struct Node {
     pub(super) config: Config,
     pub(super) me: Introduction,
+    peer: PeerId,
     pub(super) pin: Pin,
     /// `None` while it is down.
     pub(super) state: Option<State>,
@@ -65,7 +66,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn peer(&self) -> PeerId {
-        self.me.peer()
+        self.peer
     }
 
     pub(super) fn readiness(&self) -> Option<Readiness> {
@@ -147,7 +148,8 @@ impl World {
             let me = Introduction { store, public_key, weight: 100, domain: String::new() };
             let connected = BTreeSet::new();
             let pin = Pin::default();
-            world.nodes.push(Node { config, me, pin, state: None, run: 0, connected });
+            let peer = me.peer();
+            world.nodes.push(Node { config, me, peer, pin, state: None, run: 0, connected });
             world.at(start, Event::Start(node));
         }
         world
@@ -212,6 +214,7 @@ impl World {
         if self.nodes[node].state.take().is_none() {
             return;
         }
+        self.let_go(node);
         for other in std::mem::take(&mut self.nodes[node].connected) {
             self.nodes[other].connected.remove(&node);
             let peer = self.nodes[node].peer();
@@ -221,10 +224,19 @@ impl World {
         self.at(self.now + delay, Event::Start(node));
     }
 
-    /// A user's write through a node that is ready. It is taken by the network's logs, or not.
+    /// Whoever has asked a node that is down waits until a deadline.
+    fn let_go(&mut self, node: usize) {
+        let asked = self.questions.extract_if(.., |_, (_, _, to, _)| *to == node);
+        let asked: Vec<_> = asked.map(|(_, asked)| asked).collect();
+        asked.into_iter().for_each(|asked| self.answer(asked, None));
+    }
+
+    /// A user's write through a node that has a network, be it about to end. It is taken by the network's logs, or not.
     pub(super) fn write(&mut self, node: usize) -> Option<Outcome> {
         let node = &self.nodes[node];
-        if node.readiness() != Some(Readiness::Ready) {
+        let is_open =
+            matches!(node.readiness(), Some(Readiness::Ready | Readiness::Dissolving { .. }));
+        if !is_open {
             return None;
         }
         let network = node.pin.network().unwrap();
@@ -431,7 +443,7 @@ impl World {
         let run = self.nodes[node].run;
         let input = |input| Event::Input { node, run, input: Box::new(input) };
         match output {
-            Output::Ask { peer, request } => self.carry_question(node, peer, request),
+            Output::Ask { peer, request } => self.carry_question(node, peer, &request),
             Output::Reply { question, answer } => {
                 let asked = self.questions.remove(&question.0).expect("one reply to a question");
                 let (from, asked_run, ..) = asked;
@@ -465,7 +477,7 @@ impl World {
         }
     }
 
-    fn carry_question(&mut self, node: usize, peer: PeerId, request: Box<Request>) {
+    fn carry_question(&mut self, node: usize, peer: PeerId, request: &Request) {
         let to = self.nodes.iter().position(|other| other.peer() == peer).unwrap();
         let request = Box::new(Request::decode(&request.encode()).unwrap());
         if self.is_lost() {
@@ -500,6 +512,7 @@ impl World {
         let store = StoreId(self.random.draw());
         let place = &mut self.nodes[node];
         (place.pin, place.me.store, place.state) = (pin, store, None);
+        self.let_go(node);
         for other in std::mem::take(&mut self.nodes[node].connected) {
             self.nodes[other].connected.remove(&node);
             let peer = self.nodes[node].peer();

@@ -2,7 +2,10 @@
 
 use weald_core::LogIndex;
 
-use super::rig::{Rig, member};
+use super::{
+    rig::{Rig, member},
+    takeovers::contested,
+};
 use crate::{mutation::Mutation, replica::*};
 
 fn without(mutation: Mutation) -> Rig {
@@ -49,6 +52,20 @@ fn without_checking_its_quorum_a_coordinator_goes_on_alone() {
     rig.cut_off.extend(['b', 'c']);
     rig.run(3_000);
     assert_eq!(rig.state('a').role(), Role::Coordinator);
+}
+
+#[test]
+fn by_counting_entries_of_earlier_epochs_two_are_committed_at_one_place() {
+    let config = Config { mutation: Some(Mutation::CommitEarlierEpochs), ..Rig::config() };
+    let mut rig = contested(config);
+    let place = LogIndex(2);
+    assert_eq!(rig.state('a').watermark(), place);
+    let first = *rig.state('a').entry(place).unwrap().point();
+    rig.cut_off = ['a'].into();
+    rig.drops = Box::new(|_, _| false);
+    rig.elect('b');
+    assert!(rig.state('b').watermark() >= place);
+    assert_ne!(*rig.state('b').entry(place).unwrap().point(), first);
 }
 
 #[test]

@@ -79,6 +79,103 @@ fn w127_a_shorter_log_is_never_promised() {
 }
 
 #[test]
+fn w125_a_coordinator_whose_clock_is_refused_makes_room() {
+    let mut rig = Rig::led();
+    rig.write('a', "x");
+    rig.cut_off.insert('c');
+    rig.ahead.insert('a', 3_600_000);
+    rig.write('a', "late");
+    rig.run(3_000);
+    assert_eq!(rig.leader(), Some('b'), "b cannot do without a, which ended in what b refuses");
+    let cut = |output: &Output| matches!(output, Output::Cut { .. });
+    assert!(rig.nodes[&'a'].outputs.iter().any(cut));
+    let index = rig.write('b', "y");
+    assert_eq!(rig.state('a').watermark(), index);
+    assert_eq!(rig.commands('a'), ["x", "y"]);
+}
+
+#[test]
+fn who_resigns_for_its_clock_keeps_what_was_taken_before() {
+    let mut rig = Rig::led();
+    rig.cut_off.insert('c');
+    rig.drops = Box::new(|_, e| matches!(e.message, Message::ReplicateAck(_)));
+    rig.write('a', "early");
+    rig.drops = Box::new(|_, _| false);
+    rig.ahead.insert('a', 3_600_000);
+    rig.write('a', "late");
+    rig.run(3_000);
+    assert_eq!((rig.leader(), rig.commands('a')), (Some('b'), vec!["early".to_owned()]));
+}
+
+#[test]
+fn who_is_refused_by_a_minority_goes_on() {
+    let mut rig = Rig::led();
+    rig.ahead.extend([('a', 3_600_000), ('c', 3_600_000)]);
+    let index = rig.write('a', "x");
+    rig.run(3_000);
+    assert_eq!((rig.leader(), rig.state('a').watermark()), (Some('a'), index));
+    assert_eq!(rig.commands('b'), ["x"], "the watermark covers it");
+}
+
+/// The fate of an entry that a majority holds and an earlier epoch made (figure 8 of Ongaro and
+/// Ousterhout 2014). `x` of epoch 1 reaches `a` alone; `b` coordinates epoch 2 and keeps its entry
+/// for itself; `a` coordinates again and gives `x` to `c`, but no entry of its own epoch:
+///
+/// ```text
+///      1  2        1  2        1  2
+/// a   a1 x1       a1 x1       a1 x1  (a3)
+/// b   a1          a1 b2       a1 b2
+/// c   a1          a1          a1 x1
+/// ```
+pub(super) fn contested(config: Config) -> Rig {
+    let mut rig = Rig::with("abc", "", Config { append_bytes_max: 1, ..config });
+    rig.elect('a');
+    rig.cut_off.extend(['b', 'c']);
+    rig.write('a', "x");
+    rig.run(700);
+    rig.cut_off = ['a'].into();
+    rig.drops = Box::new(holds_entry_of('b'));
+    rig.elect('b');
+    rig.cut_off = ['b'].into();
+    rig.run(700);
+    let is_of_a = holds_entry_of('a');
+    let reign = rig.state('b').epoch();
+    rig.drops = Box::new(move |rig, envelope| match &envelope.message {
+        Message::ReplicateWrite(write) => {
+            is_of_a(rig, envelope) && write.entries.iter().any(|e| e.point().epoch > reign)
+        }
+        Message::Heartbeat(heartbeat) => heartbeat.watermark > LogIndex(1),
+        Message::ConfirmTransaction { .. } => true,
+        _ => false,
+    });
+    rig.elect('a');
+    assert_eq!(rig.commands('c'), ["x"]);
+    rig
+}
+
+/// Whether an envelope of this member has entries.
+fn holds_entry_of(name: char) -> impl Fn(&Rig, &Envelope) -> bool {
+    move |rig, envelope| {
+        rig.name_of(&envelope.from) == Some(name)
+            && matches!(&envelope.message, Message::ReplicateWrite(w) if !w.entries.is_empty())
+    }
+}
+
+#[test]
+fn an_entry_of_an_earlier_epoch_is_not_committed_by_counting() {
+    let mut rig = contested(Rig::config());
+    assert_eq!(rig.state('a').watermark(), LogIndex(1), "c and a have x, and still it may go");
+    rig.cut_off = ['a'].into();
+    rig.drops = Box::new(|_, _| false);
+    rig.elect('b');
+    assert!(rig.commands('c').is_empty(), "b's log is the more up to date");
+    rig.cut_off.clear();
+    rig.run(1_000);
+    assert_eq!(rig.state('a').watermark(), rig.state('b').watermark());
+    assert!(rig.commands('a').is_empty());
+}
+
+#[test]
 fn a_live_coordinator_is_not_deposed() {
     let mut rig = Rig::led();
     let before = rig.state('a').epoch();

@@ -76,7 +76,7 @@ pub(super) const OPTIONS: &[Row] = &[
         ("token-file", "FILE", "The file with the token that HTTP callers send"),
         Shape::One,
         &[],
-        |all, values| token(all, values),
+        token,
     ),
     row(
         ("listen", "MULTIADDR", "Listen to peers here"),

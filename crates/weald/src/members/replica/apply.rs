@@ -14,9 +14,9 @@ use super::{Loading, Replica};
 use crate::members::{
     Answer, Caller,
     clerk::Job,
-    common::Common,
     figures::{add, count},
     limits::APPLY_STEP,
+    office::Office,
     proposal,
     waiting::Pending,
 };
@@ -29,16 +29,16 @@ impl Replica {
 
     /// Applies some of what is committed and answers the readers that waited for it. Whether more
     /// is left that can be applied now.
-    pub(in crate::members) fn apply(&mut self, common: &mut Common) -> bool {
+    pub(in crate::members) fn apply(&mut self, office: &mut Office) -> bool {
         let mut left = APPLY_STEP;
         while left > 0 && self.can_apply() {
-            if !self.apply_next(common) {
+            if !self.apply_next(office) {
                 break;
             }
             left -= 1;
         }
-        self.settle_settings(common);
-        self.answer_readers(common);
+        self.settle_settings(office);
+        self.answer_readers(office);
         left == 0 && self.can_apply()
     }
 
@@ -49,30 +49,30 @@ impl Replica {
     }
 
     /// Applies the next entry. Whether the one after it may be.
-    fn apply_next(&mut self, common: &mut Common) -> bool {
+    fn apply_next(&mut self, office: &mut Office) -> bool {
         let index = self.partition.applied().next();
         let Some(logged) = self.logged(index) else {
             // A state that was put in the place of a later one goes on from the log.
             self.loading = Loading::Recalling;
-            common.reader.ask(Job::Recall { partition: self.id(), from: index });
+            office.reader.ask(Job::Recall { partition: self.id(), from: index });
             return false;
         };
         let pending = self.waiting.take(index, logged.epoch());
         let result = match &pending {
-            Some(pending) => self.apply_entry(common, &pending.entry),
-            None => read(&logged).and_then(|entry| self.apply_entry(common, &entry)),
+            Some(pending) => self.apply_entry(office, &pending.entry),
+            None => read(&logged).and_then(|entry| self.apply_entry(office, &entry)),
         };
         match result {
             Ok(applied) => {
                 let caller = pending.map_or_else(Caller::nobody, Pending::into_caller);
-                self.applied(common, &logged, (applied, caller));
+                self.applied(office, &logged, (applied, caller));
                 true
             }
             Err(halt) => {
                 if let Some(pending) = pending {
                     self.waiting.put_back(index, pending);
                 }
-                self.halt(common, halt);
+                self.halt(office, halt);
                 false
             }
         }
@@ -90,7 +90,7 @@ impl Replica {
     }
 
     /// Entries to be applied have come from the log.
-    pub(in crate::members) fn recalled(&mut self, common: &mut Common, entries: Vec<LogEntry>) {
+    pub(in crate::members) fn recalled(&mut self, office: &mut Office, entries: Vec<LogEntry>) {
         if !matches!(self.loading, Loading::Recalling) {
             return;
         }
@@ -99,16 +99,16 @@ impl Replica {
             return self.fail("the log no longer holds what is to be applied".to_owned());
         }
         self.recalled = entries.into();
-        common.to_apply.insert(self.id());
+        office.to_apply.insert(self.id());
     }
 
-    fn apply_entry(&mut self, common: &Common, entry: &Entry) -> Result<Applied, Halt> {
+    fn apply_entry(&mut self, office: &Office, entry: &Entry) -> Result<Applied, Halt> {
         let index = self.partition.applied().next();
         let view = match std::mem::take(&mut self.loading) {
             Loading::Done(view) => view,
             _ => self.store.view(At::Latest).map_err(fault)?,
         };
-        let applied = self.partition.apply(index, entry, &*view, &*common.executor);
+        let applied = self.partition.apply(index, entry, &*view, &*office.executor);
         let mut applied = match applied {
             Err(Halt::Need(ids)) => {
                 self.loading = Loading::Asked(view);
@@ -125,44 +125,44 @@ impl Replica {
     /// Tells of an entry that was applied.
     fn applied(
         &mut self,
-        common: &mut Common,
+        office: &mut Office,
         logged: &LogEntry,
         (applied, caller): (Applied, Caller<Answer>),
     ) {
-        count(&common.counters.applied);
+        count(&office.counters.applied);
         self.applied = *logged.point();
         self.checkpoints.note_log(logged.len());
         self.hosted.watchers().wake(&applied.changed);
-        self.note_applied(common, &applied);
+        self.note_applied(office, &applied);
         let effect = self.effect();
         let answer = match (applied.settled, applied.refusal) {
             (Some((_, outcome)), _) => Answer::Settled(outcome),
             (None, Some(rejection)) => Answer::Settled(Outcome::Rejected(rejection)),
             (None, None) => Answer::Applied(Position { partition: self.id(), index: effect.index }),
         };
-        common.answers.push((caller, answer));
+        office.answers.push((caller, answer));
         let input = Input::Applied { index: effect.index, effect: effect.hash };
-        self.state.handle(common.now, input);
+        self.state.handle(office.now, input);
     }
 
     /// An entry cannot be applied now, or at all.
-    fn halt(&mut self, common: &Common, halt: Halt) {
+    fn halt(&mut self, office: &Office, halt: Halt) {
         match (halt, &self.loading) {
             (Halt::Need(ids), Loading::Asked(view)) => {
                 let job = Job::Load { partition: self.id(), view: Arc::clone(view), ids };
-                common.reader.ask(job);
+                office.reader.ask(job);
             }
             (halt, _) => self.fail(format!("an entry cannot be applied: {halt}")),
         }
     }
 
     /// The blocks that an entry waits for are in memory, or cannot be.
-    pub(in crate::members) fn loaded(&mut self, common: &mut Common, loaded: Result<(), Fault>) {
+    pub(in crate::members) fn loaded(&mut self, office: &mut Office, loaded: Result<(), Fault>) {
         if let Loading::Asked(view) = std::mem::take(&mut self.loading) {
             self.loading = Loading::Done(view);
         }
         match loaded {
-            Ok(()) => drop(common.to_apply.insert(self.id())),
+            Ok(()) => drop(office.to_apply.insert(self.id())),
             Err(fault) => self.fail(format!("a block cannot be read: {fault}")),
         }
     }
@@ -175,26 +175,26 @@ impl Replica {
         self.publish_all();
     }
 
-    fn answer_readers(&mut self, common: &Common) {
-        let (applied, now) = (self.partition.applied(), common.now.steady);
+    fn answer_readers(&mut self, office: &Office) {
+        let (applied, now) = (self.partition.applied(), office.now.steady);
         let fresh = self.state.fresh_as_of();
         let has_been = self.has_been_fresh || fresh.is_some();
         self.waiting.freshen(applied, |ask| ask.is_met(fresh, has_been, now));
-        add(&common.counters.reads, self.waiting.answer(applied));
+        add(&office.counters.reads, self.waiting.answer(applied));
     }
 
     /// Lets readers go on whose answers may be lost, and those for whom this is fresh enough by now.
-    pub(in crate::members) fn drive_readers(&mut self, common: &mut Common) {
-        self.waiting.ask_again(common.now.steady);
-        self.answer_readers(common);
-        self.waiting.expire(common.clocks.instant(common.now.steady), self.state.coordinator());
-        self.ask_readers(common);
+    pub(in crate::members) fn drive_readers(&mut self, office: &mut Office) {
+        self.waiting.ask_again(office.now.steady);
+        self.answer_readers(office);
+        self.waiting.expire(office.clocks.instant(office.now.steady), self.state.coordinator());
+        self.ask_readers(office);
     }
 
     /// Asks for the readers of this turn.
-    pub(in crate::members) fn ask_readers(&mut self, common: &Common) {
-        if let Some(id) = self.waiting.ask(common.now.steady) {
-            self.state.read(common.now, id);
+    pub(in crate::members) fn ask_readers(&mut self, office: &Office) {
+        if let Some(id) = self.waiting.ask(office.now.steady) {
+            self.state.read(office.now, id);
         }
     }
 }

@@ -12,7 +12,7 @@ use weald_core::{Digest, LogIndex, StateError, StateStore, SyncTicket, Time};
 use weald_storage::state::{PartitionStore, StateInstall};
 
 use super::{Loading, Replica};
-use crate::members::{Caller, clerk::Job, common::Common, figures::count};
+use crate::members::{Caller, clerk::Job, figures::count, office::Office};
 
 /// Which checkpoints there are and what is under way.
 pub(super) struct Checkpoints {
@@ -93,7 +93,7 @@ impl Replica {
     }
 
     /// Starts a checkpoint if it is time; `is_pressed` tells that memory is short.
-    pub(in crate::members) fn start_checkpoint(&mut self, common: &mut Common, is_pressed: bool) {
+    pub(in crate::members) fn start_checkpoint(&mut self, office: &mut Office, is_pressed: bool) {
         let checkpoints = &self.checkpoints;
         if checkpoints.running.is_some() || checkpoints.is_installing() || self.fault.is_some() {
             return;
@@ -103,8 +103,8 @@ impl Replica {
             self.checkpoints.is_wanted = false;
             return self.checkpoints.answer(&Ok(()));
         }
-        let config = &common.config;
-        let is_late = common.now.steady.since(checkpoints.ended) >= config.checkpoint_interval;
+        let config = &office.config;
+        let is_late = office.now.steady.since(checkpoints.ended) >= config.checkpoint_interval;
         let is_long = checkpoints.log_bytes >= config.checkpoint_log_bytes;
         // A checkpoint covers only what is durable in the log here.
         let is_durable = self.state.synced() >= applied;
@@ -112,7 +112,7 @@ impl Replica {
             self.checkpoints.running = Some(self.mark());
             self.checkpoints.log_bytes = 0;
             let (partition, store) = (self.id(), Arc::clone(&self.store));
-            common.writer.ask(Job::Checkpoint { partition, store, upto: applied });
+            office.writer.ask(Job::Checkpoint { partition, store, upto: applied });
         }
     }
 
@@ -127,17 +127,17 @@ impl Replica {
     /// A checkpoint has ended.
     pub(in crate::members) fn checkpointed(
         &mut self,
-        common: &mut Common,
+        office: &mut Office,
         covered: Result<LogIndex, StateError>,
     ) {
         let mark = self.checkpoints.running.take();
-        self.checkpoints.ended = common.now.steady;
+        self.checkpoints.ended = office.now.steady;
         match (covered, mark) {
             (Ok(covered), Some(mark)) => {
-                count(&common.counters.checkpoints);
+                count(&office.counters.checkpoints);
                 if covered == mark.point.index {
                     self.checkpoints.last = Some(mark);
-                    self.offer(common);
+                    self.offer(office);
                 }
                 self.checkpoints.answer(&Ok(()));
             }
@@ -151,11 +151,11 @@ impl Replica {
     }
 
     /// Lets members that lag have the last checkpoint, and lets go of the log below it.
-    fn offer(&mut self, common: &mut Common) {
+    fn offer(&mut self, office: &mut Office) {
         let Some(meta) = self.snapshot_meta() else { return };
-        self.state.handle(common.now, Input::SnapshotReady(meta.point));
-        let (partition, kept) = (self.id(), common.config.log_entries_kept);
-        common.writer.ask(Job::Release { partition, covered: meta.point.index, kept });
+        self.state.handle(office.now, Input::SnapshotReady(meta.point));
+        let (partition, kept) = (self.id(), office.config.log_entries_kept);
+        office.writer.ask(Job::Release { partition, covered: meta.point.index, kept });
     }
 
     /// What the last checkpoint stands for, if others can make use of it.
@@ -165,10 +165,10 @@ impl Replica {
     }
 
     /// What a run begins with is covered by a checkpoint.
-    pub(in crate::members) fn begin_checkpoints(&mut self, common: &mut Common) {
+    pub(in crate::members) fn begin_checkpoints(&mut self, office: &mut Office) {
         if self.partition.applied() > LogIndex::ZERO && self.state.stop().is_none() {
             self.checkpoints.last = Some(self.mark());
-            self.offer(common);
+            self.offer(office);
         }
     }
 
@@ -203,19 +203,19 @@ impl Replica {
 /// Another state in the place of this one.
 impl Replica {
     /// Fetches a state from a peer that covers at least `point`.
-    pub(super) fn install(&mut self, common: &Common, from: Member, point: Point) {
+    pub(super) fn install(&mut self, office: &Office, from: Member, point: Point) {
         if !matches!(self.checkpoints.switch, Switch::No) {
             return;
         }
         self.checkpoints.switch = Switch::Fetching;
         let (partition, at_least) = (self.id(), point.index);
-        common.fetcher.ask(Job::Install { partition, from: from.peer, at_least });
+        office.fetcher.ask(Job::Install { partition, from: from.peer, at_least });
     }
 
     /// A state has come, or not.
     pub(in crate::members) fn fetched_state(
         &mut self,
-        common: &mut Common,
+        office: &mut Office,
         fetched: Option<(SnapshotMeta, StateInstall)>,
     ) {
         self.checkpoints.switch = Switch::No;
@@ -223,56 +223,56 @@ impl Replica {
             meta.point.index > self.partition.applied() || self.has_diverged()
         };
         let Some((meta, install)) = fetched.filter(|(meta, _)| is_ahead(meta)) else {
-            return self.state.handle(common.now, Input::InstallFailed);
+            return self.state.handle(office.now, Input::InstallFailed);
         };
         // While another state is written, none of this one may be.
         if self.checkpoints.running.is_some() {
-            return self.state.handle(common.now, Input::InstallFailed);
+            return self.state.handle(office.now, Input::InstallFailed);
         }
-        match self.desk.note_installing(&*common.log, &meta) {
+        match self.desk.note_installing(&*office.log, &meta) {
             Ok(ticket) => {
                 let kept = Box::new((meta, install));
                 self.checkpoints.switch = Switch::Noting(ticket, kept);
-                self.drive_switch(common);
+                self.drive_switch(office);
             }
             Err(error) => {
                 tracing::warn!(target: "weald::members", partition = %self.id(), %error, "no snapshot is installed");
-                self.state.handle(common.now, Input::InstallFailed);
+                self.state.handle(office.now, Input::InstallFailed);
             }
         }
     }
 
     /// Goes on once it is durable that another state is about to be switched in.
-    pub(in crate::members) fn drive_switch(&mut self, common: &Common) {
+    pub(in crate::members) fn drive_switch(&mut self, office: &Office) {
         let Switch::Noting(ticket, _) = &self.checkpoints.switch else { return };
-        let is_durable = self.desk.is_durable(&*common.log, *ticket);
+        let is_durable = self.desk.is_durable(&*office.log, *ticket);
         if !is_durable {
             return;
         }
         let Switch::Noting(_, kept) = std::mem::take(&mut self.checkpoints.switch) else { return };
         let (meta, install) = *kept;
         self.checkpoints.switch = Switch::Switching(Some(Box::new(meta)));
-        self.ask_switch(common, install);
+        self.ask_switch(office, install);
     }
 
     /// Begins a new life with nothing.
-    pub(super) fn begin_anew(&mut self, common: &Common) {
+    pub(super) fn begin_anew(&mut self, office: &Office) {
         self.waiting.abandon();
         self.checkpoints.running = None;
         self.checkpoints.switch = Switch::Switching(None);
-        self.ask_switch(common, StateInstall::of_nothing(self.id()));
+        self.ask_switch(office, StateInstall::of_nothing(self.id()));
     }
 
-    fn ask_switch(&self, common: &Common, install: StateInstall) {
+    fn ask_switch(&self, office: &Office, install: StateInstall) {
         let (partition, old) = (self.id(), Arc::clone(&self.store));
         let install = Box::new(install);
-        common.writer.ask(Job::Switch { partition, old, install });
+        office.writer.ask(Job::Switch { partition, old, install });
     }
 
     /// Another state has taken the place of this one, or could not.
     pub(in crate::members) fn switched(
         &mut self,
-        common: &mut Common,
+        office: &mut Office,
         switched: Result<(Arc<PartitionStore>, Partition), StateError>,
     ) {
         let Switch::Switching(meta) = std::mem::take(&mut self.checkpoints.switch) else { return };
@@ -286,24 +286,24 @@ impl Replica {
         self.checkpoints.last = None;
         self.applied = meta.as_ref().map_or_else(Point::default, |meta| meta.point);
         if let Some(meta) = meta {
-            self.installed(common, *meta);
+            self.installed(office, *meta);
         }
-        common.to_apply.insert(self.id());
+        office.to_apply.insert(self.id());
     }
 
-    fn installed(&mut self, common: &mut Common, meta: SnapshotMeta) {
+    fn installed(&mut self, office: &mut Office, meta: SnapshotMeta) {
         let is_it = self.partition.applied() == meta.point.index
             && self.partition.effect_hash() == meta.effect;
         if !is_it {
             return self.fail("a snapshot is not what it was said to be".to_owned());
         }
-        count(&common.counters.snapshots_installed);
+        count(&office.counters.snapshots_installed);
         tracing::info!(target: "weald::members", partition = %self.id(), index = %meta.point.index, "a snapshot is installed");
         self.waiting.skip(meta.point.index);
         self.checkpoints.last = Some(self.mark());
         let (index, effect) = (meta.point.index, meta.effect);
-        self.state.handle(common.now, Input::Installed(meta));
-        self.state.handle(common.now, Input::Applied { index, effect });
+        self.state.handle(office.now, Input::Installed(meta));
+        self.state.handle(office.now, Input::Applied { index, effect });
         self.desk.forget_installing();
     }
 
@@ -312,7 +312,7 @@ impl Replica {
     }
 
     /// Who has diverged reloads a state from any other member.
-    pub(in crate::members) fn drive_repair(&mut self, common: &mut Common) {
+    pub(in crate::members) fn drive_repair(&mut self, office: &mut Office) {
         if !self.has_diverged() {
             return;
         }
@@ -320,13 +320,13 @@ impl Replica {
         let voters = &self.state.configuration().voters;
         let asked = self.state.coordinator().filter(|other| *other != me);
         if let Some(from) = asked.or_else(|| voters.iter().find(|other| **other != me).copied()) {
-            self.install(common, from, Point::default());
+            self.install(office, from, Point::default());
         }
     }
 
     /// Keeps, durably, that what was promised is lost.
-    pub(super) fn keep_loss(&mut self, common: &Common) {
-        if let Err(error) = self.desk.note_loss(&*common.log) {
+    pub(super) fn keep_loss(&mut self, office: &Office) {
+        if let Err(error) = self.desk.note_loss(&*office.log) {
             tracing::error!(target: "weald::members", partition = %self.id(), %error, "a loss is not kept");
         }
     }

@@ -7,69 +7,69 @@ use weald_core::{LogIndex, PartitionId};
 use super::Replica;
 use crate::members::{
     clerk::Job,
-    common::Common,
     figures::{add, count},
+    office::Office,
 };
 
 impl Replica {
     /// Carries out everything that the state asks for.
-    pub(in crate::members) fn carry_out(&mut self, common: &mut Common) {
+    pub(in crate::members) fn carry_out(&mut self, office: &mut Office) {
         while let Some(output) = self.state.poll_output() {
-            self.output(common, output);
+            self.output(office, output);
         }
     }
 
-    fn output(&mut self, common: &mut Common, output: Output) {
+    fn output(&mut self, office: &mut Office, output: Output) {
         let partition = self.id();
         match output {
             Output::Persist(persist) => {
                 self.desk.take(*persist);
-                common.to_submit.insert(partition);
+                office.to_submit.insert(partition);
             }
-            Output::Send(envelope) => common.post.send(*envelope),
-            Output::Committed { .. } => drop(common.to_apply.insert(partition)),
+            Output::Send(envelope) => office.post.send(*envelope),
+            Output::Committed { .. } => drop(office.to_apply.insert(partition)),
             Output::Cut { from } => self.waiting.cut(from),
             Output::Fetch { to, from, max_bytes } => {
-                common.reader.ask(Job::Fetch { partition, to, from, max_bytes });
+                office.reader.ask(Job::Fetch { partition, to, from, max_bytes });
             }
-            Output::Install { from, point } => self.install(common, from, point),
+            Output::Install { from, point } => self.install(office, from, point),
             Output::ReadReady { ids, index } => {
                 self.waiting.confirm(&ids, index);
-                common.to_apply.insert(partition);
+                office.to_apply.insert(partition);
             }
             Output::ReadFailed { ids } => self.waiting.fail(&ids),
-            Output::Became { role, .. } => self.became(common, role),
+            Output::Became { role, .. } => self.became(office, role),
             Output::Configured { .. } => {
-                common.has_peers_changed = true;
-                common.has_news |= self.publish_all();
+                office.has_peers_changed = true;
+                office.has_news |= self.publish_all();
             }
-            Output::Sign { index, attested } => self.sign(common, index, &attested),
+            Output::Sign { index, attested } => self.sign(office, index, &attested),
             Output::Certified(_) => {}
             Output::Reborn { member } => {
                 tracing::info!(target: "weald::members", %partition, %member, "a new life");
-                self.begin_anew(common);
+                self.begin_anew(office);
             }
-            Output::Stopped(stop) => self.stopped(common, &stop),
-            Output::Report(told) => report(common, partition, &told),
+            Output::Stopped(stop) => self.stopped(office, &stop),
+            Output::Report(told) => report(office, partition, &told),
         }
     }
 
-    fn became(&mut self, common: &mut Common, role: Role) {
+    fn became(&mut self, office: &mut Office, role: Role) {
         self.has_settled = false;
         let (partition, epoch) = (self.id(), self.state.epoch().number);
         tracing::info!(target: "weald::members", %partition, ?role, epoch, "the role has changed");
         match role {
-            Role::Coordinator => count(&common.counters.coordinations),
-            _ => self.end_spanning(common),
+            Role::Coordinator => count(&office.counters.coordinations),
+            _ => self.end_spanning(office),
         }
-        common.has_news |= self.publish_all();
+        office.has_news |= self.publish_all();
     }
 
-    fn sign(&mut self, common: &Common, index: LogIndex, attested: &[u8]) {
-        match common.keys.sign(Attestation::DOMAIN, attested) {
+    fn sign(&mut self, office: &Office, index: LogIndex, attested: &[u8]) {
+        match office.keys.sign(Attestation::DOMAIN, attested) {
             Ok(signature) => {
-                let key = common.keys.public();
-                self.state.handle(common.now, Input::Signed { index, key, signature });
+                let key = office.keys.public();
+                self.state.handle(office.now, Input::Signed { index, key, signature });
             }
             // It is asked for again.
             Err(error) => {
@@ -78,29 +78,29 @@ impl Replica {
         }
     }
 
-    fn stopped(&mut self, common: &mut Common, stop: &Stop) {
-        count(&common.counters.stops);
+    fn stopped(&mut self, office: &mut Office, stop: &Stop) {
+        count(&office.counters.stops);
         let (partition, why) = (self.id(), super::stop_text(stop));
         tracing::error!(target: "weald::members", %partition, why, "a member has stopped");
         self.waiting.abandon();
         if *stop == Stop::Amnesiac {
-            self.keep_loss(common);
+            self.keep_loss(office);
         }
-        common.has_news |= self.publish_all();
+        office.has_news |= self.publish_all();
     }
 }
 
-fn report(common: &Common, partition: PartitionId, told: &Told) {
+fn report(office: &Office, partition: PartitionId, told: &Told) {
     match told {
         Told::Refused { from, reason } => {
-            count(&common.counters.refused);
+            count(&office.counters.refused);
             tracing::debug!(target: "weald::members", %partition, %from, ?reason, "a message is refused");
         }
         Told::Diverged { member, .. } => {
             tracing::error!(target: "weald::members", %partition, %member, "a member's state differs from the majority's");
         }
         Told::Evidence(evidence) => {
-            add(&common.counters.refused, 1);
+            add(&office.counters.refused, 1);
             tracing::error!(target: "weald::members", %partition, ?evidence, "a member has shown two histories");
         }
         Told::Attested(_) => {}

@@ -12,8 +12,8 @@ use super::Replica;
 use crate::{
     members::{
         Caller, Proposal, ProposeError, Terms,
-        common::Common,
         figures::{add, count},
+        office::Office,
         waiting::proposal_bytes_max,
     },
     write::Ack,
@@ -24,36 +24,36 @@ const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 impl Replica {
     /// Gives the proposals of this turn their places.
-    pub(in crate::members) fn propose(&mut self, common: &mut Common) {
+    pub(in crate::members) fn propose(&mut self, office: &mut Office) {
         let mut proposals = self.waiting.take_incoming();
         if proposals.is_empty() {
             return;
         }
-        if let Some(error) = self.refusal(common) {
+        if let Some(error) = self.refusal(office) {
             return proposals.into_iter().for_each(|proposal| proposal.refuse(error.clone()));
         }
-        for proposal in proposals.extract_if(.., |proposal| self.check(common, proposal).is_err()) {
-            if let Err(error) = self.check(common, &proposal) {
+        for proposal in proposals.extract_if(.., |proposal| self.check(office, proposal).is_err()) {
+            if let Err(error) = self.check(office, &proposal) {
                 proposal.refuse(error);
             }
         }
         let free: Vec<_> =
-            proposals.into_iter().filter_map(|proposal| self.gate(common, proposal)).collect();
+            proposals.into_iter().filter_map(|proposal| self.gate(office, proposal)).collect();
         if !free.is_empty() {
-            self.place(common, free);
+            self.place(office, free);
         }
     }
 
-    pub(super) fn place(&mut self, common: &mut Common, proposals: Vec<Proposal>) {
+    pub(super) fn place(&mut self, office: &mut Office, proposals: Vec<Proposal>) {
         let commands: Vec<Bytes> = proposals.iter().map(|p| p.command.clone()).collect();
-        let first = match self.state.propose(common.now, &commands) {
+        let first = match self.state.propose(office.now, &commands) {
             Ok(first) => first,
             Err(error) => {
                 let error = self.error_of(&error);
                 return proposals.into_iter().for_each(|proposal| proposal.refuse(error.clone()));
             }
         };
-        add(&common.counters.proposed, proposals.len());
+        add(&office.counters.proposed, proposals.len());
         let epoch = self.state.epoch();
         let time = self.state.log_time();
         for (index, proposal) in (first.0..).zip(proposals) {
@@ -62,8 +62,8 @@ impl Replica {
     }
 
     /// Why nothing is proposed here now.
-    pub(super) fn refusal(&self, common: &Common) -> Option<ProposeError> {
-        if common.is_closing || self.fault.is_some() || self.state.stop().is_some() {
+    pub(super) fn refusal(&self, office: &Office) -> Option<ProposeError> {
+        if office.is_closing || self.fault.is_some() || self.state.stop().is_some() {
             return Some(ProposeError::Stopped);
         }
         if self.state.coordinating().is_none() {
@@ -72,19 +72,19 @@ impl Replica {
         match self.desk.trouble() {
             Some(LogError::DiskFull(_)) => Some(ProposeError::DiskFull),
             Some(_) => Some(busy()),
-            None if common.is_over_budget => Some(busy()),
+            None if office.is_over_budget => Some(busy()),
             None => None,
         }
     }
 
-    fn check(&self, common: &Common, proposal: &Proposal) -> Result<(), ProposeError> {
+    fn check(&self, office: &Office, proposal: &Proposal) -> Result<(), ProposeError> {
         let (bytes, max) = (proposal.len(), proposal_bytes_max());
         if bytes > max {
             return Err(ProposeError::TooLarge { bytes, max });
         }
         match proposal.payload() {
             Payload::Transaction(request) => {
-                Ok(self.partition.admit(request, &common.config.limits)?)
+                Ok(self.partition.admit(request, &office.config.limits)?)
             }
             _ => Ok(()),
         }
@@ -106,12 +106,12 @@ impl Replica {
     /// Has the log of a new partition say which types and which feature level hold, once this
     /// coordination has an entry of its own applied. A partition whose settings were ever changed
     /// is left alone.
-    pub(in crate::members) fn settle_settings(&mut self, common: &mut Common) {
+    pub(in crate::members) fn settle_settings(&mut self, office: &mut Office) {
         if self.has_settled || self.state.coordinating() != Some(self.applied.epoch) {
             return;
         }
         self.has_settled = true;
-        self.begin_spanning(common);
+        self.begin_spanning(office);
         if *self.partition.settings() != Settings::default() {
             return;
         }
@@ -119,34 +119,34 @@ impl Replica {
             type_name: type_name.clone(),
             version: *version,
         };
-        let level = SettingsChange::Level(common.config.level);
-        let changes = common.config.types.iter().map(register).chain([level]).collect();
+        let level = SettingsChange::Level(office.config.level);
+        let changes = office.config.types.iter().map(register).chain([level]).collect();
         let entry = SettingsEntry { decided: LogIndex::ZERO, changes };
-        self.propose_own(common, Payload::Settings(entry));
+        self.propose_own(office, Payload::Settings(entry));
     }
 
     /// Lets log time go on when something is due and nothing else comes.
-    pub(in crate::members) fn tick(&mut self, common: &mut Common) {
-        let is_due = self.partition.due().is_some_and(|due| due < common.now.wall);
+    pub(in crate::members) fn tick(&mut self, office: &mut Office) {
+        let is_due = self.partition.due().is_some_and(|due| due < office.now.wall);
         let is_idle = self.state.last().index == self.state.watermark();
         if is_due && is_idle && self.state.coordinating().is_some() {
-            self.propose_own(common, Payload::Tick);
+            self.propose_own(office, Payload::Tick);
         }
     }
 
     /// Logs something of the node's own. Whether there is room for it.
-    pub(super) fn propose_own(&mut self, common: &mut Common, payload: Payload) -> bool {
+    pub(super) fn propose_own(&mut self, office: &mut Office, payload: Payload) -> bool {
         if self.fault.is_some() || self.desk.trouble().is_some() {
             return false;
         }
-        let deadline = common.clocks.instant(common.now.steady);
+        let deadline = office.clocks.instant(office.now.steady);
         let terms = Terms { ack: Ack::Durable, deadline };
         let proposal = Proposal::new(payload, terms, Caller::nobody());
-        let Ok(first) = self.state.propose(common.now, std::slice::from_ref(&proposal.command))
+        let Ok(first) = self.state.propose(office.now, std::slice::from_ref(&proposal.command))
         else {
             return false;
         };
-        count(&common.counters.proposed);
+        count(&office.counters.proposed);
         let place = (first, self.state.epoch());
         self.waiting.place(place, self.state.log_time(), proposal);
         true

@@ -2,12 +2,17 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tempfile::TempDir;
 use weald_cluster::{
     configuration::{Configuration, Member},
@@ -18,14 +23,15 @@ use weald_collections::{
     tree::{TreeOptions, TreeType},
 };
 use weald_core::{
-    At, Clock, CollectionPolicy, CreateMode, Halt, Handlers, LogIndex, LogStore, PartitionId,
-    Payload, PlacementKey, SeededEntropy, StoreId, TransactionBody, TransactionId,
+    Action, At, Clock, CollectionPolicy, CreateMode, Halt, Handlers, LogBatch, LogError, LogIndex,
+    LogRecord, LogStore, PartitionId, PartitionStatus as LogStatus, Payload, PlacementKey,
+    RecoveredPartition, SeededEntropy, StoreId, SyncTicket, Synced, TransactionBody, TransactionId,
     TransactionRequest,
     identity::{Identity, KeyStore},
 };
 use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineKind},
-    log::{DiskLog, FolderDisk, LogHome, LogOptions, MemoryLog},
+    log::{Disk, DiskLog, FolderDisk, LogHome, LogOptions, MemoryLog, testing::SimDisk},
     state::BlockCache,
 };
 
@@ -54,6 +60,9 @@ pub(super) struct Node {
     identity: Identity,
     pub(super) store: StoreId,
     pub(super) directory: Option<TempDir>,
+    /// In the place of the log's folder on the disk.
+    pub(super) disk: Option<Arc<SimDisk>>,
+    stall: Arc<Stall>,
     incarnation: u64,
     members: Option<Members>,
 }
@@ -71,16 +80,41 @@ impl Cluster {
         Self::new(count, config, |_| Some(tempfile::tempdir().unwrap()))
     }
 
+    /// Nodes whose logs are on simulated disks.
+    pub(super) fn on_simulated_disks(count: u64) -> Self {
+        let directory = |_| Some(tempfile::tempdir().unwrap());
+        Self::build(count, (MembersConfig::default(), true), directory)
+    }
+
+    pub(super) fn in_memory_with(count: u64, config: MembersConfig) -> Self {
+        Self::new(count, config, |_| None)
+    }
+
     fn new(count: u64, config: MembersConfig, directory: impl Fn(u64) -> Option<TempDir>) -> Self {
+        Self::build(count, (config, false), directory)
+    }
+
+    fn build(
+        count: u64,
+        (config, are_simulated): (MembersConfig, bool),
+        directory: impl Fn(u64) -> Option<TempDir>,
+    ) -> Self {
         let node = |number| Node {
             identity: Identity::generate(&mut SeededEntropy::new(number)),
             store: store_of(number, 0),
             directory: directory(number),
+            disk: None,
+            stall: Arc::default(),
             incarnation: 0,
             members: None,
         };
         let nodes = (0..count).map(node).collect();
         let mut cluster = Self { network: Loopback::default(), config, nodes };
+        if are_simulated {
+            for (seed, node) in (0..).zip(&mut cluster.nodes) {
+                node.disk = Some(Arc::new(SimDisk::new(seed)));
+            }
+        }
         (0..cluster.nodes.len()).for_each(|node| cluster.start(node));
         cluster
     }
@@ -238,7 +272,10 @@ impl Node {
             keys: Arc::new(self.identity.clone()),
             store: self.store,
             incarnation: self.incarnation,
-            log: open_log(directory, self.store, &letterbox),
+            log: Arc::new(StallingLog {
+                log: self.open_log(&letterbox),
+                stall: Arc::clone(&self.stall),
+            }),
             engine: open_engine(directory),
             cache: Arc::new(BlockCache::new(16 << 20)),
             network: network.connect(self.peer(), handlers),
@@ -248,6 +285,29 @@ impl Node {
             letterbox,
         };
         self.members = Some(Members::start(parts).unwrap());
+    }
+
+    fn open_log(&self, letterbox: &Arc<Letterbox>) -> Arc<dyn LogStore> {
+        let disk: Arc<dyn Disk> = match (&self.disk, &self.directory) {
+            (Some(disk), _) => disk.clone(),
+            (None, Some(directory)) => {
+                Arc::new(FolderDisk::open(directory.path().join("log")).unwrap())
+            }
+            (None, None) => return Arc::new(MemoryLog::new(letterbox.notifier())),
+        };
+        let home = LogHome {
+            disk,
+            store: self.store,
+            entropy: Box::new(SystemEntropy),
+            notifier: letterbox.notifier(),
+        };
+        let options = LogOptions { segment_bytes: 1 << 20, ..LogOptions::default() };
+        Arc::new(DiskLog::open(home, options).unwrap())
+    }
+
+    /// Lets no sync of the log end from now on, or all again.
+    pub(super) fn stall(&self, is_stalled: bool) {
+        self.stall.is_stalled.store(is_stalled, Ordering::SeqCst);
     }
 
     pub(super) fn status(&self, partition: PartitionId) -> Option<PartitionStatus> {
@@ -276,9 +336,14 @@ impl Node {
 
     /// How many entries the tree of the test has here.
     pub(super) fn count(&self, partition: PartitionId) -> u64 {
+        self.count_of(partition, "stock")
+    }
+
+    pub(super) fn count_of(&self, partition: PartitionId, name: &str) -> u64 {
+        let tree = RawTree::new(name.parse().unwrap());
         let view = self.members().hosted(partition).unwrap().view(At::Latest).unwrap();
         let read = |reader: &mut SourceReader<'_>| {
-            tree().open(reader)?.count(reader).map_err(ReadError::Halt)
+            tree.open(reader)?.count(reader).map_err(ReadError::Halt)
         };
         loop {
             match read(&mut SourceReader(&*view)) {
@@ -313,26 +378,75 @@ impl Node {
     }
 }
 
-fn is_retryable(error: &ChangeRefused) -> bool {
-    matches!(error, ChangeRefused::Change(error) if error.is_retryable())
+/// Whether a log's syncs end.
+#[derive(Default)]
+struct Stall {
+    is_stalled: AtomicBool,
 }
 
-fn open_log(
-    directory: Option<&Path>,
-    store: StoreId,
-    letterbox: &Arc<Letterbox>,
-) -> Arc<dyn LogStore> {
-    let Some(directory) = directory else {
-        return Arc::new(MemoryLog::new(letterbox.notifier()));
-    };
-    let home = LogHome {
-        disk: Arc::new(FolderDisk::open(directory.join("log")).unwrap()),
-        store,
-        entropy: Box::new(SystemEntropy),
-        notifier: letterbox.notifier(),
-    };
-    let options = LogOptions { segment_bytes: 1 << 20, ..LogOptions::default() };
-    Arc::new(DiskLog::open(home, options).unwrap())
+/// A log whose syncs can be held up: what it says of how far it is durable stays as it is then.
+struct StallingLog {
+    log: Arc<dyn LogStore>,
+    stall: Arc<Stall>,
+}
+
+impl StallingLog {
+    fn is_stalled(&self) -> bool {
+        self.stall.is_stalled.load(Ordering::SeqCst)
+    }
+}
+
+impl LogStore for StallingLog {
+    fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        self.log.submit(batch)
+    }
+
+    fn poll_synced(&self) -> Synced {
+        if self.is_stalled() { Synced::UpTo(SyncTicket(0)) } else { self.log.poll_synced() }
+    }
+
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: LogIndex,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRecord>, LogError> {
+        self.log.read(partition, from, max_bytes)
+    }
+
+    fn recovered(&self) -> BTreeMap<PartitionId, RecoveredPartition> {
+        self.log.recovered()
+    }
+
+    fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError> {
+        self.log.release(partition, below)
+    }
+
+    fn status(&self, partition: PartitionId) -> Option<LogStatus> {
+        let status = self.log.status(partition)?;
+        let synced = if self.is_stalled() { SyncTicket(0) } else { status.synced };
+        Some(LogStatus { synced, ..status })
+    }
+
+    fn missing(&self, partition: PartitionId) -> Vec<RangeInclusive<LogIndex>> {
+        self.log.missing(partition)
+    }
+
+    fn repair(
+        &self,
+        partition: PartitionId,
+        entries: Vec<LogRecord>,
+    ) -> Result<SyncTicket, LogError> {
+        self.log.repair(partition, entries)
+    }
+
+    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
+        self.log.begin_anew(partition, state)
+    }
+}
+
+fn is_retryable(error: &ChangeRefused) -> bool {
+    matches!(error, ChangeRefused::Change(error) if error.is_retryable())
 }
 
 fn open_engine(directory: Option<&Path>) -> Arc<dyn Engine> {
@@ -371,18 +485,27 @@ fn tree() -> RawTree {
     RawTree::new("stock".parse().unwrap())
 }
 
+/// An action that puts one entry into a tree, which it makes if there is none.
+pub(super) fn put_into(name: &str, number: u64) -> Vec<Action> {
+    let tree = RawTree::new(name.parse().unwrap());
+    let (mode, options) = (CreateMode::OpenOrCreate, TreeOptions::default());
+    let create = tree.create(mode, CollectionPolicy::default(), &options);
+    vec![create, tree.put(number.to_be_bytes().to_vec(), vec![7; 100])]
+}
+
 /// A transaction that puts one entry into the tree of the test, under a fresh id.
 pub(super) fn put(number: u64) -> Payload {
-    let tree = tree();
-    let home = PlacementKey::of(tree.name());
-    let key = number.to_be_bytes().to_vec();
-    let create =
-        tree.create(CreateMode::OpenOrCreate, CollectionPolicy::default(), &TreeOptions::default());
-    let actions = vec![create, tree.put(key, vec![7; 100])];
+    let home = PlacementKey::of(tree().name());
+    let actions = put_into("stock", number);
     Payload::Transaction(TransactionRequest {
         id: TransactionId::random(home, &mut SystemEntropy),
-        expiry: SystemClock.now().after(Duration::from_secs(30)),
+        expiry: soon(),
         session: None,
         body: TransactionBody { actions, ..TransactionBody::default() },
     })
+}
+
+/// A moment at which requests made now expire.
+pub(super) fn soon() -> weald_core::Time {
+    SystemClock.now().after(Duration::from_secs(30))
 }

@@ -26,10 +26,10 @@ impl Work {
     pub(super) fn handle(&mut self, event: Event) {
         match event {
             Event::Frame { from, frame } => {
-                let opened = self.common.post.open(from, frame);
+                let opened = self.office.post.open(from, frame);
                 self.opened(from, opened);
             }
-            Event::Connection(peer) => self.common.post.begin_anew(peer),
+            Event::Connection(peer) => self.office.post.begin_anew(peer),
             Event::Propose(partition, proposal) => match self.replicas.get_mut(&partition) {
                 Some(replica) => {
                     replica.waiting.propose(proposal);
@@ -49,10 +49,10 @@ impl Work {
                 caller.tell(known.unwrap_or(Known::Unheard));
             }
             Event::Tell(partition, message) => {
-                self.with(partition, |replica, common| replica.tell_spanning(common, message));
+                self.with(partition, |replica, office| replica.tell_spanning(office, message));
             }
             Event::Met(partition, lock) => {
-                self.with(partition, |replica, common| replica.met(common, lock));
+                self.with(partition, |replica, office| replica.met(office, lock));
             }
             Event::Begin(partition, begin, terms, caller) => {
                 self.begin_transaction(partition, *begin, (terms, caller));
@@ -71,22 +71,22 @@ impl Work {
                 }
                 Err(error) => caller.tell(Err(error)),
             },
-            Event::Courier(courier) => self.common.courier = Some(courier),
+            Event::Courier(courier) => self.office.courier = Some(courier),
             Event::Retire(partition, caller) => {
                 self.retire(partition);
                 caller.tell(());
             }
             Event::Change(partition, change, caller) => {
                 let mut changed = Err(ChangeRefused::NotMember);
-                self.with(partition, |replica, common| {
-                    changed = replica.state.reconfigure(common.now, &change).map_err(Into::into);
+                self.with(partition, |replica, office| {
+                    changed = replica.state.reconfigure(office.now, &change).map_err(Into::into);
                 });
                 caller.tell(changed);
             }
             Event::Transfer(partition, to, caller) => {
                 let mut begun = Err(TransferRefused::NotMember);
-                self.with(partition, |replica, common| {
-                    begun = replica.state.transfer(common.now, to).map_err(Into::into);
+                self.with(partition, |replica, office| {
+                    begun = replica.state.transfer(office.now, to).map_err(Into::into);
                 });
                 caller.tell(begun);
             }
@@ -106,7 +106,7 @@ impl Work {
     ) {
         match self.replicas.get_mut(&partition) {
             Some(replica) => {
-                replica.begin_transaction(&mut self.common, begin, waits);
+                replica.begin_transaction(&mut self.office, begin, waits);
                 self.touched.insert(partition);
             }
             None => waits.1.tell(Answer::Refused(ProposeError::NotMember)),
@@ -120,12 +120,12 @@ impl Work {
                 self.note_standing(from, known);
                 // What was said before is no part of the answer.
                 self.carry_out();
-                self.common.post.set_step(Step::Answering(from));
+                self.office.post.set_step(Step::Answering(from));
                 self.deliver(messages);
                 self.carry_out();
-                self.common.post.set_step(Step::Talking);
-                let own = (self.common.clocks.started_wall(), self.common.is_healthy);
-                self.common.post.send_answers(from, standing(own.0, own.1));
+                self.office.post.set_step(Step::Talking);
+                let own = (self.office.clocks.started_wall(), self.office.is_healthy);
+                self.office.post.send_answers(from, standing(own.0, own.1));
             }
             Opened::Answers(known, messages) => {
                 self.note_standing(from, known);
@@ -138,23 +138,23 @@ impl Work {
     fn deliver(&mut self, messages: Vec<Envelope>) {
         for envelope in messages {
             let partition = envelope.partition;
-            let is_hosted = self.with(partition, |replica, common| {
-                replica.handle(common, Input::Message(envelope));
+            let is_hosted = self.with(partition, |replica, office| {
+                replica.handle(office, Input::Message(envelope));
             });
             if !is_hosted {
-                count(&self.common.counters.refused);
+                count(&self.office.counters.refused);
             }
         }
     }
 
     /// Tells the replicas what a node says of itself, where that is news.
     fn note_standing(&mut self, peer: PeerId, known: Standing) {
-        if self.common.standings.get(&peer) == Some(&known) {
+        if self.office.standings.get(&peer) == Some(&known) {
             return;
         }
-        self.common.standings.insert(peer, known);
+        self.office.standings.insert(peer, known);
         for (id, replica) in &mut self.replicas {
-            replica.note_standing(&self.common, peer, known);
+            replica.note_standing(&self.office, peer, known);
             self.touched.insert(*id);
         }
     }
@@ -163,31 +163,31 @@ impl Work {
         match report {
             Report::Fetched { partition, to, entries } => {
                 self.carry_out();
-                self.common.post.set_step(Step::Feeding);
-                self.with(partition, |replica, common| {
-                    replica.handle(common, Input::Entries { to, entries });
+                self.office.post.set_step(Step::Feeding);
+                self.with(partition, |replica, office| {
+                    replica.handle(office, Input::Entries { to, entries });
                 });
                 self.carry_out();
-                self.common.post.set_step(Step::Talking);
+                self.office.post.set_step(Step::Talking);
             }
             Report::Loaded { partition, loaded } => {
-                self.with(partition, |replica, common| replica.loaded(common, loaded));
+                self.with(partition, |replica, office| replica.loaded(office, loaded));
             }
             Report::Recalled { partition, entries } => {
-                self.with(partition, |replica, common| replica.recalled(common, entries));
+                self.with(partition, |replica, office| replica.recalled(office, entries));
             }
             Report::StateFetched { partition, fetched } => {
-                self.with(partition, |replica, common| {
-                    replica.fetched_state(common, fetched.map(|fetched| *fetched));
+                self.with(partition, |replica, office| {
+                    replica.fetched_state(office, fetched.map(|fetched| *fetched));
                 });
             }
             Report::Switched { partition, switched } => {
-                self.with(partition, |replica, common| {
-                    replica.switched(common, switched.map(|switched| *switched));
+                self.with(partition, |replica, office| {
+                    replica.switched(office, switched.map(|switched| *switched));
                 });
             }
             Report::Checkpointed { partition, covered } => {
-                self.with(partition, |replica, common| replica.checkpointed(common, covered));
+                self.with(partition, |replica, office| replica.checkpointed(office, covered));
             }
         }
     }
@@ -200,7 +200,7 @@ impl Work {
         let asker = asker.peer;
         match request {
             PageRequest::Page { session, number } => {
-                self.common.reader.ask(Job::Page { asker, page: (session, number), reply });
+                self.office.reader.ask(Job::Page { asker, page: (session, number), reply });
             }
             PageRequest::Open { partition, at_least } => {
                 let Some(replica) = self.replicas.get_mut(&partition) else {
@@ -214,7 +214,7 @@ impl Work {
                 match replica.snapshot_meta().filter(|meta| meta.point.index >= at_least) {
                     Some(meta) => {
                         let (store, meta) = (Arc::clone(replica.store()), Box::new(meta));
-                        self.common.reader.ask(Job::Open { asker, store, meta, reply });
+                        self.office.reader.ask(Job::Open { asker, store, meta, reply });
                     }
                     None => {
                         replica.want_checkpoint(Caller::nobody());
@@ -229,16 +229,16 @@ impl Work {
         let gathered = Gathered::new(caller);
         for replica in self.replicas.values_mut() {
             replica.want_checkpoint(gathered.share());
-            replica.start_checkpoint(&mut self.common, false);
+            replica.start_checkpoint(&mut self.office, false);
         }
     }
 
     /// Ends once everything under way is done; coordinations go to whoever can take them.
     fn begin_closing(&mut self, caller: Caller<Result<(), StateError>>) {
-        self.common.is_closing = true;
-        self.closing = Some((self.common.now.steady, caller));
+        self.office.is_closing = true;
+        self.closing = Some((self.office.now.steady, caller));
         for (id, replica) in &mut self.replicas {
-            replica.hand_over(&self.common);
+            replica.hand_over(&self.office);
             self.touched.insert(*id);
         }
     }
@@ -248,7 +248,7 @@ impl Work {
             return Err(HostError::Hosted(replica.state.me()));
         }
         let id = hosting.partition;
-        let replica = opening::host(&self.common, hosting)?;
+        let replica = opening::host(&self.office, hosting)?;
         self.add(replica);
         Ok(self.replicas.get_mut(&id).expect("it was just added"))
     }

@@ -1,4 +1,4 @@
-//! What the replicas of a node share, inside the loop.
+//! What all members of a node work with, inside the loop: its clocks, its clerks, its post.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// See the module's page.
-pub(super) struct Common {
+pub(super) struct Office {
     pub(super) config: MembersConfig,
     pub(super) clocks: Clocks,
     /// The time of this turn.
@@ -64,7 +64,7 @@ pub(super) struct Common {
     pub(super) disk: DiskWatch,
 }
 
-impl Common {
+impl Office {
     /// Gives the answers of this turn.
     pub(super) fn answer(&mut self) {
         for (caller, answer) in self.answers.drain(..) {

@@ -1,0 +1,97 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Real nodes under load and faults.
+#[derive(Debug, Parser)]
+#[command(name = "weald-mesh")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Runs scenarios
+    Test(TestOptions),
+    /// Measures puts and gets, beside what they are compared with
+    Bench(BenchOptions),
+    /// Ends what a run leaves behind; a run starts it
+    #[command(hide = true)]
+    Guard { directory: PathBuf },
+    /// Holds a network namespace; a run starts it
+    #[command(hide = true)]
+    Keeper,
+    /// Tries to connect from the namespace that it is started in; a run starts it
+    #[command(hide = true)]
+    Reach { address: std::net::SocketAddr },
+}
+
+/// What is run, and how.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TestOptions {
+    /// Scenarios by name, or `all`, or `list`
+    #[arg(default_value = "list")]
+    pub(crate) scenarios: Vec<String>,
+    /// The `weald` program
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) weald: PathBuf,
+    /// Nodes of a mesh; each scenario has its own default
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<usize>,
+    /// Members of a partition
+    #[arg(long, value_name = "K")]
+    pub(crate) k: Option<usize>,
+    /// Engine of the nodes
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<String>,
+    /// Operations that a load has to reach; each scenario has its own default
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) operations: Option<usize>,
+    /// Rounds of kills and the like; each scenario has its own default
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) rounds: Option<usize>,
+    /// Decides what is killed when
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Leaves the directories of the nodes, which a failure does anyway
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Stays in the machine's own network; links between nodes cannot be cut then
+    #[arg(long)]
+    pub(crate) shared_network: bool,
+}
+
+/// What is measured, and how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchOptions {
+    /// The `weald` program
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) weald: PathBuf,
+    /// What to measure beside it: `etcd` where the machine has it, `floor` with --floor
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) peers: Vec<String>,
+    /// The program of the bare log
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) floor: Option<PathBuf>,
+    /// Clients at the same time
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    pub(crate) clients: Vec<usize>,
+    /// Length of one run
+    #[arg(long, default_value_t = 3)]
+    pub(crate) seconds: u64,
+    /// Runs of each measurement; the one with the median rate is told
+    #[arg(long, default_value_t = 3)]
+    pub(crate) runs: usize,
+    /// Nodes of the mesh; none measures only what it is compared with
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// Members of a partition
+    #[arg(long)]
+    pub(crate) k: Option<usize>,
+    /// Where the nodes keep their data: a real disk, or nothing is measured
+    #[arg(long, default_value = ".")]
+    pub(crate) directory: PathBuf,
+}

@@ -1,0 +1,63 @@
+//! Real nodes under load and faults: scenarios, judges, measurements. `cargo xtask mesh-test` builds and runs it.
+#![expect(clippy::print_stdout, reason = "it reports on standard output")]
+
+mod arguments;
+mod bench;
+mod client;
+mod guard;
+mod isolation;
+mod judge;
+mod load;
+mod mesh;
+mod metrics;
+mod namespaces;
+mod node;
+mod outcome;
+mod partitions;
+mod proxy;
+mod random;
+mod report;
+mod scenario;
+mod statistics;
+
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use arguments::{Arguments, Task};
+
+/// How long a connection between namespaces may take.
+const REACH_MAX: Duration = Duration::from_millis(700);
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything passed.
+fn run(arguments: Arguments) -> Result<bool> {
+    match arguments.task {
+        Task::Test(options) => scenario::run(&options),
+        Task::Bench(options) => bench::run(&options).map(|()| true),
+        Task::Guard { directory } => guard::stand(&directory).map(|()| true),
+        Task::Keeper => keep_namespace().map(|()| true),
+        Task::Reach { address } => Ok(TcpStream::connect_timeout(&address, REACH_MAX).is_ok()),
+    }
+}
+
+/// Holds the network namespace that it was started in, as long as its starter lives.
+fn keep_namespace() -> Result<()> {
+    println!("{}", namespaces::KEEPER_READY);
+    std::io::stdin().lock().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

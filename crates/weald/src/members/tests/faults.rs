@@ -1,0 +1,170 @@
+//! What members do when a disk or a peer lets them down.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use weald_core::{
+    FrameSink, Handlers, Mailbox, Outcome, PartitionId, PeerId, Priority, UnknownCause,
+};
+
+use super::{
+    PARTITION,
+    rig::{Cluster, put, wait},
+};
+use crate::members::{Answer, Letterbox, MemberHealth, MembersConfig, ProposeError};
+
+#[test]
+fn w62_a_coordinator_whose_disk_is_slow_hands_over() {
+    let config = MembersConfig {
+        slow_sync: Duration::from_millis(50),
+        slow_for: Duration::from_millis(300),
+        ..Default::default()
+    };
+    let mut cluster = Cluster::in_memory_with(3, config);
+    cluster.found(PARTITION, 3);
+    cluster.write(PARTITION, put(0));
+    let slow = cluster.coordinator(PARTITION);
+    cluster.node(slow).stall(true);
+    // The others are a majority without its disk.
+    let answer = cluster.node(slow).write(PARTITION, put(1));
+    assert!(matches!(answer, Answer::Settled(Outcome::Committed(_))), "{answer:?}");
+    let next = cluster.wait_coordinator_but(PARTITION, slow);
+    wait(|| !cluster.node(slow).status(PARTITION).unwrap().is_coordinator());
+    assert!(matches!(
+        cluster.node(next).write(PARTITION, put(2)),
+        Answer::Settled(Outcome::Committed(_))
+    ));
+    cluster.node(slow).stall(false);
+    cluster.write(PARTITION, put(3));
+    cluster.wait_equal(PARTITION);
+}
+
+#[test]
+fn w14_after_a_failed_sync_a_member_stops_and_a_restart_heals_it() {
+    let mut cluster = Cluster::on_simulated_disks(3);
+    cluster.found(PARTITION, 3);
+    cluster.write(PARTITION, put(0));
+    let failing = cluster.coordinator(PARTITION);
+    cluster.node(failing).disk.as_ref().unwrap().fail_sync_after(0);
+    for number in 1..6 {
+        cluster.write(PARTITION, put(number));
+    }
+    let health = || cluster.node(failing).status(PARTITION).unwrap().health;
+    wait(|| matches!(health(), MemberHealth::Stopped(_)));
+    assert!(!cluster.node(failing).status(PARTITION).unwrap().is_coordinator());
+    cluster.kill(failing);
+    cluster.start(failing);
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(failing).count(PARTITION), 6);
+}
+
+#[test]
+fn r34_a_full_disk_refuses_writes_and_heals_without_a_restart() {
+    let mut cluster = Cluster::on_simulated_disks(1);
+    cluster.found(PARTITION, 1);
+    cluster.write(PARTITION, put(0));
+    let disk = cluster.node(0).disk.clone().unwrap();
+    disk.set_capacity(disk.used());
+    let (mut number, patience) = (0, Duration::from_millis(200));
+    wait(|| {
+        number += 1;
+        match cluster.node(0).write_within(PARTITION, put(number), patience) {
+            Answer::Refused(error) => {
+                assert_eq!(error, ProposeError::DiskFull);
+                true
+            }
+            // The one that met the end of the space waits for more of it.
+            Answer::Settled(Outcome::Committed(_) | Outcome::Unknown(UnknownCause::Deadline)) => {
+                false
+            }
+            answer => panic!("{answer:?}"),
+        }
+    });
+    disk.set_capacity(u64::MAX);
+    cluster.write(PARTITION, put(number));
+    assert_eq!(cluster.node(0).count(PARTITION), number + 1, "nothing is lost, nothing stuck");
+}
+
+#[test]
+fn r17_what_rots_in_a_members_log_is_repaired_from_its_peers() {
+    let mut cluster = Cluster::on_simulated_disks(3);
+    cluster.found(PARTITION, 3);
+    for number in 0..30 {
+        cluster.write(PARTITION, put(number));
+    }
+    cluster.wait_equal(PARTITION);
+    let rotten = (cluster.coordinator(PARTITION) + 1) % 3;
+    let last = cluster.node(rotten).status(PARTITION).unwrap().last;
+    cluster.kill(rotten);
+    let disk = cluster.node(rotten).disk.clone().unwrap();
+    assert!(flip_first_entry(&disk), "the log has an entry of the test's");
+    cluster.start(rotten);
+    let status = cluster.node(rotten).status(PARTITION).unwrap();
+    assert!(status.last < last, "what follows the damage is not vouched for: {}", status.last);
+    wait(|| cluster.node(rotten).status(PARTITION).unwrap().health == MemberHealth::Well);
+    cluster.write(PARTITION, put(30));
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(rotten).count(PARTITION), 31);
+    // It is mended on the disk, too.
+    cluster.kill(rotten);
+    cluster.start(rotten);
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(rotten).count(PARTITION), 31);
+}
+
+/// Flips a bit in the middle of the first entry that the test wrote.
+fn flip_first_entry(disk: &weald_storage::log::testing::SimDisk) -> bool {
+    use weald_storage::log::Disk;
+    let names = disk.list().unwrap();
+    names.iter().any(|name| {
+        let bytes = disk.bytes(name).unwrap_or_default();
+        let value = [7; 100];
+        let found = bytes.windows(value.len()).position(|window| window == value);
+        found.is_some_and(|at| disk.flip(name, at + 50, 3))
+    })
+}
+
+#[test]
+fn w20_what_is_malformed_or_said_in_anothers_name_is_counted_and_dropped() {
+    let mut cluster = Cluster::in_memory(3);
+    cluster.found(PARTITION, 3);
+    cluster.write(PARTITION, put(0));
+    cluster.wait_equal(PARTITION);
+    let rogue_id = PeerId::from_digest(weald_core::Digest::of("weald test", &[b"rogue"]));
+    let ear = Letterbox::new();
+    let handlers = Handlers { frames: ear.clone(), services: BTreeMap::new(), events: ear.clone() };
+    let rogue = cluster.network.connect(rogue_id, handlers);
+    let target = cluster.node(0);
+    let before = target.members().figures().refused;
+    let frames: [&[u8]; 6] =
+        [&[], &[0, 9, 0, 0], &[0, 1, 0, 0, 0, 7], &[1, 0], &[2; 40], &[250, 1, 2]];
+    for frame in frames {
+        rogue.send(target.peer(), Priority::Consensus, Bytes::copy_from_slice(frame)).unwrap();
+    }
+    // What one node says of itself, another sends as its own.
+    let overheard = Arc::new(Overheard::default());
+    let spy = Handlers { frames: overheard.clone(), services: BTreeMap::new(), events: ear };
+    let spy_id = cluster.node(1).peer();
+    let spied = cluster.network.connect(spy_id, spy);
+    drop(spied);
+    wait(|| !overheard.0.lock().is_empty());
+    let replayed = overheard.0.lock().clone();
+    for frame in replayed {
+        rogue.send(target.peer(), Priority::Consensus, frame).unwrap();
+    }
+    wait(|| target.members().figures().refused > before + 5);
+    assert_eq!(target.status(PARTITION).unwrap().health, MemberHealth::Well);
+    let other = PartitionId(77);
+    assert!(target.members().hosted(other).is_none());
+}
+
+/// Keeps the frames that it is sent.
+#[derive(Default)]
+struct Overheard(parking_lot::Mutex<Vec<Bytes>>);
+
+impl FrameSink for Overheard {
+    fn frame(&self, _from: PeerId, _priority: Priority, frame: Bytes) -> bool {
+        self.0.lock().push(frame);
+        true
+    }
+}

@@ -1,0 +1,100 @@
+//! Scenarios of real nodes: builds the node and the program that runs them, and runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::command::{self, cargo};
+use crate::sources::Workspace;
+
+/// Options of `cargo xtask mesh-test`: all but one are the program's, see `--help` behind a scenario.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// `SCENARIO.. | all | list`, --nodes N, --k K, --engine E, --rounds N, --operations N, --seed S, --keep
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Options of `cargo xtask bench mesh`.
+#[derive(clap::Args)]
+pub(crate) struct BenchOptions {
+    /// What to measure beside the nodes: `etcd` where the machine has it, `floor` with --floor
+    #[arg(long, value_name = "NAMES")]
+    peers: Option<String>,
+    /// `Cargo.toml` of a program that is a bare log of three processes
+    #[arg(long, value_name = "MANIFEST")]
+    floor: Option<PathBuf>,
+    /// More for the program: --clients 1,16 --seconds N --runs N --nodes N --k K --directory D
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// The release profile without optimisation over crates, which takes longer to link than it gains in scenarios.
+/// It is given here, because no one else builds with it.
+pub(crate) const PROFILE: [&str; 6] = [
+    "--config",
+    "profile.mesh.inherits=\"release\"",
+    "--config",
+    "profile.mesh.lto=false",
+    "--profile",
+    "mesh",
+];
+
+/// Builds and runs; a scenario that fails is an error.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let weald = build(workspace, "weald", "weald", &PROFILE)?;
+    let mesh = build(workspace, "weald-mesh", "weald-mesh", &PROFILE)?;
+    let mut run = Command::new(mesh);
+    run.arg("test").arg("--weald").arg(weald).args(&options.arguments);
+    run.current_dir(workspace.root());
+    command::run(run)
+}
+
+/// Builds as for a release and measures.
+pub(crate) fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
+    let weald = build(workspace, "weald", "weald", &["--release"])?;
+    let mesh = build(workspace, "weald-mesh", "weald-mesh", &["--release"])?;
+    let mut run = Command::new(mesh);
+    run.arg("bench").arg("--weald").arg(weald);
+    run.args(options.peers.iter().flat_map(|peers| ["--peers", peers]));
+    if let Some(manifest) = &options.floor {
+        run.arg("--floor").arg(build_floor(workspace, manifest)?);
+    }
+    let directory = workspace.root().join("target/bench");
+    std::fs::create_dir_all(&directory)?;
+    run.arg("--directory").arg(directory).args(&options.arguments);
+    run.current_dir(workspace.root());
+    command::run(run)
+}
+
+/// A program from outside the workspace, built into the workspace's target folder.
+fn build_floor(workspace: &Workspace, manifest: &Path) -> Result<PathBuf> {
+    let mut metadata = cargo(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]);
+    metadata.arg(manifest);
+    let metadata: Value = serde_json::from_str(&command::output_of(metadata)?)?;
+    let name = metadata.pointer("/packages/0/targets/0/name").and_then(Value::as_str);
+    let name = name.with_context(|| format!("no program in {}", manifest.display()))?;
+    let target = workspace.root().join("target/floor");
+    let mut build = cargo(["build", "--release", "--manifest-path"]);
+    build.arg(manifest).env("CARGO_TARGET_DIR", &target);
+    command::run(build)?;
+    Ok(target.join("release").join(name))
+}
+
+/// Builds a program of the workspace in `profile`, named last; its path. One package at a time: the simulator's crates
+/// turn on features of others that a node must not have.
+pub(crate) fn build(
+    workspace: &Workspace,
+    package: &str,
+    program: &str,
+    profile: &[&str],
+) -> Result<PathBuf> {
+    let target = workspace.root().join("target");
+    let mut build = cargo(["build", "--package", package, "--bin", program]);
+    build.args(profile).current_dir(workspace.root()).env("CARGO_TARGET_DIR", &target);
+    command::run(build)?;
+    let folder = profile.last().copied().unwrap_or("debug").trim_start_matches("--");
+    Ok(target.join(folder).join(program))
+}
