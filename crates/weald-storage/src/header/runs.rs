@@ -1,6 +1,6 @@
 //! The count of a store's runs: durable, and higher in each run than in all before (rule C11).
 //!
-//! `runs` is eight bytes, little-endian, and their CRC-32. A folder without it has had no run. It
+//! `weald.runs` is eight bytes, little-endian, and their CRC-32. A folder without it has had no run. It
 //! goes with the store when the folder is emptied: what is formatted anew counts anew.
 
 use std::fs;
@@ -11,7 +11,7 @@ use super::{StoreFolder, StoreFolderError};
 use crate::atomic_file::{self, Access};
 
 /// The file.
-pub const RUNS_FILE: &str = "runs";
+pub const RUNS_FILE: &str = "weald.runs";
 
 impl StoreFolder {
     /// Counts a run. Its number is durable when this returns; the first is 1.
