@@ -16,13 +16,11 @@ mod limits;
 mod look;
 mod pins;
 mod run;
-#[cfg(test)]
-mod tests;
 
 use std::{path::Path, sync::Arc};
 
 use tokio::sync::watch;
-use weald_cluster::founding::{Config, Introduction, Map, Pin, Readiness, State};
+use weald_cluster::founding::{Config, Introduction, Map, Pin, Readiness};
 use weald_core::{Clock, Entropy, Service, Transport};
 
 use crate::{Error, ErrorKind, Result, members::Members};
@@ -104,11 +102,6 @@ impl Founding {
     /// Moves everything away from this node, which leaves the network then.
     pub(crate) fn drain(&self) {
         self.inbox.push(Event::Drain(true));
-    }
-
-    /// Calls [`Founding::drain`] off.
-    pub(crate) fn stay(&self) {
-        self.inbox.push(Event::Drain(false));
     }
 }
 

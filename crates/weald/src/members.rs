@@ -43,7 +43,7 @@ mod work;
 
 use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use weald_cluster::{
     configuration::{Configuration, Member},
     partition::coordination::{Message, primary::Begin},
@@ -82,11 +82,6 @@ impl Members {
         Running::start(parts).map(|running| Self(Arc::new(running)))
     }
 
-    /// This node as a member in its first life.
-    pub(crate) fn me(&self) -> Member {
-        self.0.me
-    }
-
     /// Begins `partition` with these members, of which this node is one. Every one of them calls
     /// this with the same configuration; when a majority has, one of them coordinates. The answer
     /// comes when the membership is durable here.
@@ -113,6 +108,7 @@ impl Members {
     /// Lets a member live here that was one before and has lost what it promised, with its disk or
     /// without. It asks the others for a new life and is a learner until the coordinator has swapped
     /// it for its earlier one (rule C11). `root` is as for [`Members::adopt`].
+    #[cfg(test)]
     pub(crate) fn rejoin(
         &self,
         partition: PartitionId,
@@ -210,12 +206,6 @@ impl Members {
         self.push(Event::Courier(courier));
     }
 
-    /// Sees a change whenever a role, the members, or the health of a partition here may have
-    /// changed.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.0.news.clone()
-    }
-
     fn check_coordinates(&self, partition: PartitionId) -> Result<(), ProposeError> {
         let hosted = self.hosted(partition).ok_or(ProposeError::NotMember)?;
         hosted.with_status(|status| match status.is_coordinator() {
@@ -306,6 +296,7 @@ impl Members {
     }
 
     /// What the members have done since they started.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests read what a node does not tell yet"))]
     pub(crate) fn figures(&self) -> Figures {
         self.0.figures.read()
     }

@@ -161,6 +161,7 @@ impl Reach {
     ///
     /// # Errors
     /// `Unavailable` when nobody has by then.
+    #[cfg(test)]
     pub(crate) async fn wait_for_map(&self, timeout: Duration) -> Result<()> {
         let Some(mut is_told) = self.is_told.clone() else { return Ok(()) };
         match tokio::time::timeout(timeout, is_told.wait_for(|is_told| *is_told)).await {
@@ -184,11 +185,6 @@ impl Reach {
     /// A peer is gone.
     pub(crate) fn lose(&self, peer: PeerId) {
         self.core.asker.lose(peer);
-    }
-
-    /// The partition that has `key`, as far as is known.
-    pub(crate) fn partition(&self, key: PlacementKey) -> PartitionId {
-        self.core.partition(key)
     }
 }
 
@@ -432,9 +428,7 @@ fn route_error(error: &RouteError) -> Error {
 fn refused_error(refused: &ReadRefused, reading: &Reading, hosted: &Hosted) -> Error {
     let applied = hosted.with_status(|status| status.applied);
     match (refused, reading.at_least) {
-        (ReadRefused::Behind { .. } | ReadRefused::Deadline, Some(wanted))
-            if applied < wanted.index =>
-        {
+        (ReadRefused::Behind { .. }, Some(wanted)) if applied < wanted.index => {
             behind(wanted.index, applied)
         }
         (ReadRefused::Behind { .. }, _) => {

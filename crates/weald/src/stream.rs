@@ -88,10 +88,10 @@ impl Signal {
 
     /// Waits until the collection may have changed, or is to be listened to anew.
     pub(crate) async fn heard(&mut self) {
-        if let Some(receiver) = &mut self.receiver {
-            if receiver.changed().await.is_err() {
-                self.receiver = None;
-            }
+        if let Some(receiver) = &mut self.receiver
+            && receiver.changed().await.is_err()
+        {
+            self.receiver = None;
         }
     }
 }

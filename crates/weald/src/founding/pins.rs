@@ -1,32 +1,20 @@
-//! Where a node keeps to which network it belongs: in its folder, or, for one without, in memory.
+//! Where a node keeps to which network it belongs: in its folder.
 
 use std::{path::Path, sync::Arc};
 
-use parking_lot::Mutex;
 use weald_cluster::founding::Pin;
 use weald_storage::header::{StoreFolder, StoreFolderError};
 
 use crate::{Error, ErrorKind, Result};
 
-/// Keeps a pin.
+/// Keeps a pin, in the folder of a store.
 #[derive(Clone, Debug)]
-pub(crate) enum Pins {
-    /// In the folder of a store.
-    Folder(Arc<StoreFolder>),
-    /// As long as this lives.
-    Memory(Arc<Mutex<Option<Pin>>>),
-}
+pub(crate) struct Pins(pub(crate) Arc<StoreFolder>);
 
 impl Pins {
     /// Makes `pin` durable in place of the one before.
     pub(super) fn write(&self, pin: &Pin) -> Result<()> {
-        match self {
-            Self::Folder(folder) => folder.write_pin(&pin.encode()).map_err(trouble),
-            Self::Memory(kept) => {
-                *kept.lock() = Some(pin.clone());
-                Ok(())
-            }
-        }
+        self.0.write_pin(&pin.encode()).map_err(trouble)
     }
 
     /// Empties the folder at `path`, which is used by nobody any more, and pins `pin` in it.

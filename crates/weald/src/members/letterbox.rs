@@ -8,10 +8,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -42,7 +39,6 @@ pub(crate) struct Letterbox {
     arrived: Condvar,
     /// Held by whoever takes a turn; `None` before the members start and after they have ended.
     work: Mutex<Option<Box<Work>>>,
-    frames_dropped: AtomicU64,
 }
 
 #[derive(Default)]
@@ -82,11 +78,6 @@ impl Letterbox {
     pub(crate) fn notifier(self: &Arc<Self>) -> Notifier {
         let told = Arc::clone(self);
         Arc::new(move || told.nudge())
-    }
-
-    /// Frames that came while there was no room.
-    pub(crate) fn frames_dropped(&self) -> u64 {
-        self.frames_dropped.load(Ordering::Relaxed)
     }
 
     /// Adds an event for the loop's thread. After the end it is dropped, and whoever waits for it is
@@ -254,7 +245,6 @@ impl FrameSink for Letterbox {
         let mut inner = self.inner.lock();
         let bytes = inner.frame_bytes + frame.len();
         if inner.is_ended || (bytes > FRAME_BYTES_MAX && inner.frame_bytes > 0) {
-            self.frames_dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         inner.frame_bytes = bytes;

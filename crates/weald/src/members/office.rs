@@ -17,7 +17,6 @@ use super::{
     clerk::Clerk,
     clocks::Clocks,
     figures::{Counters, count},
-    letterbox::Letterbox,
     post::Post,
     stores::Stores,
 };
@@ -37,7 +36,6 @@ pub(super) struct Office {
     pub(super) executor: Arc<dyn Executor>,
     pub(super) post: Post,
     pub(super) counters: Arc<Counters>,
-    pub(super) letterbox: Arc<Letterbox>,
     pub(super) reader: Clerk,
     pub(super) writer: Clerk,
     pub(super) fetcher: Clerk,
@@ -53,8 +51,6 @@ pub(super) struct Office {
     pub(super) answers: Vec<(Caller<Answer>, Answer)>,
     /// The members of some partition have changed.
     pub(super) has_peers_changed: bool,
-    /// Something has changed that others want to know.
-    pub(super) has_news: bool,
     /// Whether this node can coordinate (rule C9).
     pub(super) is_healthy: bool,
     /// Nothing more is proposed here.

@@ -85,17 +85,6 @@ pub(crate) enum ProposeError {
     Stopped,
 }
 
-impl ProposeError {
-    /// Whether the same request, byte for byte, may be taken later, here or at another member.
-    pub(crate) fn is_retryable(&self) -> bool {
-        match self {
-            Self::TooLarge { .. } => false,
-            Self::Rejected(rejection) => rejection.is_retryable(),
-            _ => true,
-        }
-    }
-}
-
 /// What a member knows of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -122,18 +111,6 @@ impl Proposal {
         caller: Caller<Answer>,
     ) -> Self {
         Self { payload, command, terms, caller }
-    }
-
-    /// Proposes what was encoded elsewhere, byte for byte.
-    ///
-    /// # Errors
-    /// When the bytes are no payload; the caller is dropped unanswered then.
-    pub(crate) fn from_command(
-        command: Bytes,
-        terms: Terms,
-        caller: Caller<Answer>,
-    ) -> Result<Self, CodecError> {
-        Ok(Self { payload: decode(&command)?, command, terms, caller })
     }
 
     /// What the entry would carry.

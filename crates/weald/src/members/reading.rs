@@ -48,9 +48,6 @@ pub(crate) enum ReadRefused {
         /// How old it is; `None` when it cannot tell.
         age: Option<Duration>,
     },
-    /// The deadline passed.
-    #[error("the deadline passed")]
-    Deadline,
     /// Too many reads wait.
     #[error("too many reads wait; retry")]
     Busy,

@@ -211,9 +211,8 @@ impl Replica {
         });
     }
 
-    /// Shows what changes rarely, or costs more to show. Whether something that others wait for has
-    /// changed.
-    pub(super) fn publish_all(&mut self) -> bool {
+    /// Shows what changes rarely, or costs more to show.
+    pub(super) fn publish_all(&mut self) {
         self.publish();
         let shown = Rare {
             member: self.state.me(),
@@ -236,7 +235,6 @@ impl Replica {
         if has_changed {
             self.rare = Some(shown);
         }
-        has_changed
     }
 }
 

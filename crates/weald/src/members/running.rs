@@ -7,7 +7,6 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 use weald_cluster::configuration::Member;
 use weald_core::{LogIndex, PartitionId, StateStore};
 
@@ -27,9 +26,7 @@ pub(super) struct Running {
     pub(super) letterbox: Arc<Letterbox>,
     pub(super) hosted: HostedMap,
     pub(super) figures: Arc<Counters>,
-    pub(super) me: Member,
     clocks: Clocks,
-    pub(super) news: watch::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -39,19 +36,17 @@ impl Running {
         let letterbox = Arc::clone(&parts.letterbox);
         let (hosted, figures) = (HostedMap::default(), Arc::<Counters>::default());
         let clocks = Clocks::new(Arc::clone(&parts.clock));
-        let (sender, news) = watch::channel(());
         let shown = work::Shown {
             hosted: Arc::clone(&hosted),
             counters: Arc::clone(&figures),
             clocks: clocks.clone(),
-            news: sender,
         };
         letterbox.open(Work::open(parts, me, shown)?);
         let loops = Arc::clone(&letterbox);
         let thread =
             thread::Builder::new().name("weald-members".to_owned()).spawn(move || loops.run())?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { letterbox, hosted, figures, me, clocks, news, thread })
+        Ok(Self { letterbox, hosted, figures, clocks, thread })
     }
 
     /// The answer to a read that needs nobody else: what is here is fresh enough, and applied.

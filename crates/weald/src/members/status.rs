@@ -76,14 +76,4 @@ impl PartitionStatus {
     pub(crate) fn is_coordinator(&self) -> bool {
         self.role == Role::Coordinator
     }
-
-    /// Committed entries that are not applied here yet.
-    pub(crate) fn apply_lag(&self) -> u64 {
-        self.watermark.0.saturating_sub(self.applied.0)
-    }
-
-    /// Entries that are in the log here and not committed (row 183).
-    pub(crate) fn commit_gap(&self) -> u64 {
-        self.last.0.saturating_sub(self.watermark.0)
-    }
 }

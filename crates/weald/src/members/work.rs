@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
 use weald_cluster::{configuration::Member, replica::Input};
 use weald_core::{PartitionId, StateError, Synced, Time};
 
@@ -35,7 +34,6 @@ pub(super) struct Shown {
     pub(super) hosted: HostedMap,
     pub(super) counters: Arc<Counters>,
     pub(super) clocks: Clocks,
-    pub(super) news: watch::Sender<()>,
 }
 
 /// The loop's work.
@@ -43,8 +41,6 @@ pub(super) struct Work {
     office: Office,
     replicas: BTreeMap<PartitionId, Replica>,
     hosted: HostedMap,
-    /// Wakes whoever wants to know of changes in roles, members and health.
-    news: watch::Sender<()>,
     /// When replicas want to be woken, by the steady clock.
     timers: BTreeSet<(Time, PartitionId)>,
     /// Replicas that something has happened to in this turn.
@@ -59,7 +55,7 @@ pub(super) struct Work {
 impl Work {
     /// The members that the log knows, as recovery found them.
     pub(super) fn open(parts: MembersParts, me: Member, shown: Shown) -> Result<Self, StartError> {
-        let Shown { hosted, counters, clocks, news } = shown;
+        let Shown { hosted, counters, clocks } = shown;
         let stores =
             Stores { engine: parts.engine, cache: parts.cache, config: parts.config.state };
         let desks = Desks {
@@ -81,7 +77,6 @@ impl Work {
             executor: parts.executor,
             post: Post::new(parts.network, Arc::clone(&counters), parts.seed),
             counters,
-            letterbox: parts.letterbox,
             reader: Clerk::spawn("weald-reader", desks.clone())?,
             writer: Clerk::spawn("weald-writer", desks.clone())?,
             fetcher: Clerk::spawn("weald-fetcher", desks)?,
@@ -91,7 +86,6 @@ impl Work {
             to_apply: BTreeSet::new(),
             answers: Vec::new(),
             has_peers_changed: true,
-            has_news: true,
             is_healthy: true,
             is_closing: false,
             is_over_budget: false,
@@ -101,7 +95,6 @@ impl Work {
             office,
             replicas: BTreeMap::new(),
             hosted,
-            news,
             timers: BTreeSet::new(),
             touched: BTreeSet::new(),
             next_beat: Time::ZERO,
@@ -137,9 +130,6 @@ impl Work {
         self.take_news();
         self.run_timers();
         self.settle();
-        if std::mem::take(&mut self.office.has_news) {
-            self.news.send_replace(());
-        }
         self.office.answer();
         let next = match self.office.to_apply.is_empty() {
             true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
@@ -234,17 +224,15 @@ impl Work {
         self.office.is_over_budget = dirty >= self.office.config.state.dirty_bytes_max;
         let is_pressed = dirty >= self.office.config.state.dirty_bytes_max / 2;
         let largest = self.replicas.iter().max_by_key(|(_, r)| r.dirty_bytes()).map(|(id, _)| *id);
-        let mut has_changed = false;
         for (id, replica) in &mut self.replicas {
             replica.tick(&mut self.office);
             replica.drive_readers(&mut self.office);
             replica.drive_repair(&mut self.office);
             replica.start_checkpoint(&mut self.office, is_pressed && largest == Some(*id));
             replica.drive_spanning(&mut self.office);
-            has_changed |= replica.publish_all();
+            replica.publish_all();
             self.touched.insert(*id);
         }
-        self.office.has_news |= has_changed;
         self.go_on_closing();
     }
 

@@ -10,11 +10,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use weald_cluster::routing::{
-    Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
-    Submit, Ticket,
+    Answer, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router, Submit, Ticket,
 };
 use weald_core::{
-    CallError, Epoch, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
+    CallError, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
     Transport,
 };
 
@@ -169,12 +168,6 @@ impl Asker {
         look(self.state.lock().router.map())
     }
 
-    /// Requests under way, and what was counted.
-    pub(super) fn figures(&self) -> (usize, Counters) {
-        let state = self.state.lock();
-        (state.router.pending_count(), state.router.counters())
-    }
-
     fn alarm(&self) -> Option<Duration> {
         let mut state = self.state.lock();
         state.alarm = state.router.poll_timeout();
@@ -205,7 +198,7 @@ impl Asker {
 
     fn carry_out(self: &Arc<Self>, todo: Todo) {
         match todo {
-            Todo::Tell(caller, ended) => drop(caller.tell(ended)),
+            Todo::Tell(caller, ended) => caller.tell(ended),
             Todo::Send { peer, request, service, deadline } if peer == self.me => {
                 self.ask_at_home(service, request, deadline);
             }
@@ -263,11 +256,6 @@ impl Asker {
 
     fn replied(self: &Arc<Self>, peer: PeerId, reply: Reply) {
         self.step(|state, now| state.router.handle(now, Input::Reply { peer, reply }));
-    }
-
-    /// The newest epoch heard of that a partition has.
-    pub(super) fn epoch(&self, partition: PartitionId) -> Epoch {
-        self.state.lock().router.map().epoch(partition)
     }
 }
 

@@ -233,7 +233,6 @@ impl Server {
             Err(
                 ReadRefused::NotConfirmed { .. }
                 | ReadRefused::Behind { .. }
-                | ReadRefused::Deadline
                 | ReadRefused::Stopped,
             ) => pending.answer(unavailable()),
         });

@@ -144,10 +144,10 @@ impl Write {
             }
         });
         let partition_of = |key| core.partition(key);
-        if let Err(error) = propose(members, partition_of, command, (terms, caller)) {
-            if let Some(write) = held.take() {
-                write.told(members::Answer::Refused(error));
-            }
+        if let Err(error) = propose(members, partition_of, command, (terms, caller))
+            && let Some(write) = held.take()
+        {
+            write.told(members::Answer::Refused(error));
         }
     }
 

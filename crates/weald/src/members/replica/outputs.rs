@@ -41,7 +41,7 @@ impl Replica {
             Output::Became { role, .. } => self.became(office, role),
             Output::Configured { .. } => {
                 office.has_peers_changed = true;
-                office.has_news |= self.publish_all();
+                self.publish_all();
             }
             Output::Sign { index, attested } => self.sign(office, index, &attested),
             Output::Certified(_) => {}
@@ -62,7 +62,7 @@ impl Replica {
             Role::Coordinator => count(&office.counters.coordinations),
             _ => self.end_spanning(office),
         }
-        office.has_news |= self.publish_all();
+        self.publish_all();
     }
 
     fn sign(&mut self, office: &Office, index: LogIndex, attested: &[u8]) {
@@ -86,7 +86,7 @@ impl Replica {
         if *stop == Stop::Amnesiac {
             self.keep_loss(office);
         }
-        office.has_news |= self.publish_all();
+        self.publish_all();
     }
 }
 

@@ -224,7 +224,7 @@ impl Assembly {
                 domain: String::new(),
             },
             pin: opened.pin,
-            pins: Pins::Folder(Arc::clone(folder)),
+            pins: Pins(Arc::clone(folder)),
             inbox,
             network: Arc::new(network.clone()),
             dialer: Arc::new(Dial(network.clone())),
