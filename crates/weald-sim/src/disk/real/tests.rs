@@ -10,7 +10,7 @@ struct Rig {
     log: RealLog,
     random: Random,
     last: Point,
-    ticket: u64,
+    tickets: u64,
 }
 
 impl Rig {
@@ -18,7 +18,7 @@ impl Rig {
         let mut log = RealLog::new(StoreId([3; 16]));
         let found = log.recover(None).unwrap();
         assert_eq!((found.health, found.stored, found.entries.len()), (Health::Whole, None, 0));
-        Self { log, random: Random::new(5), last: Point::default(), ticket: 0 }
+        Self { log, random: Random::new(5), last: Point::default(), tickets: 0 }
     }
 
     fn entry(&mut self, number: u64, text: &str) -> LogEntry {
@@ -34,8 +34,8 @@ impl Rig {
     }
 
     fn submit(&mut self, persist: Persist) -> PersistTicket {
-        self.ticket += 1;
-        let ticket = PersistTicket(self.ticket);
+        self.tickets += 1;
+        let ticket = PersistTicket(self.tickets);
         self.log.submit(Persist { ticket, ..persist });
         ticket
     }
