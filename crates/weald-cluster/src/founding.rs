@@ -4,7 +4,7 @@
 //! a [`Genesis`], whose hash is the network's identity, and with it one replica of each partition of
 //! which the node is the only member. Others *join*: a node of the network writes them into the node
 //! list, which the system partition's log holds; they pin the genesis and wait to be made members of
-//! partitions ([`growth`]), first as learners, then as voters. So joining and getting a vote are two
+//! partitions (`growth`), first as learners, then as voters. So joining and getting a vote are two
 //! logged steps, and both are decided by logs, never by who is connected to whom.
 //!
 //! Nodes that are started in one instant may found one network each. As long as a network has one

@@ -95,7 +95,7 @@ pub(crate) trait Backend: Send + Sync {
 }
 
 /// The answer of a node that is alone to what takes two.
-fn alone() -> Promise<()> {
+pub(crate) fn alone() -> Promise<()> {
     let what = "the node is alone: there is nobody to hand over to";
     Promise::Ready(Err(Error::new(ErrorKind::Invalid, what)))
 }

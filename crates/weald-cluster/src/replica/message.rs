@@ -291,7 +291,7 @@ impl Message {
     }
 
     /// Whether every counter that it names is one that a member can have reached, so that counting on
-    /// from it is possible. Nobody reaches [`COUNTER_MAX`]; a message that names a higher one is
+    /// from it is possible. Nobody reaches `COUNTER_MAX`; a message that names a higher one is
     /// made up.
     pub fn is_in_range(&self) -> bool {
         let index = |index: &LogIndex| index.0 <= COUNTER_MAX;

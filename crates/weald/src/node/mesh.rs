@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, NodeConfig, NodeStatus, Result,
-    backend::{Backend, Kept, Promise, Reading, Version},
+    backend::{self, Backend, Kept, Promise, Reading, Version},
     driver::{Proposal, ProposeError, Standing},
     founding::Founding,
     members::{MemberHealth, Members, PartitionStatus},
@@ -193,6 +193,13 @@ impl Backend for Mesh {
     }
 
     fn drain(&self) -> Promise<()> {
+        let statuses = self.statuses();
+        let is_own = |status: &PartitionStatus| {
+            status.configuration.members().all(|member| member.peer == status.member.peer)
+        };
+        if !statuses.is_empty() && statuses.iter().all(is_own) {
+            return backend::alone();
+        }
         if let Some(founding) = &self.founding {
             founding.drain();
         }
@@ -210,9 +217,10 @@ impl Backend for Mesh {
 
 async fn transfer(members: Members, partition: PartitionId, target: PeerId) -> Result<()> {
     let hosted = members.hosted(partition).ok_or_else(|| outsider(partition))?;
-    let voters = hosted.status().configuration.voters;
-    let Some(target) = voters.into_iter().find(|member| member.peer == target) else {
-        let what = format!("the peer has no vote in the partition: partition={partition}");
+    let status = hosted.status();
+    let is_other = |member: &Member| member.peer == target && target != status.member.peer;
+    let Some(target) = status.configuration.voters.iter().copied().find(is_other) else {
+        let what = format!("only another voter can take over: partition={partition}");
         return Err(Error::new(ErrorKind::Invalid, what));
     };
     let begun = members.transfer(partition, target).await.map_err(|_| closed())?;

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -55,15 +56,22 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts it and waits until it says where it is.
+    /// Starts it, alone and with one partition, and waits until it serves.
     pub(crate) fn start(mut command: Command) -> Self {
+        command.env("WEALD_LISTEN", "/ip4/127.0.0.1/tcp/0").env("WEALD_PARTITIONS", "1");
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let card: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
         let http = card["http"].as_str().unwrap().strip_prefix("http://").unwrap();
         let address = http.parse().unwrap();
-        Self { process, card, address }
+        let node = Self { process, card, address };
+        let patience = Instant::now() + Duration::from_secs(30);
+        while node.call("GET /readyz").status != 200 {
+            assert!(Instant::now() < patience, "the node does not get ready");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        node
     }
 
     pub(crate) fn call(&self, line: &str) -> Answer {

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -18,11 +19,17 @@ struct Node {
 impl Node {
     fn start(place: &Place) -> Self {
         let mut command = place.command(&["--json", "node"]);
+        command.env("WEALD_LISTEN", "/ip4/127.0.0.1/tcp/0").env("WEALD_PARTITIONS", "1");
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let card: Value = serde_json::from_str(&line).unwrap();
-        Self { process, url: card["http"].as_str().unwrap().to_owned() }
+        let node = Self { process, url: card["http"].as_str().unwrap().to_owned() };
+        let patience = Instant::now() + Duration::from_secs(30);
+        while node.run(place, &["collections"], b"").code != 0 {
+            assert!(Instant::now() < patience, "the node does not get ready");
+        }
+        node
     }
 
     fn run(&self, place: &Place, arguments: &[&str], input: &[u8]) -> Ended {
@@ -95,7 +102,7 @@ const VERBS: &[&[&str]] = &[
     &["diary", "read", "none"],
     &["diary", "tail", "log", "--until-caught-up"],
     &["--json", "diary", "tail", "log", "--until-caught-up"],
-    &["diary", "tail", "log", "--from", "2", "--limit", "1"],
+    &["diary", "tail", "log", "--from", "1", "--limit", "1"],
     &["diary", "tail", "none"],
     &["tree", "del", "shop/stock", "c"],
     &["tree", "del", "shop/stock", "none"],
