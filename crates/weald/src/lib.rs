@@ -70,7 +70,7 @@ pub use weald_collections::{
 pub use weald_core::{
     Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Digest,
     Entropy, LogIndex, PartitionId, PeerId, PeerInfo, Position, Rejection, Retention, Revision,
-    Sequence, Time, TransactionId, TypeName, TypeVersion,
+    Sequence, Time, TransactionId, TypeName, TypeVersion, limits::VALUE_BYTES_MAX,
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};

@@ -21,7 +21,10 @@ use super::{
     client::{Call, Reply, strange},
     wire,
 };
-use crate::cli::{failure::Failure, session};
+use crate::cli::{
+    failure::{Class, Failure},
+    session,
+};
 
 /// The header with the id of a write.
 pub(super) const ID: &str = "Weald-Transaction-Id";
@@ -61,6 +64,7 @@ pub(super) fn put(
     (key, value): (&[u8], &[u8]),
     expected: Expected,
 ) -> Result<Done, Failure> {
+    check_size(value)?;
     let call = Call::new("PUT", entry_path(tree, key)).body(value).header(ID, fresh_id()?);
     let call = match expected {
         Expected::Any => call,
@@ -167,6 +171,7 @@ pub(super) fn append(
     let first = |told: &Value| told["sequence"].as_u64().ok_or_else(|| strange("no sequence"));
     if let [entry] = &*entries {
         let path = format!("{}?expected={expected}", diary_path(diary, "entries"));
+        check_size(entry)?;
         let call = Call::new("POST", path).body(entry).header(ID, fresh_id()?);
         return first(&client.call(&call)?.done()?.json()?);
     }
@@ -404,4 +409,13 @@ fn event<T>(
     }
     // Events that this program does not know are passed over.
     read(name, &data).map(Ok)
+}
+
+/// Refuses here what no node takes, and would not read to its end.
+fn check_size(value: &[u8]) -> Result<(), Failure> {
+    if value.len() <= weald::VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    let (bytes, max) = (value.len(), weald::VALUE_BYTES_MAX);
+    Err(Failure::new(Class::Rejected, format_args!("too large: value bytes={bytes} max={max}")))
 }
