@@ -56,7 +56,7 @@ fn the_model_catches_a_resignation_that_cuts_what_an_earlier_epoch_made() {
     is_caught(
         Mutation::CutEarlierEpochs,
         Bounds::resignation(),
-        "what is committed is in every later coordinator's log",
+        "what is committed is on a quorum's disks",
     );
 }
 

@@ -8,7 +8,7 @@ use weald_core::{
 };
 use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineError, EngineKind},
-    header::{IDENTITY_FILE, StoreFolder, StoreFolderError, StoreHeader},
+    header::{IDENTITY_FILE, RUNS_FILE, StoreFolder, StoreFolderError, StoreHeader},
     identity::{FileKeyError, FileKeyStore},
     log::{DiskLog, FolderDisk, LogHome, LogOpenError, LogOptions, LogReport, MemoryLog, Notifier},
     state::{BlockCache, PartitionStore, StateConfig},
@@ -136,6 +136,13 @@ impl Home {
             let what = format!("another key than the store was made with path={}", path.display());
             return Err(Error::new(ErrorKind::Damaged, what));
         }
+        let has_run = has_run(folder.path())?;
+        if !has_run && !self.log.store().recovered().is_empty() {
+            let what = "the directory holds a database that a program or `weald` itself opened; export \
+                it and import it into a node of another directory";
+            let what = format!("{what} path={}", folder.path().display());
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
         let run = folder.begin_run().map_err(folder_error)?;
         Ok((Arc::new(keys), run))
     }
@@ -162,6 +169,24 @@ impl Home {
         let log = Log::Memory(Arc::new(MemoryLog::new(notifier)));
         Ok(Self { engine, cache: block_cache(config), log, folder: None })
     }
+}
+
+/// Refuses a directory that belongs to a node of a network.
+pub(super) fn refuse_networks(path: &Path) -> Result<()> {
+    if !has_run(path)? {
+        return Ok(());
+    }
+    let what = "the directory belongs to a node of a network; start it with `weald node` and ask it \
+        with --node";
+    Err(Error::new(ErrorKind::Invalid, format!("{what} path={}", path.display())))
+}
+
+/// Whether a node of a network has run on the directory.
+fn has_run(path: &Path) -> Result<bool> {
+    path.join(RUNS_FILE).try_exists().map_err(|error| {
+        let what = format!("the directory cannot be read: {error} path={}", path.display());
+        Error::caused(ErrorKind::Unavailable, what, error)
+    })
 }
 
 fn open_folder(

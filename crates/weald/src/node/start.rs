@@ -14,7 +14,7 @@ use weald_storage::{log::Notifier, state::PartitionStore};
 use super::{
     Running,
     embedded::Embedded,
-    home::{Home, PARTITION, state_error},
+    home::{Home, PARTITION, refuse_networks, state_error},
 };
 use crate::{
     Config, Error, ErrorKind, Result,
@@ -38,6 +38,7 @@ impl Start {
         self.run_on(|start, notifier| {
             let home = match path {
                 Some(path) => {
+                    refuse_networks(path)?;
                     let entropy = &mut *start.entropy;
                     Home::open(path, &start.config, &*start.clock, entropy, notifier)?
                 }
