@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -28,6 +28,33 @@ pub(crate) fn run(mut command: Command) -> Result<()> {
     println!("$ {line}");
     let started = Instant::now();
     let status = command.status().with_context(|| format!("cannot start: {line}"))?;
+    if !status.success() {
+        bail!("failed: {line} ({status})");
+    }
+    println!("  done in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The pause between two looks at a program that may take only so long.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// [`run`] for a program that is ended, and has failed, after `most`.
+pub(crate) fn run_within(mut command: Command, most: Duration) -> Result<()> {
+    let line = describe(&command);
+    println!("$ {line}");
+    let started = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot start: {line}"))?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if started.elapsed() > most {
+            child.kill()?;
+            child.wait()?;
+            bail!("not done within {most:?}: {line}");
+        }
+        thread::sleep(LOOK_EVERY);
+    };
     if !status.success() {
         bail!("failed: {line} ({status})");
     }
@@ -102,4 +129,23 @@ fn describe(command: &Command) -> String {
 fn shown(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     if word.contains(' ') { format!("'{word}'") } else { word.into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended_and_has_failed() {
+        let sleep = |seconds: &str| {
+            let mut command = Command::new("sleep");
+            command.arg(seconds);
+            command
+        };
+        assert!(run_within(sleep("0"), Duration::from_secs(60)).is_ok());
+        let error = run_within(sleep("600"), Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("not done within"), "{error}");
+        let failed = run_within(Command::new("false"), Duration::from_secs(60)).unwrap_err();
+        assert!(failed.to_string().contains("failed: false"), "{failed}");
+    }
 }
