@@ -5,5 +5,6 @@ mod changes;
 mod mutations;
 mod rig;
 mod strangers;
+mod streams;
 mod takeovers;
 mod writes;

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod rows;
+
 fn check(name: &str) {
     let (played, is_expected) = play_named(name).unwrap();
     assert_eq!(played.lines().last(), Some("well"), "{played}");
@@ -44,7 +46,7 @@ fn r19_deposed_coordinator_is_read() {
 }
 
 #[test]
-fn r1_stale_oldest_boot() {
+fn w128_r1_stale_oldest_boot() {
     check("r1_stale_oldest_boot");
 }
 
@@ -59,7 +61,7 @@ fn r25_fast_clock() {
 }
 
 #[test]
-fn r2_isolated_coordinator_comes_back() {
+fn w128_r2_isolated_coordinator_comes_back() {
     check("r2_isolated_coordinator_comes_back");
 }
 
@@ -79,7 +81,7 @@ fn r36_idle_commit_is_told_at_once() {
 }
 
 #[test]
-fn r3_missing_entry_takeover() {
+fn w128_r3_missing_entry_takeover() {
     check("r3_missing_entry_takeover");
 }
 
