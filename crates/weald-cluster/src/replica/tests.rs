@@ -3,6 +3,7 @@
 mod changes;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod refusals;
 mod rig;
 mod strangers;
 mod streams;

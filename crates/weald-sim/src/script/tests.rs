@@ -21,6 +21,16 @@ fn r11_copied_disk_is_noticed() {
 }
 
 #[test]
+fn r12_wiped_member_gets_transactions_of_several_events() {
+    check("r12_wiped_member_gets_transactions_of_several_events");
+}
+
+#[test]
+fn r28_damaged_state_is_noticed_and_loaded_again() {
+    check("r28_damaged_state_is_noticed_and_loaded_again");
+}
+
+#[test]
 fn r15_promise_outlives_a_crash() {
     check("r15_promise_outlives_a_crash");
 }

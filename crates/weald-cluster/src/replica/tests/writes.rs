@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, epoch, member};
 use crate::replica::*;
-use weald_core::{LogIndex, Time};
+use weald_core::{Digest, LogIndex, Time};
 
 #[test]
 fn w151_w155_a_place_is_given_before_earlier_writes_are_committed() {
@@ -115,6 +115,64 @@ fn a_member_whose_place_is_no_longer_in_the_log_gets_a_snapshot() {
     rig.write('a', "later");
     rig.run(300);
     assert_eq!(rig.commands('c'), ["after", "later"]);
+}
+
+/// What a node has asked its snapshots to cover.
+fn installs(rig: &Rig, name: char) -> Vec<LogIndex> {
+    let outputs = rig.nodes[&name].outputs.iter();
+    let asked = outputs.filter_map(|output| match output {
+        Output::Install { at_least, .. } => Some(*at_least),
+        _ => None,
+    });
+    asked.collect()
+}
+
+#[test]
+fn r17_a_damaged_log_is_replaced_by_nothing_that_ends_before_its_known_end() {
+    let mut rig = Rig::led();
+    for n in 0..50 {
+        rig.write('a', &format!("value {n} {}", "x".repeat(100)));
+    }
+    let known_end = rig.state('c').last().index;
+    rig.compact('a', LogIndex(30));
+    rig.damage('c', LogIndex(10));
+    rig.restart('c', Health::Damaged { known_end });
+    assert_eq!(rig.state('c').snapshot_least(), known_end);
+    rig.run(1_000);
+    let asked = installs(&rig, 'c');
+    assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end), "{asked:?}");
+    assert_eq!(rig.state('c').health(), Health::Whole);
+    let early = rig.state('a').snapshot_meta(rig.state('a').last(), Time::ZERO, Digest::default());
+    rig.damage('c', LogIndex(10));
+    rig.restart('c', Health::Damaged { known_end: LogIndex(1_000) });
+    let before = rig.state('c').last();
+    rig.cut_off.insert('c');
+    rig.input('c', Input::Installed(early.unwrap()));
+    assert_eq!(rig.state('c').last(), before, "the log would forget that there was more");
+}
+
+#[test]
+fn a_member_hands_on_the_snapshot_that_it_has_installed() {
+    let mut rig = Rig::new("abcde", "");
+    rig.elect('a');
+    rig.cut_off.extend(['c', 'd']);
+    for n in 0..50 {
+        rig.write('a', &format!("value {n} {}", "x".repeat(100)));
+    }
+    let upto = rig.state('a').watermark();
+    for name in ['a', 'b', 'e'] {
+        rig.compact(name, upto);
+    }
+    rig.cut_off.remove(&'c');
+    rig.run(500);
+    assert_eq!(installs(&rig, 'c'), [upto]);
+    rig.transfer('a', 'c').unwrap();
+    rig.run(300);
+    assert_eq!(rig.leader(), Some('c'));
+    rig.cut_off.clear();
+    rig.run(1_500);
+    assert_eq!(installs(&rig, 'd'), [upto]);
+    assert_eq!(rig.state('d').watermark(), rig.state('c').watermark());
 }
 
 #[test]
