@@ -135,7 +135,8 @@ fn example(workspace: &Workspace, tests: &mut Tests) -> Result<()> {
         println!("no {EXAMPLE} in this checkout");
         return Ok(());
     }
-    let mut test = in_workspace(workspace, cargo(["test", "--locked"]));
+    workspace.share_lock_file(&folder)?;
+    let mut test = in_workspace(workspace, cargo(["test"]));
     test.args(workspace_profile(workspace)?);
     test.current_dir(folder).env("CARGO_TARGET_DIR", workspace.root().join("target"));
     tests.take(command::run_kept(test)?)

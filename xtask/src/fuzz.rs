@@ -59,7 +59,7 @@ pub(crate) fn smoke(workspace: &Workspace, seconds: u64) -> Result<()> {
 }
 
 fn plain(workspace: &Workspace, seconds: u64, target: Option<&str>) -> Result<()> {
-    share_lock_file(workspace)?;
+    workspace.share_lock_file(&folder(workspace))?;
     let mut runner = cargo(["run", "--quiet", "--bin", "mutate"]);
     runner
         .args(workspace_profile(workspace)?)
@@ -71,15 +71,8 @@ fn plain(workspace: &Workspace, seconds: u64, target: Option<&str>) -> Result<()
     command::run(runner)
 }
 
-/// The fuzz crate has no versions of its own: it begins with those of the workspace, and cargo adds libFuzzer's.
-fn share_lock_file(workspace: &Workspace) -> Result<()> {
-    let copied =
-        fs::copy(workspace.root().join("Cargo.lock"), folder(workspace).join("Cargo.lock"));
-    copied.map(|_| ()).context("cannot copy Cargo.lock to fuzz")
-}
-
 fn build_guided(workspace: &Workspace, targets: &[&String]) -> Result<()> {
-    share_lock_file(workspace)?;
+    workspace.share_lock_file(&folder(workspace))?;
     let mut build = cargo(["build", "--release", "--features", "guided"]);
     build.args(targets.iter().flat_map(|target| ["--bin", target.as_str()]));
     // A named target keeps the instrumentation out of build scripts and macros.

@@ -31,6 +31,14 @@ impl Workspace {
         &self.root
     }
 
+    /// Lets a crate outside the workspace begin with the versions of the workspace, so that it has none of its own
+    /// and what both use is built once. Cargo adds what else it needs.
+    pub(crate) fn share_lock_file(&self, folder: &Path) -> Result<()> {
+        let copied = fs::copy(self.root.join("Cargo.lock"), folder.join("Cargo.lock"));
+        copied.with_context(|| format!("cannot copy Cargo.lock to {}", folder.display()))?;
+        Ok(())
+    }
+
     /// The files that git tracks or would track, with one of `extensions`, in order of their paths.
     pub(crate) fn sources(&self, extensions: &[&str]) -> Result<Vec<Source>> {
         let mut sources = Vec::new();

@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod session;
 mod status;
+mod stop;
 mod text;
 mod tree;
 mod verify;
@@ -97,11 +98,8 @@ enum Verb {
     Transfer(operator::Transfer),
     /// Hand over everything that a node does for its network
     Drain,
-    /// Write, kill the writer, and show that nothing is lost, in a temporary directory
+    /// Start three nodes, kill them while they are written to, and show that nothing is lost
     Demo(demo::Demo),
-    /// The writer that `demo` kills
-    #[command(hide = true)]
-    DemoWriter(demo::DemoWriter),
 }
 
 impl Cli {
@@ -145,7 +143,6 @@ pub(crate) fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let mut output = Output::new(cli.json);
-    let directory = &cli.directory();
     let target = &cli.target()?;
     match cli.verb {
         Verb::Node(node) => node.run(cli.data_dir.as_deref(), &mut output).await?,
@@ -165,7 +162,6 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Transfer(transfer) => transfer.run(target, &mut output).await?,
         Verb::Drain => operator::drain(target, &mut output).await?,
         Verb::Demo(demo) => demo.run(&mut output).await?,
-        Verb::DemoWriter(writer) => writer.run(directory).await?,
     }
     output.flush()
 }

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use weald_cluster::{
-    configuration::{Configuration, Member},
+    configuration::{Configuration, ConfigurationId, Member},
     partition::coordination::{Message, primary::Begin},
     replica::Change,
 };
@@ -256,15 +256,17 @@ impl Members {
         receiver
     }
 
-    /// Begins a change of the members of `partition`. The answer is the place of its entry; it is
+    /// Begins a change of the members of `partition`, if its configuration is the one that the change
+    /// was decided for. The answer is the place of its entry; it is
     /// in force once [`PartitionStatus::configuration`] shows it and the watermark covers it.
     pub(crate) fn reconfigure(
         &self,
         partition: PartitionId,
+        from: ConfigurationId,
         change: Change,
     ) -> oneshot::Receiver<Result<LogIndex, ChangeRefused>> {
         let (caller, receiver) = Caller::channel();
-        self.push(Event::Change(partition, change, caller));
+        self.push(Event::Change(partition, (from, change), caller));
         receiver
     }
 

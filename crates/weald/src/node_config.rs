@@ -36,6 +36,9 @@ pub struct NodeConfig {
     pub partitions: u32,
     /// Whether nodes on the local network find each other. Default: yes.
     pub mdns: bool,
+    /// Whether nodes that are missing are looked for in the network's distributed hash table; without
+    /// it, among the connected ones. Default: yes.
+    pub lookups: bool,
     /// Peers that may connect; anyone who may join where none is named. Default: none.
     pub allow: Vec<PeerId>,
     /// Whether the node keeps nothing and takes part in nothing: it reads and writes through others,
@@ -60,6 +63,7 @@ impl Default for NodeConfig {
             responsibility_k: 3,
             partitions: 16,
             mdns: true,
+            lookups: true,
             allow: Vec::new(),
             light: false,
             pre_shared_key: None,
@@ -104,6 +108,7 @@ impl std::fmt::Debug for NodeConfig {
             .field("responsibility_k", &self.responsibility_k)
             .field("partitions", &self.partitions)
             .field("mdns", &self.mdns)
+            .field("lookups", &self.lookups)
             .field("allow", &self.allow)
             .field("light", &self.light)
             .field("store", &self.store)

@@ -236,12 +236,12 @@ impl State {
         let policy = &self.config.timing.policy;
         let outlook = Outlook::new(&map, &liveness, policy, now);
         let change = |(partition, view): (&PartitionId, &PartitionView)| {
-            Some((*partition, outlook.next_change(*partition, view)?))
+            let (partition, from) = (*partition, view.configuration.id);
+            let change = outlook.next_change(partition, view)?;
+            Some(Output::Reconfigure { partition, from, change })
         };
         let changes: Vec<_> = self.views.iter().filter_map(change).collect();
-        for (partition, change) in changes {
-            self.outputs.push_back(Output::Reconfigure { partition, change });
-        }
+        self.outputs.extend(changes);
     }
 
     /// Since when each node of the network is heard, or not. One that was not heard in this run

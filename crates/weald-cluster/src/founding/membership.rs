@@ -35,9 +35,11 @@ impl State {
             // A life that this disk did not live; the coordinator will give another.
             return;
         }
+        // Of one id there is one committed configuration, so that what is told of it holds here, too:
+        // a member whose log has the entry that removed it is over.
         let ended = self.views.get(&told.partition).map(|view| {
             let is_other = told.member != Some(view.member);
-            (view.member, is_other && told.configuration > view.configuration.id)
+            (view.member, is_other && told.configuration >= view.configuration.id)
         });
         match ended {
             Some((_, false)) => return,

@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use weald_core::{PartitionId, Payload, PeerId};
 
 use super::{Answer, Genesis, JoinRefusal, Map, NetworkId, Pin, QuestionId, Request, Ticket};
-use crate::{configuration::Member, replica::Change};
+use crate::{
+    configuration::{ConfigurationId, Member},
+    replica::Change,
+};
 
 /// What the machine asks of its driver, in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,10 +64,13 @@ pub enum Output {
         /// What.
         payload: Box<Payload>,
     },
-    /// Begin a change of a partition's members, which this node coordinates. An error is no news.
+    /// Begin a change of a partition's members, which this node coordinates, unless its configuration
+    /// is another by now: what was decided for an older one may be wrong for it. An error is no news.
     Reconfigure {
         /// Which partition.
         partition: PartitionId,
+        /// The configuration that it was decided for.
+        from: ConfigurationId,
         /// How.
         change: Change,
     },

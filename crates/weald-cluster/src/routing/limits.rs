@@ -16,5 +16,7 @@ pub const TRIED_MAX: usize = 32;
 pub const UNANSWERED_MAX: usize = 32;
 /// Peers to ask when nothing is known, by configuration.
 pub const SEEDS_MAX: usize = 64;
+/// Nodes of the network that a map names besides the members of partitions.
+pub const NODES_KNOWN_MAX: usize = 64;
 /// Times that a request is forwarded (rule C13).
 pub const HOPS_MAX: u8 = 3;

@@ -1,11 +1,11 @@
 //! The partition map: keys to partitions, partitions to members and coordinators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weald_core::{Epoch, LogIndex, PartitionId, PeerId, PlacementKey};
 
-use super::{message::Answer, segments::Segments};
+use super::{limits::NODES_KNOWN_MAX, message::Answer, segments::Segments};
 use crate::placement::{
     KeyRange, Members, Nodes, Ranges, ResponsibilityK,
     limits::{MEMBERS_MAX, PARTITIONS_MAX},
@@ -56,13 +56,15 @@ pub struct Map {
     version: Version,
     segments: Segments,
     known: BTreeMap<PartitionId, Known>,
+    /// Nodes of the network, whatever they are members of; at most [`NODES_KNOWN_MAX`].
+    nodes: BTreeSet<PeerId>,
 }
 
 impl Default for Map {
     fn default() -> Self {
         let version = Version::default();
         let segments = Segments::whole(PartitionId(0), version);
-        Self { base: version, version, segments, known: BTreeMap::new() }
+        Self { base: version, version, segments, known: BTreeMap::new(), nodes: BTreeSet::new() }
     }
 }
 
@@ -75,7 +77,8 @@ impl Map {
             (partition, Known { version, members, epoch: Epoch::default() })
         });
         let segments = Segments::of(ranges, version);
-        Self { base: version, version, segments, known: known.collect() }
+        let nodes_known = nodes.iter().map(|(peer, _)| *peer).take(NODES_KNOWN_MAX).collect();
+        Self { base: version, version, segments, known: known.collect(), nodes: nodes_known }
     }
 
     /// The newest version of anything here.
@@ -96,6 +99,12 @@ impl Map {
     /// Whether a peer is a member of any partition, as far as is known.
     pub fn has_member(&self, peer: &PeerId) -> bool {
         self.known.values().any(|known| known.members.contains(peer))
+    }
+
+    /// Nodes of the network: while members move, one that is to be none, or none any more, may still
+    /// be the member that serves.
+    pub fn nodes(&self) -> impl Iterator<Item = &PeerId> {
+        self.nodes.iter().take(NODES_KNOWN_MAX)
     }
 
     /// The members of a partition, where known.

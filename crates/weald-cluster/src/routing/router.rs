@@ -387,8 +387,8 @@ impl Router {
         self.wait(ticket, phase, until);
     }
 
-    /// Whom to ask: who was named, then the coordinator, then other members, then seeds; first those
-    /// not asked in this round.
+    /// Whom to ask: who was named, then the coordinator, then other members, then seeds, then any node
+    /// of the network; first those not asked in this round.
     fn pick(&mut self, now: Time, ticket: Ticket, partition: PartitionId) -> Pick {
         let Some(pending) = self.pending.get_mut(&ticket) else { return Pick::Nobody };
         let breakers = &self.breakers;
@@ -429,6 +429,7 @@ impl Router {
         candidates.extend(voters);
         candidates.extend(members.iter().flat_map(|members| &members.learners));
         candidates.extend(&self.config.seeds);
+        candidates.extend(self.map.nodes());
         candidates
     }
 

@@ -1,29 +1,30 @@
-//! `weald demo`: a writer is killed half way, and nothing that it was told is durable is lost.
+//! `weald demo`: three nodes, a killed coordinator, a power cut, and nothing that was acknowledged is lost.
 //!
-//! The demo starts this program again as the writer. Its callers each append to a diary and put into
-//! a tree in one transaction, again and again, and print a line when a transaction is acknowledged.
-//! The demo kills the writer with SIGKILL, opens the database and compares.
+//! The demo starts this program three times as `weald node`. Callers write through a node in the demo's
+//! own process that keeps nothing: each transaction appends to a diary and puts into a tree. The demo kills
+//! the coordinator in the middle, brings it back, kills all three at once, brings them back, and compares
+//! what is there with what was acknowledged.
 
 mod account;
-mod writer;
+mod callers;
+mod nodes;
+mod process;
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use clap::Args;
 use serde_json::json;
 use weald::Weald;
 
-use self::account::{Account, Acknowledged};
-pub(crate) use self::writer::DemoWriter;
+use self::{
+    account::Account,
+    callers::Callers,
+    nodes::{NODES, Nodes},
+};
 use super::{
     failure::{Class, Failure},
     output::Output,
-    session,
+    stop::Stop,
 };
 
 /// The diary of the demo.
@@ -31,120 +32,124 @@ const JOURNAL: &str = "demo/journal";
 /// The tree of the demo: each caller's last number.
 const LATEST: &str = "demo/latest";
 
-/// Writes, kills the writer, and shows that nothing is lost.
+/// Starts three nodes, writes, kills, and shows that nothing is lost.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
     /// Callers that write at the same time
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     callers: u32,
-    /// Transactions after which the writer is killed
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Transactions that are written while nodes are killed and brought back
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(3..=1_000_000))]
     transactions: u32,
 }
 
 impl Demo {
     /// Runs the verb.
     pub(crate) async fn run(&self, output: &mut Output) -> Result<(), Failure> {
+        // Nodes and folder go when this returns, also when the user has had enough.
+        let stop = Stop::new()?;
+        tokio::select! {
+            played = self.play(output) => played,
+            () = stop.asked() => {
+                Err(Failure::new(Class::Unknown, "the demo was stopped before its end"))
+            }
+        }
+    }
+
+    async fn play(&self, output: &mut Output) -> Result<(), Failure> {
         let folder = Folder::new()?;
-        let directory = folder.0.join("data");
-        output.plain(&format!("1. {} callers write into {}", self.callers, directory.display()))?;
-        output.plain("   each transaction appends to a diary and puts into a tree")?;
-        output.flush()?;
-        let (acknowledged, seconds) = self.write_and_kill(&directory)?;
-        output.plain(&format!(
-            "2. the writer is killed with SIGKILL after {} acknowledged transactions ({:.1} s)",
-            acknowledged.total(),
-            seconds
-        ))?;
-        let started = Instant::now();
-        let account = session::opened(&directory, async |node| {
-            let milliseconds = started.elapsed().as_millis();
-            output
-                .plain(&format!("3. the database is opened again ({milliseconds} ms) and read"))?;
-            let account = Account::read(node, acknowledged).await?;
-            write_on(node, &account).await?;
-            Ok(account)
-        })
-        .await?;
+        let mut nodes = found(&folder.0, output).await?;
+        let client = nodes.client().await?;
+        let mut callers = Callers::start(&client, self.callers).await?;
+        self.kill_coordinator(&mut nodes, &mut callers, output).await?;
+        let acknowledged = callers.stop().await;
+        cut_power(&mut nodes, output).await?;
+        let account = Account::read(&client, acknowledged).await?;
+        write_on(&client, &account, output).await?;
+        nodes.wait_equal().await?;
+        client.close().await?;
         tell(&account, output)
     }
 
-    /// Starts the writer, reads what it acknowledges, and kills it in the middle.
-    fn write_and_kill(&self, directory: &Path) -> Result<(Acknowledged, f64), Failure> {
+    /// Kills the coordinator while the callers write, and brings it back.
+    async fn kill_coordinator(
+        &self,
+        nodes: &mut Nodes,
+        callers: &mut Callers,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let third = u64::from(self.transactions).div_ceil(3);
+        output.plain(&format!(
+            "2. {} callers write: each transaction appends to a diary and puts into a tree",
+            self.callers
+        ))?;
+        output.flush()?;
+        callers.reach(third).await?;
+        let (node, partitions) = nodes.busiest().await?;
+        output.plain(&format!(
+            "3. node {} is killed (SIGKILL) after {} transactions; it coordinated {partitions} partitions",
+            node + 1,
+            callers.total(),
+        ))?;
+        output.flush()?;
+        nodes.kill(node..node + 1);
+        let pause = callers.reach(2 * third).await?;
+        output.plain(&format!(
+            "   the other two have elected among themselves: writes paused for {} ms",
+            pause.as_millis()
+        ))?;
         let started = Instant::now();
-        let mut writer = self.start(directory)?;
-        let result = self.watch(&mut writer, started);
-        // The writer must not outlive the demo, whatever happened.
-        let _ = writer.kill();
-        let _ = writer.wait();
-        result
-    }
-
-    fn watch(&self, writer: &mut Child, started: Instant) -> Result<(Acknowledged, f64), Failure> {
-        let pipe = writer.stdout.take().expect("the writer's output was made a pipe");
-        let mut lines = BufReader::new(pipe);
-        let mut acknowledged = Acknowledged::default();
-        let mut line = String::new();
-        while acknowledged.total() < u64::from(self.transactions) {
-            line.clear();
-            if lines.read_line(&mut line).unwrap_or(0) == 0 {
-                return Err(ended_early(writer));
-            }
-            acknowledged.note(&line);
-        }
-        writer.kill().map_err(|error| {
-            Failure::internal(format_args!("the writer cannot be killed: {error}"))
-        })?;
-        let seconds = started.elapsed().as_secs_f64();
-        // What was acknowledged while the kill was on its way is still in the pipe.
-        let mut rest = String::new();
-        lines.read_to_string(&mut rest).map_err(|error| {
-            Failure::internal(format_args!("the writer's output cannot be read: {error}"))
-        })?;
-        rest.split_inclusive('\n').for_each(|line| acknowledged.note(line));
-        Ok((acknowledged, seconds))
-    }
-
-    fn start(&self, directory: &Path) -> Result<Child, Failure> {
-        let started = std::env::current_exe().and_then(|program| {
-            Command::new(program)
-                .arg("--data-dir")
-                .arg(directory)
-                .args(["demo-writer", "--callers", &self.callers.to_string()])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-        });
-        started.map_err(|error| {
-            Failure::internal(format_args!("the writer cannot be started: {error}"))
-        })
+        nodes.restart(node..node + 1).await?;
+        output.plain(&format!(
+            "4. node {} is started again and takes part after {:.1} s, while the callers write on",
+            node + 1,
+            started.elapsed().as_secs_f64()
+        ))?;
+        output.flush()?;
+        callers.reach(3 * third).await?;
+        Ok(())
     }
 }
 
-/// The writer ended before it was killed: its own line says why.
-fn ended_early(writer: &mut Child) -> Failure {
-    let mut told = String::new();
-    if let Some(mut stderr) = writer.stderr.take() {
-        // Without its words the failure stands all the same.
-        let _ = stderr.read_to_string(&mut told);
-    }
-    Failure::internal(format_args!("the writer ended by itself: {told}"))
+/// Starts the nodes and waits for their network.
+async fn found(folder: &Path, output: &mut Output) -> Result<Nodes, Failure> {
+    let started = Instant::now();
+    let nodes = Nodes::start(folder).await?;
+    let partitions = nodes.wait_formed(0).await?;
+    output.plain(&format!(
+        "1. {NODES} nodes have formed a network in {:.1} s: {partitions} partitions with {NODES} voters each",
+        started.elapsed().as_secs_f64()
+    ))?;
+    output.plain(&format!("   their data is in {}", folder.display()))?;
+    Ok(nodes)
+}
+
+/// Kills all nodes at once and starts them again.
+async fn cut_power(nodes: &mut Nodes, output: &mut Output) -> Result<(), Failure> {
+    output.plain("5. all of them are killed at once")?;
+    output.flush()?;
+    nodes.kill(0..NODES);
+    let started = Instant::now();
+    nodes.restart(0..NODES).await?;
+    nodes.wait_equal().await?;
+    output.plain(&format!(
+        "6. started again, all of them hold the same after {:.1} s, by the digests of all partitions",
+        started.elapsed().as_secs_f64()
+    ))
 }
 
 /// The database works on: one more transaction, read back.
-async fn write_on(node: &Weald, account: &Account) -> Result<(), Failure> {
-    writer::transact(node, 0, account.found_latest(0) + 1).await?;
-    let latest = node.raw_tree(LATEST).open().await?.get(writer::key(0)).await?;
-    let expected = (account.found_latest(0) + 1).to_string();
-    if latest.as_deref() != Some(expected.as_bytes()) {
-        return Err(Failure::internal("a write after the kill was not read back"));
+async fn write_on(client: &Weald, account: &Account, output: &mut Output) -> Result<(), Failure> {
+    let next = account.found_latest(0) + 1;
+    callers::write(client, 0, next).await?;
+    let latest = client.raw_tree(LATEST).open().await?.get(callers::key(0)).await?;
+    if latest.as_deref() != Some(next.to_string().as_bytes()) {
+        return Err(Failure::internal("a write after the kills was not read back"));
     }
-    Ok(())
+    output.plain("7. one more transaction is written and read back\n")
 }
 
 fn tell(account: &Account, output: &mut Output) -> Result<(), Failure> {
-    output.plain("4. one more transaction is written and read back\n")?;
     output.answer(
         || account.table(),
         || {
@@ -152,16 +157,19 @@ fn tell(account: &Account, output: &mut Output) -> Result<(), Failure> {
                 "acknowledged": account.acknowledged(),
                 "found": account.found(),
                 "lost": account.lost(),
+                "doubled": account.doubled(),
                 "torn": account.torn(),
             })
         },
     )?;
-    if account.lost() == 0 && account.torn() == 0 {
-        return output.plain("\nnothing acknowledged was lost, nothing is torn");
+    let (lost, doubled, torn) = (account.lost(), account.doubled(), account.torn());
+    if (lost, doubled, torn) == (0, 0, 0) {
+        return output
+            .plain("\nnothing acknowledged was lost, nothing came twice, nothing is torn");
     }
     output.flush()?;
-    let (lost, torn) = (account.lost(), account.torn());
-    Err(Failure::new(Class::Storage, format_args!("lost={lost} torn={torn}: this is a defect")))
+    let message = format_args!("lost={lost} doubled={doubled} torn={torn}: this is a defect");
+    Err(Failure::new(Class::Storage, message))
 }
 
 /// A temporary folder, removed when the demo ends.

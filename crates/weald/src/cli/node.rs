@@ -3,18 +3,18 @@
 mod card;
 mod log;
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use weald::{HttpGateway, Weald};
 
 use self::card::Card;
 use super::{
-    failure::{Class, Failure},
+    failure::Failure,
     options::{NodeOptions, Settings},
     output::Output,
     session,
+    stop::Stop,
 };
 
 /// Serves the database until SIGTERM or Ctrl-C.
@@ -67,29 +67,4 @@ async fn serve(
     };
     card.remove(&settings.node.data_dir);
     served
-}
-
-/// The signals that stop a node.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::new(Class::Internal, format_args!("signals cannot be heard: {error}"))
-        };
-        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    /// Ready at the first of them.
-    async fn asked(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -78,7 +78,7 @@ pub(crate) async fn opened<T>(
 }
 
 /// Opens the database in `directory`, making it if it is not there.
-pub(crate) async fn open(directory: &Path) -> Result<Weald, Failure> {
+async fn open(directory: &Path) -> Result<Weald, Failure> {
     started(directory, Weald::builder().config(Config::default()).open(directory).await)
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use weald_cluster::{
+    configuration::ConfigurationId,
     founding::{Input, Output, Pin, QuestionId, Report, State},
     replica::{Change, Now},
 };
@@ -182,7 +183,9 @@ impl Loop {
                     inbox.push(Event::Proposed(partition, ticket, proposed));
                 });
             }
-            Output::Reconfigure { partition, change } => self.reconfigure(partition, change),
+            Output::Reconfigure { partition, from, change } => {
+                self.reconfigure(partition, from, change);
+            }
             Output::Reset(pin) => self.end(*pin),
             Output::Map(map) => drop(self.told.map.send_replace(Some(map))),
             Output::Ready(readiness) => {
@@ -212,9 +215,9 @@ impl Loop {
         self.input(Input::Pinned);
     }
 
-    fn reconfigure(&mut self, partition: PartitionId, change: Change) {
+    fn reconfigure(&mut self, partition: PartitionId, from: ConfigurationId, change: Change) {
         tracing::info!(target: "weald::founding", %partition, ?change, "members change");
-        let begun = self.parts.members.reconfigure(partition, change);
+        let begun = self.parts.members.reconfigure(partition, from, change);
         tokio::spawn(async move {
             if let Ok(Err(error)) = begun.await {
                 tracing::debug!(target: "weald::founding", %partition, %error, "no change");

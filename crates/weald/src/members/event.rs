@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weald_cluster::{
-    configuration::{Configuration, Member},
+    configuration::{Configuration, ConfigurationId, Member},
     partition::coordination::{Message, primary::Begin},
     replica::{Change, ChangeError, TransferError},
 };
@@ -42,7 +42,7 @@ pub(super) enum Event {
     /// A member is to live here no more.
     Retire(PartitionId, Caller<()>),
     /// The members of a partition are to change.
-    Change(PartitionId, Change, Caller<Result<LogIndex, ChangeRefused>>),
+    Change(PartitionId, (ConfigurationId, Change), Caller<Result<LogIndex, ChangeRefused>>),
     /// Another member is to coordinate.
     Transfer(PartitionId, Member, Caller<Result<(), TransferRefused>>),
     /// Everything applied is to be in a durable checkpoint.
@@ -102,6 +102,9 @@ pub(crate) enum ChangeRefused {
     /// No member of the partition lives here.
     #[error("this node is no member of the partition")]
     NotMember,
+    /// The members have changed since the change was decided.
+    #[error("the configuration is another by now: id={}", .0.0)]
+    Outdated(ConfigurationId),
     /// The coordinator refuses.
     #[error(transparent)]
     Change(#[from] ChangeError),

@@ -13,16 +13,20 @@ use std::{
 };
 
 use weald_cluster::{
-    configuration::{Configuration, Member},
+    configuration::{Configuration, ConfigurationId, Member},
     partition::Partition,
-    replica::{Health, Input, LogEntry, Point, Role, Standing as PeerStanding, State, Stop},
+    replica::{
+        Change, Health, Input, LogEntry, Point, Role, Standing as PeerStanding, State, Stop,
+    },
 };
-use weald_core::{PartitionId, PeerId, Settings, StateStore, StateView, Time, TransactionId};
+use weald_core::{
+    LogIndex, PartitionId, PeerId, Settings, StateStore, StateView, Time, TransactionId,
+};
 use weald_storage::state::PartitionStore;
 
 use super::{
-    Caller, HostError, Hosted, MemberHealth, PartitionStatus, Standing, desk::Desk, office::Office,
-    waiting::Waiting,
+    Caller, ChangeRefused, HostError, Hosted, MemberHealth, PartitionStatus, Standing, desk::Desk,
+    office::Office, waiting::Waiting,
 };
 use checkpoint::Checkpoints;
 use spanning::Spanning;
@@ -186,6 +190,25 @@ impl Replica {
             (None, Health::Damaged { .. }) => MemberHealth::Damaged,
             (None, _) => MemberHealth::Well,
         }
+    }
+
+    /// Begins a change of the members that was decided for a configuration.
+    pub(super) fn change(
+        &mut self,
+        office: &Office,
+        (from, change): &(ConfigurationId, Change),
+    ) -> Result<LogIndex, ChangeRefused> {
+        let current = self.state.configuration().id;
+        if current != *from {
+            return Err(ChangeRefused::Outdated(current));
+        }
+        Ok(self.state.reconfigure(office.now, change)?)
+    }
+
+    /// Whether the configuration that counts here names this member. One that was removed, or is new
+    /// and has not been fed so far, knows nothing that others have not; they are to be asked.
+    pub(super) fn is_member(&self) -> bool {
+        self.state.configuration().contains(&self.state.me())
     }
 
     /// Shows readers how the member stands.

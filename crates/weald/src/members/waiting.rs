@@ -263,12 +263,17 @@ impl Waiting {
         for (_, mut pending) in std::mem::take(&mut self.pending) {
             pending.give_up(UnknownCause::Stopped);
         }
+        self.dismiss(ReadRefused::Stopped);
+    }
+
+    /// No reader here will be answered any more.
+    pub(super) fn dismiss(&mut self, refused: ReadRefused) {
         let asked = std::mem::take(&mut self.asked).into_values().flat_map(|asked| asked.readers);
         let unapplied = std::mem::take(&mut self.unapplied).into_values().flatten();
         let (unasked, behind) =
             (std::mem::take(&mut self.unasked), std::mem::take(&mut self.behind));
         for reader in unasked.into_iter().chain(asked).chain(unapplied).chain(behind) {
-            reader.caller.tell(Err(ReadRefused::Stopped));
+            reader.caller.tell(Err(refused));
         }
         self.read_count = 0;
     }

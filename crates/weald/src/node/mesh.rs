@@ -2,6 +2,7 @@
 
 mod assembly;
 mod events;
+mod seeking;
 
 use std::sync::Arc;
 
@@ -92,8 +93,8 @@ impl std::fmt::Debug for NodeBuilder {
 
 /// A running node of a network. The parts end in the order of the fields.
 struct Mesh {
-    /// Follows what is known of the network.
-    following: JoinHandle<()>,
+    /// What follows the state of the network.
+    tasks: Vec<JoinHandle<()>>,
     /// `None` for a node that takes part in nothing.
     founding: Option<Founding>,
     reach: Arc<Reach>,
@@ -108,7 +109,7 @@ impl Mesh {
     }
 
     async fn end(self: Arc<Self>) -> Result<()> {
-        self.following.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         let ended = Arc::clone(&self.reach).close().wait().await;
         self.network.shutdown().await;
         ended
@@ -117,7 +118,7 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
-        self.following.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

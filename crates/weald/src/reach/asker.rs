@@ -17,7 +17,7 @@ use weald_core::{
     Transport,
 };
 
-use super::{message::Wire, server::Server};
+use super::{limits::ASTRAY_PAUSE, message::Wire, server::Server};
 use crate::members::Caller;
 
 /// How a question ended.
@@ -47,6 +47,8 @@ struct State {
 
 struct Asked {
     service: Service,
+    purpose: Purpose,
+    payload: Bytes,
     deadline: Instant,
     caller: Caller<Ended>,
 }
@@ -64,7 +66,14 @@ pub(super) struct Ask {
 
 /// What is to be done outside the lock.
 enum Todo {
-    Send { peer: PeerId, request: Request, service: Service, deadline: Instant },
+    Send {
+        peer: PeerId,
+        request: Request,
+        service: Service,
+        deadline: Instant,
+    },
+    /// Nobody took it, and members may be on the move.
+    Again(Ask, Caller<Ended>),
     Tell(Caller<Ended>, Ended),
 }
 
@@ -121,7 +130,8 @@ impl Asker {
         self.step(|state, now| {
             let ticket = state.next;
             state.next = Ticket(ticket.0 + 1);
-            state.asked.insert(ticket, Asked { service, deadline, caller });
+            let asked = Asked { service, purpose, payload: payload.clone(), deadline, caller };
+            state.asked.insert(ticket, asked);
             let deadline = self.steady.at(deadline);
             let submit = Submit { tried, ..Submit::new(ticket, purpose, payload, deadline) };
             state.router.handle(now, Input::Submit(submit));
@@ -199,6 +209,13 @@ impl Asker {
     fn carry_out(self: &Arc<Self>, todo: Todo) {
         match todo {
             Todo::Tell(caller, ended) => caller.tell(ended),
+            Todo::Again(ask, caller) => {
+                let asker = Arc::clone(self);
+                self.runtime.spawn(async move {
+                    tokio::time::sleep(ASTRAY_PAUSE).await;
+                    asker.ask(ask, caller);
+                });
+            }
             Todo::Send { peer, request, service, deadline } if peer == self.me => {
                 self.ask_at_home(service, request, deadline);
             }
@@ -267,14 +284,26 @@ impl State {
                 let (service, deadline) = (asked.service, asked.deadline);
                 Some(Todo::Send { peer, request, service, deadline })
             }
-            Output::Done { ticket, result } => {
-                Some(Todo::Tell(self.asked.remove(&ticket)?.caller, result))
-            }
+            Output::Done { ticket, result } => Some(self.asked.remove(&ticket)?.ended(result)),
             Output::Breaker { peer, partition, state } => {
                 tracing::debug!(target: "weald::reach", %peer, %partition, ?state, "breaker");
                 None
             }
         }
+    }
+}
+
+impl Asked {
+    /// What becomes of a question that has ended. One that went astray, so that nobody has taken it,
+    /// is asked anew: the nodes that sent it in circles learn who is a member, as this one does.
+    fn ended(self, result: Ended) -> Todo {
+        let Self { service, purpose, payload, deadline, caller } = self;
+        let is_astray = matches!(result, Err(RouteError::TooManyHops { .. }));
+        if is_astray && Instant::now() + ASTRAY_PAUSE < deadline {
+            let ask = Ask { service, purpose, payload, deadline, tried: Vec::new() };
+            return Todo::Again(ask, caller);
+        }
+        Todo::Tell(caller, result)
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(5);
 pub(crate) const FOLLOW_SLACK: Duration = Duration::from_secs(3);
 /// How long one attempt to read from another node may take.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(2);
+/// The pause before a question that nobody took is asked anew.
+pub(crate) const ASTRAY_PAUSE: Duration = Duration::from_millis(50);
 /// How long a request stays valid after it was handed in, log time.
 pub(crate) const REQUEST_VALID: Duration = Duration::from_secs(30);
 /// How long a map may be old before a node without members asks for another.

@@ -1,6 +1,6 @@
 //! What was acknowledged against what is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weald::{Sequence, Weald};
 
@@ -15,10 +15,8 @@ const PAGE_ENTRIES: usize = 256;
 pub(super) struct Acknowledged(BTreeMap<u32, u64>);
 
 impl Acknowledged {
-    /// Reads one line of the writer: caller and number. Half a line is nothing.
-    pub(super) fn note(&mut self, line: &str) {
-        let pair = line.strip_suffix('\n').and_then(|line| pair(line.as_bytes()));
-        let Some((caller, number)) = pair else { return };
+    /// Notes what a caller was told.
+    pub(super) fn note(&mut self, caller: u32, number: u64) {
         let latest = self.0.entry(caller).or_default();
         *latest = number.max(*latest);
     }
@@ -89,11 +87,17 @@ impl Account {
         self.acknowledged.0.iter().map(lost).sum()
     }
 
+    /// Entries of the diary that repeat one before.
+    pub(super) fn doubled(&self) -> u64 {
+        let distinct = |numbers: &Vec<u64>| numbers.iter().collect::<BTreeSet<_>>().len() as u64;
+        self.found() - self.journal.values().map(distinct).sum::<u64>()
+    }
+
     /// Callers whose diary entries and tree value do not end at the same transaction.
     pub(super) fn torn(&self) -> u64 {
         let callers =
             self.acknowledged.0.keys().chain(self.journal.keys()).chain(self.latest.keys());
-        let callers: std::collections::BTreeSet<&u32> = callers.collect();
+        let callers: BTreeSet<&u32> = callers.collect();
         let is_torn = |caller: &u32| {
             let last = self.journal.get(caller).and_then(|numbers| numbers.last()).copied();
             last.unwrap_or(0) != self.found_latest(*caller)
@@ -117,7 +121,12 @@ impl Account {
         }
         let in_tree = self.latest.values().sum();
         lines.push(row("all", self.acknowledged(), self.found(), in_tree));
-        lines.push(format!("lost {}, torn {}", self.lost(), self.torn()));
+        lines.push(format!(
+            "lost {}, doubled {}, torn {}",
+            self.lost(),
+            self.doubled(),
+            self.torn()
+        ));
         lines.join("\n")
     }
 }
@@ -137,7 +146,7 @@ mod tests {
 
     fn account() -> Account {
         let mut acknowledged = Acknowledged::default();
-        ["0 1\n", "1 1\n", "0 2\n", "0 3"].iter().for_each(|line| acknowledged.note(line));
+        [(0, 1), (1, 1), (0, 2)].map(|(caller, number)| acknowledged.note(caller, number));
         Account {
             acknowledged,
             journal: BTreeMap::from([(0, vec![1, 2]), (1, vec![1, 2])]),
@@ -146,10 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_no_acknowledgement_and_more_than_acknowledged_is_fine() {
+    fn more_than_was_acknowledged_is_fine() {
         let account = account();
         assert_eq!((account.acknowledged(), account.found()), (3, 4));
-        assert_eq!((account.lost(), account.torn()), (0, 0));
+        assert_eq!((account.lost(), account.doubled(), account.torn()), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_entry_that_comes_twice_is_counted() {
+        let mut account = account();
+        account.journal.insert(0, vec![1, 2, 2]);
+        assert_eq!((account.doubled(), account.torn()), (1, 0));
     }
 
     #[test]

@@ -123,6 +123,12 @@ pub(super) const OPTIONS: &[Row] = &[
         &["true"],
         |all, values| switch(values).map(|is_on| all.node.mdns = is_on),
     ),
+    row(
+        ("lookups", "BOOL", "Look for missing nodes in the network's distributed hash table"),
+        Shape::Switch,
+        &["true"],
+        |all, values| switch(values).map(|is_on| all.node.lookups = is_on),
+    ),
     row(("allow", "PEER", "Let only these peers connect"), Shape::List, &[], |all, values| {
         allow(&mut all.node, values)
     }),

@@ -12,7 +12,7 @@ use weald_core::{
 
 use super::{Loading, Replica};
 use crate::members::{
-    Answer, Caller,
+    Answer, Caller, ReadRefused,
     clerk::Job,
     figures::{add, count},
     limits::APPLY_STEP,
@@ -187,6 +187,9 @@ impl Replica {
     pub(in crate::members) fn drive_readers(&mut self, office: &mut Office) {
         self.waiting.ask_again(office.now.steady);
         self.answer_readers(office);
+        if !self.is_member() {
+            self.waiting.dismiss(ReadRefused::NotMember);
+        }
         self.waiting.expire(office.clocks.instant(office.now.steady), self.state.coordinator());
         self.ask_readers(office);
     }

@@ -67,6 +67,9 @@ impl Replica {
             return Some(ProposeError::Stopped);
         }
         if self.state.coordinating().is_none() {
+            if !self.is_member() {
+                return Some(ProposeError::NotMember);
+            }
             return Some(ProposeError::NotCoordinator { hint: self.state.coordinator() });
         }
         match self.desk.trouble() {

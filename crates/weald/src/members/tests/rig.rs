@@ -178,7 +178,9 @@ impl Cluster {
         let mut place = None;
         wait(|| {
             let coordinator = &self.nodes[self.coordinator(partition)];
-            let changed = coordinator.members().reconfigure(partition, change.clone());
+            let Some(status) = coordinator.status(partition) else { return false };
+            let from = status.configuration.id;
+            let changed = coordinator.members().reconfigure(partition, from, change.clone());
             match changed.blocking_recv().unwrap() {
                 Ok(index) => place = Some(index),
                 Err(ChangeRefused::Change(ChangeError::Unchanged)) => {
@@ -476,7 +478,11 @@ impl LogStore for StallingLog {
 }
 
 fn is_retryable(error: &ChangeRefused) -> bool {
-    matches!(error, ChangeRefused::Change(error) if error.is_retryable())
+    match error {
+        ChangeRefused::Change(error) => error.is_retryable(),
+        ChangeRefused::Outdated(_) => true,
+        ChangeRefused::NotMember => false,
+    }
 }
 
 fn open_engine(directory: Option<&Path>) -> Arc<dyn Engine> {

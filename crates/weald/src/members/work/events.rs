@@ -38,11 +38,11 @@ impl Work {
                 None => proposal.refuse(ProposeError::NotMember),
             },
             Event::Read(partition, ask, caller) => match self.replicas.get_mut(&partition) {
-                Some(replica) => {
+                Some(replica) if replica.is_member() => {
                     replica.waiting.read(ask, caller);
                     self.touched.insert(partition);
                 }
-                None => caller.tell(Err(ReadRefused::NotMember)),
+                _ => caller.tell(Err(ReadRefused::NotMember)),
             },
             Event::Standing(partition, id, caller) => {
                 let known = self.replicas.get(&partition).map(|replica| replica.standing(&id));
@@ -76,11 +76,9 @@ impl Work {
                 self.retire(partition);
                 caller.tell(());
             }
-            Event::Change(partition, change, caller) => {
+            Event::Change(partition, decided, caller) => {
                 let mut changed = Err(ChangeRefused::NotMember);
-                self.with(partition, |replica, office| {
-                    changed = replica.state.reconfigure(office.now, &change).map_err(Into::into);
-                });
+                self.with(partition, |replica, office| changed = replica.change(office, &decided));
                 caller.tell(changed);
             }
             Event::Transfer(partition, to, caller) => {

@@ -21,7 +21,7 @@ use weald_core::{
 use weald_p2p::{Admission, Config as NetworkConfig, Discovery, Multicast, Network, PreSharedKey};
 use weald_storage::state::StateConfig;
 
-use super::{Mesh, events::Events};
+use super::{Mesh, events::Events, seeking};
 use crate::{
     Config, Error, ErrorKind, NodeConfig, Result,
     founding::{Dialer, Founding, FoundingParts, Inbox, JOIN, Pins, read_pin},
@@ -86,8 +86,8 @@ impl Assembly {
         let reach = self.reach(&network, None, None)?;
         // An error would mean that it was set before.
         events.reach.set(Arc::downgrade(&reach)).ok();
-        let following = tokio::spawn(async {});
-        let mesh = Mesh { following, founding: None, reach, members: None, network, home: None };
+        let mesh =
+            Mesh { tasks: Vec::new(), founding: None, reach, members: None, network, home: None };
         self.running(mesh)
     }
 
@@ -118,9 +118,12 @@ impl Assembly {
         let home = Arc::clone(&opened.home);
         let founding = self.founding(opened, inbox, &network, &members)?;
         let following = follow(&reach, founding.map());
+        let seeking = seeking::seek(network.clone(), founding.map());
         let reset = founding.reset();
         let (founding, members) = (Some(founding), Some(members));
-        let mesh = Mesh { following, founding, reach, members, network, home: Some(home) };
+        let home = Some(home);
+        let tasks = vec![following, seeking];
+        let mesh = Mesh { tasks, founding, reach, members, network, home };
         Ok((self.running(mesh)?, reset))
     }
 
@@ -153,7 +156,8 @@ impl Assembly {
             pre_shared_key: self.config.pre_shared_key.map(PreSharedKey::new),
         };
         let multicast = if self.config.mdns { Multicast::Local } else { Multicast::Off };
-        config.discovery = Discovery { multicast, ..Discovery::default() };
+        let lookups = self.config.lookups;
+        config.discovery = Discovery { multicast, lookups, ..Discovery::default() };
         Ok(config)
     }
 
