@@ -156,3 +156,6 @@ impl fmt::Display for Violation {
         write!(f, "{} at {}ms: {}", self.invariant, self.at.as_millis(), self.detail)
     }
 }
+
+#[cfg(test)]
+mod tests;

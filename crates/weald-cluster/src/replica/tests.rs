@@ -6,5 +6,6 @@ mod mutations;
 mod refusals;
 mod rig;
 mod strangers;
+mod streams;
 mod takeovers;
 mod writes;

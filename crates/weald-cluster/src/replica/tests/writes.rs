@@ -42,7 +42,7 @@ fn nothing_is_acknowledged_before_it_is_synced() {
 }
 
 #[test]
-fn w82_a_lost_append_is_noticed_and_repaired_without_new_writes() {
+fn w45_w82_a_lost_append_is_noticed_and_repaired_without_new_writes() {
     let mut rig = Rig::led();
     rig.drops = Box::new(|rig, e| {
         rig.name_of(&e.to) == Some('c') && matches!(e.message, Message::ReplicateWrite(_))
@@ -234,7 +234,7 @@ fn r25_an_entry_far_ahead_in_time_is_not_taken_and_its_coordinator_hands_over() 
 }
 
 #[test]
-fn c15_proposals_are_bounded_and_typed() {
+fn w165_c15_proposals_are_bounded_and_typed() {
     let mut rig = Rig::led();
     rig.cut_off.extend(['b', 'c']);
     let large = "x".repeat(4 * 1024 * 1024);
