@@ -197,8 +197,11 @@ impl Core {
         self.asker.partition(key)
     }
 
-    /// The member that lives here of the partition that has `key`.
+    /// The member that lives here of the partition that has `key`, if it is known which that is.
     fn hosted(&self, key: PlacementKey) -> Option<Arc<Hosted>> {
+        if !self.asker.has_map() {
+            return None;
+        }
         self.members.as_ref()?.hosted(self.partition(key))
     }
 
@@ -289,6 +292,10 @@ impl Core {
     }
 
     async fn collections(self: Arc<Self>) -> Result<Vec<BlockId>> {
+        if !self.asker.has_map() {
+            let what = "where partitions are is not known yet";
+            return Err(Error::new(ErrorKind::Unavailable, what).with_retry_after(PAUSE));
+        }
         let keys = self.asker.with_map(Map::partitions);
         let mut all = Vec::new();
         for (partition, key) in keys {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use weald_cluster::routing::{
     Answer, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router, Submit, Ticket,
+    Version,
 };
 use weald_core::{
     CallError, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
@@ -171,6 +172,12 @@ impl Asker {
     /// What is known of the partition that has `key`.
     pub(super) fn part(&self, key: PlacementKey) -> Part {
         self.state.lock().router.map().part(key)
+    }
+
+    /// Whether it is known where partitions are. Before that a node may have members, after a restart,
+    /// and cannot tell which of them has a key.
+    pub(super) fn has_map(&self) -> bool {
+        self.with_map(|map| map.version() > Version::default())
     }
 
     /// Looks at all that is known.
