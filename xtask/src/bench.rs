@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_criterion_is_read() {
+    fn w197_a_result_of_criterion_is_read() {
         let benchmark = json!({"group_id": "g", "full_id": "g/put/64", "throughput": {"ElementsAndBytes": {"elements": 10, "bytes": 640}}});
         let read = Measurement::parse(&benchmark, &estimates()).unwrap();
         assert_eq!(read.name, "g/put/64");

@@ -2,9 +2,13 @@
 //!
 //! Without the feature `mutations` nothing here has an effect: `Config::breaks` is a constant.
 
-use crate::replica::Config;
+use crate::{
+    partition::coordination::{Config as CoordinationConfig, reading::Reading},
+    replica::Config,
+};
 
-/// A rule that is left out. Each is named by what the replica then does.
+/// A rule that is left out. Each is named by what the replica, or the coordinator of transactions
+/// over several partitions, then does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Mutation {
     /// C1: messages of a lower epoch are served.
@@ -47,9 +51,47 @@ pub enum Mutation {
     CoordinateUnheard,
     /// C11: a member that has lost its promises takes part as before.
     ForgetAmnesia,
+    /// T8: a participant drops a part past its deadline without asking the primary.
+    DropOverdueParts,
+    /// T8: a participant never asks what became of a part.
+    NeverAskForDecisions,
+    /// T10: a reading of several partitions ends with its first round.
+    ReadPartitionsOnce,
+    /// T10: a reading of several partitions does not look at locks.
+    ReadPastLocks,
 }
 
 impl Config {
+    /// Whether the rule is left out.
+    #[cfg(feature = "mutations")]
+    pub(crate) fn breaks(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// Whether the rule is left out: never.
+    #[cfg(not(feature = "mutations"))]
+    #[expect(clippy::unused_self, reason = "the same signature as with the feature")]
+    pub(crate) const fn breaks(&self, _: Mutation) -> bool {
+        false
+    }
+}
+
+impl CoordinationConfig {
+    /// Whether the rule is left out.
+    #[cfg(feature = "mutations")]
+    pub(crate) fn breaks(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// Whether the rule is left out: never.
+    #[cfg(not(feature = "mutations"))]
+    #[expect(clippy::unused_self, reason = "the same signature as with the feature")]
+    pub(crate) const fn breaks(&self, _: Mutation) -> bool {
+        false
+    }
+}
+
+impl Reading {
     /// Whether the rule is left out.
     #[cfg(feature = "mutations")]
     pub(crate) fn breaks(&self, mutation: Mutation) -> bool {

@@ -4,6 +4,7 @@
 //! without a common version, have nothing to say to each other.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use libp2p::StreamProtocol;
@@ -63,8 +64,13 @@ pub(crate) struct Protocols {
 
 impl Protocols {
     pub(crate) fn new(network: NetworkName) -> Self {
+        Self::speaking(network, VERSION_MIN..=VERSION)
+    }
+
+    fn speaking(network: NetworkName, versions: RangeInclusive<u32>) -> Self {
         let lane = |name: &str| -> Vec<_> {
-            (VERSION_MIN..=VERSION)
+            let versions = versions.clone();
+            versions
                 .rev()
                 .map(|version| protocol(format!("/weald/{network}/{name}/{version}")))
                 .collect()
@@ -127,5 +133,28 @@ mod tests {
         }
         let other = Protocols::new("work".parse().unwrap());
         assert!(other.all().iter().all(|name| protocols.priority(name).is_none()));
+    }
+
+    #[test]
+    fn w227_nodes_talk_in_the_newest_version_that_both_speak_or_not_at_all() {
+        let speaking = |versions| Protocols::speaking("home".parse().unwrap(), versions);
+        let (old, middle, new) = (speaking(1..=2), speaking(2..=4), speaking(3..=5));
+        for priority in crate::line::PRIORITIES {
+            let newest = |one: &Protocols, other: &Protocols| {
+                let spoken = one.lane(priority).iter();
+                let common = spoken.filter(|name| other.priority(name) == Some(priority));
+                common.map(|name| name.to_string()).next()
+            };
+            let of_version = |version: u32| {
+                let mut all = middle.lane(priority).iter().map(ToString::to_string);
+                all.find(|name| name.ends_with(&format!("/{version}")))
+            };
+            assert_eq!(newest(&old, &middle), of_version(2));
+            assert_eq!(
+                (newest(&middle, &new), newest(&new, &middle)),
+                (of_version(4), of_version(4))
+            );
+            assert_eq!(newest(&old, &new), None);
+        }
     }
 }

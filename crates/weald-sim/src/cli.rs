@@ -87,7 +87,8 @@ fn all_mutations(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<(
     let mut missed = 0;
     for mutation in mutations::ALL {
         let seeds = arguments.from..arguments.from + arguments.seeds;
-        match mutations::caught(mutation, seeds) {
+        let caught = mutations::caught(mutation, seeds.clone());
+        match caught.or_else(|| mutations::caught_in_bank(mutation, seeds)) {
             Some((seed, invariant)) => print(&format!("{mutation:?}: {invariant}, seed {seed}")),
             None => {
                 missed += 1;

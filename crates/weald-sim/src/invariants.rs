@@ -117,6 +117,11 @@ impl Oracle {
         self.rotten.insert(node);
     }
 
+    /// Whether it was, and no other state has taken its place yet.
+    pub(crate) fn expects_rot(&self, node: Name) -> bool {
+        self.rotten.contains(&node)
+    }
+
     fn is_rotten(&mut self, seen: &Seen<'_>) -> bool {
         if let Seen::Placed { node, .. } = seen {
             self.rotten.remove(node);
@@ -151,3 +156,6 @@ impl fmt::Display for Violation {
         write!(f, "{} at {}ms: {}", self.invariant, self.at.as_millis(), self.detail)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use weald_cluster::mutation::Mutation;
 use crate::{plan::Plan, run};
 
 /// Every rule that can be left out.
-pub(crate) const ALL: [Mutation; 20] = [
+pub(crate) const ALL: [Mutation; 24] = [
     Mutation::ServeLowerEpochs,
     Mutation::AnswerBeforePromiseIsDurable,
     Mutation::ReuseEpochNumber,
@@ -26,6 +26,10 @@ pub(crate) const ALL: [Mutation; 20] = [
     Mutation::ConfigureAtCommit,
     Mutation::CoordinateUnheard,
     Mutation::ForgetAmnesia,
+    Mutation::DropOverdueParts,
+    Mutation::NeverAskForDecisions,
+    Mutation::ReadPartitionsOnce,
+    Mutation::ReadPastLocks,
 ];
 
 /// The first of `seeds` whose run shows that a rule is missing, with the invariant that shows it.
@@ -34,10 +38,20 @@ pub(crate) fn caught(
     mutation: Mutation,
     seeds: std::ops::Range<u64>,
 ) -> Option<(u64, &'static str)> {
-    seeds.into_iter().find_map(|seed| {
-        let violation = run::run(&Plan::draw(seed, Some(mutation))).violation?;
-        (violation.invariant != "liveness").then_some((seed, violation.invariant))
-    })
+    seeds.into_iter().find_map(|seed| broken_by(seed, &Plan::draw(seed, Some(mutation))))
+}
+
+/// The same for transactions over several partitions, by runs of a bank.
+pub(crate) fn caught_in_bank(
+    mutation: Mutation,
+    seeds: std::ops::Range<u64>,
+) -> Option<(u64, &'static str)> {
+    seeds.into_iter().find_map(|seed| broken_by(seed, &Plan::draw_bank(seed, Some(mutation))))
+}
+
+fn broken_by(seed: u64, plan: &Plan) -> Option<(u64, &'static str)> {
+    let violation = run::run(plan).violation?;
+    (violation.invariant != "liveness").then_some((seed, violation.invariant))
 }
 
 #[cfg(test)]

@@ -281,3 +281,6 @@ fn drift(settings: &Settings, random: &mut Random) -> i32 {
     let drawn = random.below(2 * settings.drift + 1);
     i32::try_from(drawn).unwrap_or(0) - i32::try_from(settings.drift).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,7 +134,12 @@ pub(crate) fn main() -> ExitCode {
     let json = cli.json;
     let result = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::internal(format_args!("no threads can be started: {error}")))
-        .and_then(|runtime| runtime.block_on(run(cli)));
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(cli));
+            // A read that is still waiting for another node keeps nobody from ending.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),

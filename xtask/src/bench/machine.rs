@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proc_files_are_read() {
+    fn w197_proc_files_are_read() {
         assert_eq!(
             cpu_model("processor : 0\nmodel name\t: Some CPU @ 3GHz\n"),
             Some("Some CPU @ 3GHz".into())

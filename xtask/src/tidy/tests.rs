@@ -129,7 +129,7 @@ fn crates_behind_a_wall_are_not_named_outside_it() {
 }
 
 #[test]
-fn arrows_outside_the_table_are_refused() {
+fn w263_arrows_outside_the_table_are_refused() {
     let metadata = |name: &str, dependency: serde_json::Value| json!({"packages": [{"name": name, "dependencies": [dependency]}]});
     let inner = |name: &str, kind: Option<&str>| json!({"name": name, "kind": kind, "path": "/x"});
     let outer = |name: &str, kind: Option<&str>| json!({"name": name, "kind": kind});
@@ -146,7 +146,7 @@ fn arrows_outside_the_table_are_refused() {
 }
 
 #[test]
-fn a_pure_crate_that_loses_a_ban_is_refused() {
+fn w263_a_pure_crate_that_loses_a_ban_is_refused() {
     let bans = "unwrap = true\ndisallowed-types = []\ndisallowed-methods = []\n";
     let count = |changed: &str, text: &str| {
         let files = arrows::PURE.map(|name| format!("crates/{name}/clippy.toml"));

@@ -63,6 +63,9 @@ pub struct Config {
     pub parts_max: usize,
     /// Requests that wait for locks, default [`GATE_MAX`].
     pub gate_max: usize,
+    /// A rule that is left out, to show that the checks would notice.
+    #[cfg(feature = "mutations")]
+    pub mutation: Option<crate::mutation::Mutation>,
 }
 
 impl Default for Config {
@@ -75,6 +78,8 @@ impl Default for Config {
             driven_max: DRIVEN_MAX,
             parts_max: PARTS_MAX,
             gate_max: GATE_MAX,
+            #[cfg(feature = "mutations")]
+            mutation: None,
         }
     }
 }

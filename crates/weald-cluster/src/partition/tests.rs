@@ -11,6 +11,7 @@ use weald_core::{
 use super::*;
 
 mod bank;
+mod batches;
 mod dissolution;
 mod model;
 mod settings;

@@ -139,6 +139,17 @@ fn more_partitions_than_a_node_has_are_refused() {
     assert_eq!(inbox.open(frame), Err(FrameError::TooMany));
 }
 
+#[test]
+fn w54_a_beat_tells_since_when_its_node_runs_and_whether_it_is_well() {
+    let mut outbox = Outbox::default();
+    for (started, is_healthy) in [(0, true), (1_700_000_000_000, false), (u64::MAX / 1_000, true)] {
+        let started = weald_core::Time::from_millis(started);
+        let frame = outbox.frame((started, is_healthy), Vec::new());
+        let told = Frame::decode(&frame.encode()).unwrap();
+        assert_eq!((told.started, told.is_healthy), (started, is_healthy));
+    }
+}
+
 proptest! {
     /// Whatever is lost, what is opened is what was sent.
     #[test]

@@ -217,14 +217,15 @@ impl State {
         }
         let is_committed = index <= write.watermark;
         if !is_committed && !self.log_time.allows(entry.time(), self.now, self.config.clock_bound) {
-            self.following.owe_refusal(AckRefusal::Clock);
+            self.following.owe_standing_refusal(AckRefusal::Clock);
             return false;
         }
         if self.log.bytes() >= self.config.held_bytes_max() {
-            self.following.owe_refusal(AckRefusal::Full);
+            self.following.owe_standing_refusal(AckRefusal::Full);
             return false;
         }
         self.append(entry.clone());
+        self.following.standing_refusal = None;
         self.following.agree(index);
         true
     }
@@ -299,7 +300,7 @@ impl State {
             matched,
             wants: known.next(),
             round: self.following.round,
-            refusal: self.following.refusal.take(),
+            refusal: self.following.take_refusal(),
             effect,
         };
         self.following.is_answer_owed = false;
@@ -348,7 +349,8 @@ impl State {
         } else if point.index > self.watermark && !self.following.is_installing {
             // Beyond the log's end, or on another history than its uncommitted end.
             self.following.is_installing = true;
-            self.outputs.push_back(super::Output::Install { from, point });
+            let at_least = point.index.max(self.snapshot_least());
+            self.outputs.push_back(super::Output::Install { from, at_least });
         }
         self.following.is_answer_owed = true;
     }
@@ -356,14 +358,21 @@ impl State {
     /// A snapshot stands for the log up to its point: the log begins anew after it (rule C15).
     pub(super) fn handle_installed(&mut self, meta: super::SnapshotMeta) {
         self.following.is_installing = false;
+        // What it has installed it can hand on.
+        self.snapshot = Some(meta.point);
         let has_diverged = matches!(self.stop, Some(Stop::Diverged(_)));
         if meta.point.index <= self.watermark && !has_diverged {
             return;
         }
-        if meta.point.index > self.watermark
-            && self.log.point(meta.point.index) != Some(&meta.point)
-        {
+        let is_beyond = meta.point.index > self.watermark
+            && self.log.point(meta.point.index) != Some(&meta.point);
+        if is_beyond && meta.point.index < self.snapshot_least() {
+            // The log would forget that there was more. Another offer will come.
+            return;
+        }
+        if is_beyond {
             self.log.restart(meta.point, meta.time);
+            self.following.standing_refusal = None;
             self.base = meta.point;
             self.configurations.install(meta.configuration, meta.configurations);
             self.log_time.follow(meta.time, self.now);

@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn w42_w78_any_order_and_repetition_comes_out_in_order(
+        fn w42_w78_w79_any_order_and_repetition_comes_out_in_order(
             order in prop::collection::vec(0..12usize, 0..60),
         ) {
             let entries = chain(12);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn w81_entries_expire_and_the_furthest_is_evicted_first() {
+    fn w81_w168_entries_expire_and_the_furthest_is_evicted_first() {
         let entries = chain(4);
         let limits = BufferLimits { entries_max: 2, ..BufferLimits::default() };
         let mut buffer = Buffer::default();

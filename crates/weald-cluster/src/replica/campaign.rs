@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use weald_core::{Epoch, LogIndex, Time};
+use weald_core::{Epoch, Time};
 
 use super::{
     EntryKind, Health, LogEnd, LogEntry, Message, RoleState, State, coordinator::Coordinator,
@@ -142,11 +142,7 @@ impl State {
     /// Whether a campaigner whose log ends at `last` would be promised now.
     fn would_promise(&self, last: LogEnd, releasing: Option<Epoch>, from: Member) -> bool {
         let may_promise = self.stop.is_none() && self.health != Health::Amnesiac;
-        let known_end = match self.health {
-            Health::Damaged { known_end } => known_end,
-            _ => LogIndex::ZERO,
-        };
-        let is_complete = last >= self.log.end() && last.index >= known_end
+        let is_complete = last >= self.log.end() && last.index >= self.known_end()
             || self.config.breaks(Mutation::PromiseToStaleLogs);
         let is_uncoordinated = match &self.role {
             RoleState::Coordinator(coordinator) => {

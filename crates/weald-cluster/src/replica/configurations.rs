@@ -77,11 +77,12 @@ impl Configurations {
 
     /// Whether `member` belongs to a configuration that this member knows to count.
     pub(super) fn knows(&self, member: &Member) -> bool {
-        let certified = self.chain.last().and_then(CertifiedConfiguration::configuration);
+        // Reading the certified one takes longest; few ask for more than the others.
+        let certified = || self.chain.last().and_then(CertifiedConfiguration::configuration);
         self.current.contains(member)
             || self.committed.configuration.contains(member)
             || self.root.configuration.contains(member)
-            || certified.is_some_and(|c| c.id > self.current.id && c.contains(member))
+            || certified().is_some_and(|c| c.id > self.current.id && c.contains(member))
     }
 
     /// Adds the configuration of an entry, if it carries one. Whether it does.

@@ -288,11 +288,8 @@ impl State {
         let wants = ack.wants.min(last.next());
         progress.note_refusal(wants, ack.refusal == Some(AckRefusal::Clock));
         let is_new_round = ack.round > progress.round;
-        let has_moved = progress.acknowledged(ack.matched.min(last), wants, ack.round);
-        let is_refused = matches!(ack.refusal, Some(AckRefusal::Gap | AckRefusal::Evicted));
-        if is_refused && progress.flow == Flow::Stream {
-            progress.send_from(wants);
-        }
+        let has_moved =
+            progress.acknowledged(ack.matched.min(last), (wants, ack.refusal), ack.round);
         // Once in a round: the offer is answered, too.
         if progress.flow == Flow::Snapshot && is_new_round {
             self.offer_or_send(from, wants);

@@ -57,7 +57,7 @@ impl State {
         let max_bytes = self.config.append_bytes_max;
         let from = LogIndex(next.0 - u64::from(self.point_before(next).is_none()));
         if let Some(progress) = self.progress_mut(to) {
-            progress.flow = Flow::Fetch;
+            progress.begin_fetch();
             self.outputs.push_back(Output::Fetch { to, from, max_bytes });
         }
     }
@@ -71,11 +71,9 @@ impl State {
     /// Entries came from the disk for a member that lags. Without them it needs a snapshot.
     pub(super) fn handle_entries(&mut self, to: Member, mut entries: Vec<LogEntry>) {
         let Some(progress) = self.progress_mut(to) else { return };
-        if progress.flow != Flow::Fetch {
-            return;
-        }
+        let Flow::Fetch { is_probe } = progress.flow else { return };
         let (next, read_before) = (progress.next, progress.read_before.take());
-        progress.send_from(next);
+        progress.end_fetch(is_probe);
         let mut before = self.point_before(next).or(read_before);
         if before.is_none() && entries.first().is_some_and(|e| e.index().next() == next) {
             before = Some(*entries.remove(0).point());
@@ -93,7 +91,7 @@ impl State {
     fn fetch_after(&mut self, to: Member, before: Option<Point>, from: LogIndex) {
         let max_bytes = self.config.append_bytes_max;
         if let Some(progress) = self.progress_mut(to) {
-            progress.flow = Flow::Fetch;
+            progress.begin_fetch();
             progress.read_before = before;
             self.outputs.push_back(Output::Fetch { to, from, max_bytes });
         }

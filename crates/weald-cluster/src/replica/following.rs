@@ -28,6 +28,9 @@ pub(super) struct Following {
     pub(super) matched_sent: LogIndex,
     /// Why entries were not taken since the last answer.
     pub(super) refusal: Option<AckRefusal>,
+    /// Why the entry after the log's end is not taken though it came. Said with every answer until
+    /// one is taken, so that the coordinator does not take what follows it for a gap.
+    pub(super) standing_refusal: Option<AckRefusal>,
     /// The end of the log is of another history than the coordinator's.
     pub(super) is_tail_foreign: bool,
     /// The entry whose effect the coordinator wants to compare.
@@ -56,6 +59,7 @@ impl Following {
             is_answer_owed: false,
             matched_sent: LogIndex::ZERO,
             refusal: None,
+            standing_refusal: None,
             is_tail_foreign: false,
             effect_wanted: None,
             promise_owed: None,
@@ -79,6 +83,7 @@ impl Following {
         self.is_answer_owed = false;
         self.matched_sent = LogIndex::ZERO;
         self.refusal = None;
+        self.standing_refusal = None;
         self.is_tail_foreign = false;
         self.effect_wanted = None;
         self.is_installing = false;
@@ -106,6 +111,18 @@ impl Following {
     pub(super) fn owe_refusal(&mut self, refusal: AckRefusal) {
         self.is_answer_owed = true;
         self.refusal = Some(refusal);
+    }
+
+    /// Owes the coordinator an answer that the entry after the log's end is not taken.
+    pub(super) fn owe_standing_refusal(&mut self, refusal: AckRefusal) {
+        self.is_answer_owed = true;
+        self.standing_refusal = Some(refusal);
+    }
+
+    /// What the next answer says about entries that were not taken.
+    pub(super) fn take_refusal(&mut self) -> Option<AckRefusal> {
+        let passing = self.refusal.take();
+        self.standing_refusal.or(passing)
     }
 
     /// Whether this member's effect at the majority's index is another one.

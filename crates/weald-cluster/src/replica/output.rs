@@ -80,13 +80,13 @@ pub enum Output {
         /// About how many bytes.
         max_bytes: usize,
     },
-    /// Fetch a snapshot that covers at least this point from this member, install it and answer
+    /// Fetch a snapshot that covers at least this entry from this member, install it and answer
     /// with [`Input::Installed`](super::Input::Installed).
     Install {
-        /// Who has it.
+        /// Who has it, or can make it.
         from: Member,
         /// What it covers at least.
-        point: Point,
+        at_least: LogIndex,
     },
     /// These reads may be answered once `index` is applied.
     ReadReady {

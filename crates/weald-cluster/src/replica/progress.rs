@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use weald_core::{LogIndex, Time};
 
-use super::{Heard, Point};
+use super::{AckRefusal, Heard, Point};
 
 /// How entries are sent to a member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -17,7 +17,10 @@ pub(super) enum Flow {
     /// Entries are sent as they come, up to the window.
     Stream,
     /// Entries are being read from the disk for it.
-    Fetch,
+    Fetch {
+        /// They are a probe.
+        is_probe: bool,
+    },
     /// What it needs is no longer in the log: it was offered a snapshot.
     Snapshot,
 }
@@ -48,6 +51,8 @@ pub(super) struct Progress {
     /// A round and the entry that was next when the round was begun: who answers the round and
     /// wants an earlier one has lost something.
     check: Option<(u64, LogIndex)>,
+    /// The least and the greatest entry from which was sent again for a gap since the last round.
+    resent: Option<(LogIndex, LogIndex)>,
     in_flight: VecDeque<(LogIndex, usize)>,
     in_flight_bytes: usize,
 }
@@ -66,6 +71,7 @@ impl Progress {
             refused: None,
             read_before: None,
             check: None,
+            resent: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
         }
@@ -76,8 +82,22 @@ impl Progress {
         match self.flow {
             Flow::Probe { is_sent } => !is_sent,
             Flow::Stream => self.in_flight_bytes < window_bytes,
-            Flow::Fetch | Flow::Snapshot => false,
+            Flow::Fetch { .. } | Flow::Snapshot => false,
         }
+    }
+
+    /// Entries have to be read from the disk.
+    pub(super) fn begin_fetch(&mut self) {
+        let is_probe = matches!(self.flow, Flow::Probe { .. });
+        self.flow = Flow::Fetch { is_probe };
+    }
+
+    /// They have been read and may leave.
+    pub(super) fn end_fetch(&mut self, is_probe: bool) {
+        self.flow = match is_probe {
+            true => Flow::Probe { is_sent: false },
+            false => Flow::Stream,
+        };
     }
 
     /// Notes that entries up to `last` have left.
@@ -95,6 +115,7 @@ impl Progress {
     /// Notes that a round begins; what was sent before it should have arrived when it is answered.
     pub(super) fn begin_round(&mut self, round: u64) {
         self.check.get_or_insert((round, self.next));
+        self.resent = None;
         if let Flow::Probe { is_sent } = &mut self.flow {
             *is_sent = false;
         }
@@ -138,8 +159,14 @@ impl Progress {
         self.refused.filter(|refused| *refused > watermark.max(self.matched))
     }
 
-    /// Takes the member's word for where its log ends. Whether `matched` has moved.
-    pub(super) fn acknowledged(&mut self, matched: LogIndex, wants: LogIndex, round: u64) -> bool {
+    /// Takes the member's word for where its log ends, and for what it has not taken. Whether
+    /// `matched` has moved.
+    pub(super) fn acknowledged(
+        &mut self,
+        matched: LogIndex,
+        (wants, refusal): (LogIndex, Option<AckRefusal>),
+        round: u64,
+    ) -> bool {
         self.round = self.round.max(round);
         let has_moved = matched > self.matched;
         let has_lost = self.flow == Flow::Stream && self.has_lost(matched, wants, round);
@@ -148,20 +175,53 @@ impl Progress {
             let (_, bytes) = self.in_flight.pop_front().expect("it was looked at");
             self.in_flight_bytes -= bytes;
         }
-        let is_probe = matches!(self.flow, Flow::Probe { .. });
-        if has_lost || is_probe || (self.flow == Flow::Snapshot && has_moved) {
-            self.send_from(wants);
-        }
-        if has_lost {
+        match refusal {
+            Some(AckRefusal::Clock | AckRefusal::Full) => {
+                if has_lost || wants > self.matched {
+                    self.wait_for_round(wants);
+                }
+            }
             // It may lack what it had acknowledged, or have begun anew and not know what agrees.
-            (self.next, self.flow) = (wants, Flow::Probe { is_sent: false });
+            _ if has_lost => self.probe_from(wants, false),
+            Some(AckRefusal::Gap | AckRefusal::Evicted) => self.close_gap(wants),
+            None if self.is_waiting(has_moved) => self.send_from(wants),
+            None => {}
         }
         has_moved
     }
 
-    /// Begins again at `wants`, or after what is known to match.
+    /// Whether any answer without a refusal lets entries flow.
+    fn is_waiting(&self, has_moved: bool) -> bool {
+        matches!(self.flow, Flow::Probe { .. }) || (self.flow == Flow::Snapshot && has_moved)
+    }
+
+    /// The member does not take the entry at `wants` for now: it is sent again once in a round, and
+    /// nothing after it.
+    fn wait_for_round(&mut self, wants: LogIndex) {
+        if matches!(self.flow, Flow::Stream | Flow::Probe { .. }) {
+            self.probe_from(wants, true);
+        }
+    }
+
+    /// The member lacks what comes before something that has arrived. All that was sent after the
+    /// gap is answered so: one message goes out for it, and what it has fills the rest.
+    fn close_gap(&mut self, wants: LogIndex) {
+        let (least, greatest) = self.resent.unwrap_or((LogIndex(u64::MAX), LogIndex::ZERO));
+        let is_open = matches!(self.flow, Flow::Stream | Flow::Probe { .. });
+        if is_open && (wants < least || wants > greatest) {
+            self.resent = Some((least.min(wants), greatest.max(wants)));
+            self.probe_from(wants, false);
+        }
+    }
+
+    fn probe_from(&mut self, wants: LogIndex, is_sent: bool) {
+        self.send_from(wants);
+        self.flow = Flow::Probe { is_sent };
+    }
+
+    /// Begins again at `wants`, which may be below what matched: it may have been lost since.
     pub(super) fn send_from(&mut self, wants: LogIndex) {
-        self.next = wants.max(self.matched.next());
+        self.next = wants;
         self.flow = Flow::Stream;
         self.check = None;
         self.in_flight.clear();
@@ -180,7 +240,7 @@ mod tests {
 
     fn streaming() -> Progress {
         let mut progress = Progress::new(LogIndex(5));
-        assert!(!progress.acknowledged(LogIndex(0), LogIndex(5), 0));
+        assert!(!progress.acknowledged(LogIndex(0), (LogIndex(5), None), 0));
         progress
     }
 
@@ -200,19 +260,68 @@ mod tests {
         progress.sent(LogIndex(5), 60);
         progress.sent(LogIndex(6), 60);
         assert!(!progress.may_send(100) && progress.in_flight_bytes == 120);
-        assert!(progress.acknowledged(LogIndex(5), LogIndex(7), 0));
+        assert!(progress.acknowledged(LogIndex(5), (LogIndex(7), None), 0));
         assert!(progress.may_send(100));
-        assert!(!progress.acknowledged(LogIndex(5), LogIndex(7), 0), "a repeated answer");
+        assert!(!progress.acknowledged(LogIndex(5), (LogIndex(7), None), 0), "a repeated answer");
     }
 
     #[test]
     fn w82_what_was_lost_is_noticed_by_the_round_after_it() {
         let mut progress = streaming();
         progress.sent(LogIndex(5), 60);
-        progress.acknowledged(LogIndex(4), LogIndex(5), 0);
+        progress.acknowledged(LogIndex(4), (LogIndex(5), None), 0);
         assert_eq!(progress.next, LogIndex(6), "an answer from before the entry was sent");
         progress.begin_round(1);
-        progress.acknowledged(LogIndex(4), LogIndex(5), 1);
+        progress.acknowledged(LogIndex(4), (LogIndex(5), None), 1);
         assert_eq!((progress.next, progress.in_flight_bytes), (LogIndex(5), 0));
+    }
+
+    #[test]
+    fn w43_one_message_goes_out_for_a_gap_however_many_tell_of_it() {
+        let mut progress = streaming();
+        for index in 5..9 {
+            progress.sent(LogIndex(index), 10);
+        }
+        let gap = |wants| (LogIndex(wants), Some(AckRefusal::Gap));
+        progress.acknowledged(LogIndex(4), gap(5), 0);
+        assert!(progress.may_send(100) && progress.next == LogIndex(5));
+        progress.sent(LogIndex(5), 10);
+        progress.acknowledged(LogIndex(4), gap(5), 0);
+        progress.acknowledged(LogIndex(4), gap(5), 0);
+        assert!(!progress.may_send(100), "it is on its way");
+        progress.acknowledged(LogIndex(5), (LogIndex(9), None), 0);
+        assert_eq!((progress.next, progress.flow), (LogIndex(9), Flow::Stream));
+        progress.acknowledged(LogIndex(4), gap(5), 0);
+        assert_eq!(progress.flow, Flow::Stream, "a late answer");
+    }
+
+    #[test]
+    fn what_is_refused_for_now_waits_for_the_next_round_and_nothing_follows_it() {
+        for refusal in [AckRefusal::Clock, AckRefusal::Full] {
+            let mut progress = streaming();
+            progress.sent(LogIndex(5), 10);
+            progress.sent(LogIndex(6), 10);
+            let refused = (LogIndex(5), Some(refusal));
+            progress.acknowledged(LogIndex(4), refused, 0);
+            progress.acknowledged(LogIndex(4), refused, 0);
+            assert!(!progress.may_send(100) && progress.next == LogIndex(5));
+            progress.begin_round(1);
+            assert!(progress.may_send(100));
+            progress.sent(LogIndex(5), 10);
+            progress.acknowledged(LogIndex(4), refused, 1);
+            assert!(!progress.may_send(100), "the answer to the round repeats it");
+            progress.acknowledged(LogIndex(4), (LogIndex(6), None), 1);
+            assert_eq!((progress.next, progress.flow), (LogIndex(6), Flow::Stream));
+        }
+    }
+
+    #[test]
+    fn entries_from_the_disk_fill_the_window_as_others_do() {
+        let mut progress = streaming();
+        progress.sent(LogIndex(5), 60);
+        progress.begin_fetch();
+        progress.end_fetch(false);
+        progress.sent(LogIndex(6), 60);
+        assert!(!progress.may_send(100));
     }
 }

@@ -120,6 +120,7 @@ impl State {
         self.configurations.forget_log();
         self.watermark = LogIndex::ZERO;
         self.applied = LogIndex::ZERO;
+        self.snapshot = None;
         self.effects.clear();
         self.following = Following::new(LogIndex::ZERO);
         self.rebirth.due = None;

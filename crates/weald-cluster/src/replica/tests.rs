@@ -3,7 +3,9 @@
 mod changes;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod refusals;
 mod rig;
 mod strangers;
+mod streams;
 mod takeovers;
 mod writes;

@@ -87,6 +87,20 @@ impl State {
         Some(SnapshotMeta { point, time, configurations, configuration, effect })
     }
 
+    /// What a snapshot has to cover that this member installs. A damaged log is replaced by one that
+    /// reaches its known end only: by less it would forget that there was more (rule C11).
+    pub fn snapshot_least(&self) -> LogIndex {
+        self.known_end()
+    }
+
+    /// Up to here a damaged log is known to have been synced; zero for any other.
+    pub(super) fn known_end(&self) -> LogIndex {
+        match self.health {
+            Health::Damaged { known_end } => known_end,
+            Health::Whole | Health::Amnesiac => LogIndex::ZERO,
+        }
+    }
+
     /// Bytes of entries in memory.
     pub fn memory_bytes(&self) -> usize {
         self.log.bytes()

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_breaker_opens_is_probed_and_closes() {
+    fn w9_a_breaker_opens_is_probed_and_closes() {
         let mut breakers = Breakers::new(BreakerConfig::default());
         for _ in 0..4 {
             assert_eq!(breakers.fail(at(0), key(1)), None);

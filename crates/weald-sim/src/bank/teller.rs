@@ -136,7 +136,8 @@ impl Bank {
         let steps = self.bank().snapshot();
         let process = self.tellers[&id].process();
         let begun = self.recorder.invoke(process, self.now.0, steps).expect("a run is short");
-        let reading = Reading::new((0..super::PARTITIONS).map(PartitionId));
+        let mutation = self.worlds[0].settings.config.mutation;
+        let reading = Reading::new((0..super::PARTITIONS).map(PartitionId)).without(mutation);
         self.begin(id, Job::Count { begun, reading, round: 0, seen: BTreeMap::new() });
     }
 

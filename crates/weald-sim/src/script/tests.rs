@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod rows;
+
 fn check(name: &str) {
     let (played, is_expected) = play_named(name).unwrap();
     assert_eq!(played.lines().last(), Some("well"), "{played}");
@@ -16,6 +18,16 @@ fn r10_cut_suffix_stays_cut() {
 #[test]
 fn r11_copied_disk_is_noticed() {
     check("r11_copied_disk_is_noticed");
+}
+
+#[test]
+fn r12_wiped_member_gets_transactions_of_several_events() {
+    check("r12_wiped_member_gets_transactions_of_several_events");
+}
+
+#[test]
+fn r28_damaged_state_is_noticed_and_loaded_again() {
+    check("r28_damaged_state_is_noticed_and_loaded_again");
 }
 
 #[test]
@@ -44,7 +56,7 @@ fn r19_deposed_coordinator_is_read() {
 }
 
 #[test]
-fn r1_stale_oldest_boot() {
+fn w128_r1_stale_oldest_boot() {
     check("r1_stale_oldest_boot");
 }
 
@@ -59,7 +71,7 @@ fn r25_fast_clock() {
 }
 
 #[test]
-fn r2_isolated_coordinator_comes_back() {
+fn w128_r2_isolated_coordinator_comes_back() {
     check("r2_isolated_coordinator_comes_back");
 }
 
@@ -79,7 +91,7 @@ fn r36_idle_commit_is_told_at_once() {
 }
 
 #[test]
-fn r3_missing_entry_takeover() {
+fn w128_r3_missing_entry_takeover() {
     check("r3_missing_entry_takeover");
 }
 

@@ -5,17 +5,13 @@ use std::collections::BTreeSet;
 
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Change, Health, Input, Standing, Stop},
+    replica::{Change, Input, Standing, State, Stop},
 };
 use weald_core::LogIndex;
 
 use super::{Event, World, names_of};
 use crate::{
-    coverage::Rare,
-    disk::{Checkpoint, LogKind},
-    invariants::Seen,
-    machine::MemberMachine,
-    name::Name,
+    coverage::Rare, disk::Checkpoint, invariants::Seen, machine::MemberMachine, name::Name,
     node::name_of,
 };
 
@@ -44,7 +40,8 @@ impl World {
             self.checkpoint(name, self.settings.log_kept);
         }
         if self.state(name).and_then(|state| state.stop()).is_some_and(is_diverged) {
-            self.install(name, None, LogIndex::ZERO);
+            let least = self.state(name).map(State::snapshot_least).unwrap_or_default();
+            self.install(name, None, least);
         }
         self.pursue_goal(name);
         self.spanning_tick(name);
@@ -92,7 +89,11 @@ impl World {
 
     /// Keeps the state of a node's machine, as far as its log is durable, and lets go of its log
     /// but for the last `kept` entries before.
+    /// A state that was damaged on purpose is not kept: a restart begins with what was right.
     pub(super) fn checkpoint(&mut self, name: Name, kept: u64) {
+        if self.oracle.expects_rot(name) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(&name) else { return };
         let Some(process) = &mut node.process else { return };
         let machine = &process.machine;
@@ -131,12 +132,11 @@ impl World {
             && self.state(from).is_some()
             && !self.nodes[&from].is_paused;
         let is_lost = self.state(name).and_then(|state| state.stop()).is_some_and(is_diverged);
-        let owed = self.known_end(name);
-        if is_reachable && (is_lost || owed.0 > 0) {
-            // Who lost its state asks for one as new as can be had.
+        let kept = self.checkpoint_of(from).map_or(0, |checkpoint| checkpoint.meta.point.index.0);
+        if is_reachable && (is_lost || kept < least) {
+            // What is asked for is made, if it can be.
             self.checkpoint(from, self.settings.log_kept);
         }
-        let least = least.max(owed.0);
         let checkpoint = self.checkpoint_of(from).filter(|_| is_reachable);
         let checkpoint = checkpoint.filter(|checkpoint| checkpoint.meta.point.index.0 >= least);
         let log = &self.nodes[&name].disk.log;
@@ -173,15 +173,6 @@ impl World {
         self.handle(name, Input::Installed(meta));
         self.apply(name);
         self.carry_out(name);
-    }
-
-    /// The end of a damaged log: it is not replaced by a snapshot of less, which would forget that
-    /// there was more (rule C11).
-    fn known_end(&self, name: Name) -> LogIndex {
-        match self.state(name).map(|state| state.health()) {
-            Some(Health::Damaged { known_end }) if self.settings.log == LogKind::Real => known_end,
-            _ => LogIndex::ZERO,
-        }
     }
 
     /// A node's machine is somewhere without having applied what is before.

@@ -169,6 +169,7 @@ impl World {
                 && !other.disk.is_wiped
                 && other.lost_life.is_none()
                 && !other.disk.is_damaged
+                && !self.oracle.expects_rot(other.name)
         };
         let intact: BTreeSet<Name> =
             self.nodes.values().filter(|node| is_intact(node)).map(|node| node.name).collect();
@@ -220,7 +221,7 @@ impl World {
     }
 
     fn corrupt(&mut self, name: Name) {
-        if self.coordinator() == Some(name) {
+        if self.coordinator() == Some(name) || !self.may_lose(name) {
             return;
         }
         if let Some(process) = self.nodes.get_mut(&name).and_then(|node| node.process.as_mut()) {

@@ -70,7 +70,7 @@ impl World {
                 let entries = self.nodes[&name].disk.log.read(from, max_bytes);
                 self.hand_in(name, Input::Entries { to, entries });
             }
-            Output::Install { from, point } => self.install(name, from, point.index),
+            Output::Install { from, at_least } => self.install(name, from, at_least),
             Output::ReadReady { ids, index } => self.reads_ready(name, &ids, index),
             Output::ReadFailed { ids } => self.reads_failed(name, &ids),
             Output::Became { role, .. } => self.became(name, role),

@@ -210,7 +210,9 @@ impl World {
             None if is_own => {
                 let mut clock = LogTime::new(process.state.log_time(), now);
                 let partition = machine.partition();
-                let coordinator = Coordinator::new(clock.stamp(now), partition, Config::default());
+                let mutation = self.settings.config.mutation;
+                let config = Config { mutation, ..Config::default() };
+                let coordinator = Coordinator::new(clock.stamp(now), partition, config);
                 process.spanning = Some(Box::new(Spanning {
                     coordinator,
                     epoch,

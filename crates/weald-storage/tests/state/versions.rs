@@ -196,7 +196,7 @@ fn written_at(view: &dyn StateView, id: BlockId) -> u64 {
 }
 
 #[test]
-fn a41_a61_readers_beside_commits_and_checkpoints_see_whole_entries_at_their_index() {
+fn w28_a41_a61_readers_beside_commits_and_checkpoints_see_whole_entries_at_their_index() {
     const ENTRIES: u64 = 4000;
     for cache_bytes in [1, 1 << 20] {
         let engine = Arc::new(MemoryEngine::new());

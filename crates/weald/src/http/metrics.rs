@@ -169,3 +169,6 @@ fn seconds(micros: u64) -> String {
 fn count(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Three nodes in one process, with real logs and engines, over a network within the process.
 
 mod faults;
+mod order;
 mod rig;
 mod spanning;
 
@@ -19,7 +20,7 @@ use crate::consistency::Consistency;
 const PARTITION: PartitionId = PartitionId(3);
 
 #[test]
-fn three_members_commit_and_apply_alike() {
+fn w7_three_members_commit_and_apply_alike() {
     let cluster = Cluster::in_memory(3);
     cluster.found(PARTITION, 3);
     let coordinator = cluster.coordinator(PARTITION);

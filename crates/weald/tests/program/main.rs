@@ -4,6 +4,7 @@
 
 mod asking_a_node;
 mod bad_input;
+mod checking;
 mod damage;
 mod demo;
 mod export_import;

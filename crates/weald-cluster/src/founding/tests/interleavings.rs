@@ -102,6 +102,17 @@ fn all_seeded_with_init_on_one_are_one_network() {
 }
 
 #[test]
+fn w5_three_nodes_that_know_one_address_are_one_network_within_ten_seconds() {
+    for seed in 0..40 {
+        let configs = vec![(seeded(true), 0), (seeded(false), 0), (seeded(false), 0)];
+        let mut world = World::new(5000 + seed, CALM, configs);
+        world.run_until(10_000);
+        assert_one(&world, seed);
+        assert_eq!(world.nodes.len(), 3);
+    }
+}
+
+#[test]
 fn r31_a_write_that_was_taken_is_never_lost_when_networks_meet() {
     let (mut called_off, mut apart, mut refused) = (0, 0, 0);
     for seed in 0..400 {

@@ -8,7 +8,7 @@ use weald_core::{
 };
 
 use super::{Config, Message, Resend, resolution};
-use crate::partition::Waiting;
+use crate::{mutation::Mutation, partition::Waiting};
 
 /// What a participant hears. Times are log time as the coordinator would stamp it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -204,8 +204,13 @@ impl Participant {
                 continue;
             }
             held.ask.again(now, &self.config);
+            let lock = held.waiting.lock;
             let output = if held.waiting.is_primary {
-                Output::Propose(resolution(now, &held.waiting.lock))
+                Output::Propose(resolution(now, &lock))
+            } else if self.config.breaks(Mutation::DropOverdueParts) {
+                Output::Propose(Payload::ResolvePart { part: lock.holder, is_committed: false })
+            } else if self.config.breaks(Mutation::NeverAskForDecisions) {
+                continue;
             } else {
                 ask(&held.waiting, true)
             };

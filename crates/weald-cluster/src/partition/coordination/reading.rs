@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weald_core::{BlockId, Lock, PartitionId, Revision};
 
+use crate::mutation::Mutation;
+
 /// Rounds that are read before marks are taken.
 pub const ROUNDS_MAX: u32 = 8;
 /// Attempts with marks.
@@ -62,6 +64,8 @@ pub struct Reading {
     shown: BTreeMap<PartitionId, Shown>,
     marks_count: u32,
     outputs: VecDeque<Output>,
+    #[cfg(feature = "mutations")]
+    pub(crate) mutation: Option<crate::mutation::Mutation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,9 +88,18 @@ impl Reading {
             shown: BTreeMap::new(),
             marks_count: 0,
             outputs: VecDeque::new(),
+            #[cfg(feature = "mutations")]
+            mutation: None,
         };
         reading.begin_round();
         reading
+    }
+
+    /// Leaves out a rule, to show that the checks would notice.
+    #[cfg(feature = "mutations")]
+    #[must_use]
+    pub fn without(self, mutation: Option<crate::mutation::Mutation>) -> Self {
+        Self { mutation, ..self }
     }
 
     /// Takes an input in.
@@ -140,12 +153,14 @@ impl Reading {
             self.outputs.push_back(Output::Confirm);
             return;
         }
-        let has_locks = self.shown.values().any(|shown| !shown.locks.is_empty());
+        let has_locks = self.shown.values().any(|shown| !shown.locks.is_empty())
+            && !self.breaks(Mutation::ReadPastLocks);
         let revisions = |all: &BTreeMap<PartitionId, Shown>| -> Vec<_> {
             all.values().map(|shown| shown.revisions.clone()).collect()
         };
         let now = revisions(&self.shown);
-        let is_equal = self.before.as_ref().is_some_and(|before| revisions(before) == now);
+        let is_equal = self.before.as_ref().is_some_and(|before| revisions(before) == now)
+            || self.breaks(Mutation::ReadPartitionsOnce);
         if is_equal && !has_locks {
             self.end(Output::Done(self.round));
         } else if self.round >= ROUNDS_MAX {

@@ -231,8 +231,16 @@ impl Rig {
                 let entries = if is_held { held.take(20).cloned().collect() } else { Vec::new() };
                 self.input(name, Input::Entries { to, entries });
             }
-            Output::Install { from, point } => {
+            Output::Install { from, at_least } => {
                 let source = self.name_of(&from).unwrap();
+                let held = self.nodes[&source].disk.entries.iter();
+                let held =
+                    held.map(|entry| *entry.point()).chain([self.nodes[&source].disk.before]);
+                let Some(point) =
+                    held.filter(|point| point.index >= at_least).min_by_key(|p| p.index)
+                else {
+                    return self.input(name, Input::InstallFailed);
+                };
                 let effect = Digest::of("effect", &[&point.index.0.to_le_bytes()]);
                 let meta = self.state(source).snapshot_meta(point, Time::ZERO, effect).unwrap();
                 self.input(name, Input::Installed(meta));
@@ -331,6 +339,12 @@ impl Rig {
         disk.entries.retain(|entry| entry.index() > upto);
         disk.before = point;
         self.input(name, Input::SnapshotReady(point));
+    }
+
+    /// A node's durable entries from `from` on can no longer be read.
+    pub(super) fn damage(&mut self, name: char, from: LogIndex) {
+        let disk = &mut self.nodes.get_mut(&name).unwrap().disk;
+        disk.entries.retain(|entry| entry.index() < from);
     }
 
     pub(super) fn reads_ready(&self, name: char) -> Vec<(u64, u64)> {

@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, epoch, member};
 use crate::replica::*;
-use weald_core::{LogIndex, Time};
+use weald_core::{Digest, LogIndex, Time};
 
 #[test]
 fn w151_w155_a_place_is_given_before_earlier_writes_are_committed() {
@@ -42,7 +42,7 @@ fn nothing_is_acknowledged_before_it_is_synced() {
 }
 
 #[test]
-fn w82_a_lost_append_is_noticed_and_repaired_without_new_writes() {
+fn w45_w82_a_lost_append_is_noticed_and_repaired_without_new_writes() {
     let mut rig = Rig::led();
     rig.drops = Box::new(|rig, e| {
         rig.name_of(&e.to) == Some('c') && matches!(e.message, Message::ReplicateWrite(_))
@@ -117,6 +117,64 @@ fn a_member_whose_place_is_no_longer_in_the_log_gets_a_snapshot() {
     assert_eq!(rig.commands('c'), ["after", "later"]);
 }
 
+/// What a node has asked its snapshots to cover.
+fn installs(rig: &Rig, name: char) -> Vec<LogIndex> {
+    let outputs = rig.nodes[&name].outputs.iter();
+    let asked = outputs.filter_map(|output| match output {
+        Output::Install { at_least, .. } => Some(*at_least),
+        _ => None,
+    });
+    asked.collect()
+}
+
+#[test]
+fn r17_a_damaged_log_is_replaced_by_nothing_that_ends_before_its_known_end() {
+    let mut rig = Rig::led();
+    for n in 0..50 {
+        rig.write('a', &format!("value {n} {}", "x".repeat(100)));
+    }
+    let known_end = rig.state('c').last().index;
+    rig.compact('a', LogIndex(30));
+    rig.damage('c', LogIndex(10));
+    rig.restart('c', Health::Damaged { known_end });
+    assert_eq!(rig.state('c').snapshot_least(), known_end);
+    rig.run(1_000);
+    let asked = installs(&rig, 'c');
+    assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end), "{asked:?}");
+    assert_eq!(rig.state('c').health(), Health::Whole);
+    let early = rig.state('a').snapshot_meta(rig.state('a').last(), Time::ZERO, Digest::default());
+    rig.damage('c', LogIndex(10));
+    rig.restart('c', Health::Damaged { known_end: LogIndex(1_000) });
+    let before = rig.state('c').last();
+    rig.cut_off.insert('c');
+    rig.input('c', Input::Installed(early.unwrap()));
+    assert_eq!(rig.state('c').last(), before, "the log would forget that there was more");
+}
+
+#[test]
+fn a_member_hands_on_the_snapshot_that_it_has_installed() {
+    let mut rig = Rig::new("abcde", "");
+    rig.elect('a');
+    rig.cut_off.extend(['c', 'd']);
+    for n in 0..50 {
+        rig.write('a', &format!("value {n} {}", "x".repeat(100)));
+    }
+    let upto = rig.state('a').watermark();
+    for name in ['a', 'b', 'e'] {
+        rig.compact(name, upto);
+    }
+    rig.cut_off.remove(&'c');
+    rig.run(500);
+    assert_eq!(installs(&rig, 'c'), [upto]);
+    rig.transfer('a', 'c').unwrap();
+    rig.run(300);
+    assert_eq!(rig.leader(), Some('c'));
+    rig.cut_off.clear();
+    rig.run(1_500);
+    assert_eq!(installs(&rig, 'd'), [upto]);
+    assert_eq!(rig.state('d').watermark(), rig.state('c').watermark());
+}
+
 #[test]
 fn r19_a_read_is_answered_by_a_round_that_began_after_it() {
     let mut rig = Rig::led();
@@ -176,7 +234,7 @@ fn r25_an_entry_far_ahead_in_time_is_not_taken_and_its_coordinator_hands_over() 
 }
 
 #[test]
-fn c15_proposals_are_bounded_and_typed() {
+fn w165_c15_proposals_are_bounded_and_typed() {
     let mut rig = Rig::led();
     rig.cut_off.extend(['b', 'c']);
     let large = "x".repeat(4 * 1024 * 1024);

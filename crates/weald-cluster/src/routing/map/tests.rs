@@ -133,7 +133,7 @@ proptest! {
     /// Whoever has heard the same, in whatever order and however often, names the same coordinator:
     /// it follows from the newest epoch.
     #[test]
-    fn w35_w58_the_same_epochs_name_the_same_coordinator_everywhere(
+    fn w35_w38_w58_the_same_epochs_name_the_same_coordinator_everywhere(
         hints in proptest::collection::vec((0_u32..2, 0_u64..5, 1_u8..5), 1..20),
         order in any::<u64>(),
     ) {

@@ -130,7 +130,7 @@ fn w139_retransmissions_are_the_same_bytes_after_growing_pauses() {
 }
 
 #[test]
-fn every_kind_of_failure_opens_the_breaker_and_a_real_request_closes_it() {
+fn w9_every_kind_of_failure_opens_the_breaker_and_a_real_request_closes_it() {
     let unavailable = Script::Answer(Answer::Unavailable { retry_after_ms: 0 });
     let failures = [
         (unavailable, Class::Rejected),

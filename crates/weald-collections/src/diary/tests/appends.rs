@@ -94,7 +94,7 @@ fn a57_an_absent_diary_is_an_error_and_not_an_empty_one() {
 }
 
 #[test]
-fn expectations_hold_exactly_when_they_say() {
+fn w94_expectations_hold_exactly_when_they_say() {
     use ExpectedVersion::{Any, Empty, Exact, Exists};
     let exact = |n| Exact(Sequence(n));
     // Entries there, expectation, whether it holds.

@@ -56,7 +56,7 @@ impl<'a> Projection<'a> {
             .map(|place| Part::new(&history.operations()[*place], object))
             .filter(|part| part.is_committed() || part.is_changing())
             .collect();
-        let named = parts.iter().flat_map(Part::named_values).collect();
+        let named = named_in(&parts);
         let mut classes = BTreeMap::new();
         for part in &mut parts {
             part.role = part.role_among(&named, &mut classes);
@@ -116,7 +116,7 @@ impl<'a> Part<'a> {
     }
 
     /// The value that the register must hold when the operation takes effect, if it says so.
-    fn first_seen(&self) -> Option<Option<Value>> {
+    pub(super) fn first_seen(&self) -> Option<Option<Value>> {
         match self.steps.first() {
             Some(Step::Read { seen: Seen::Is(value), .. }) => Some(*value),
             _ => None,
@@ -155,8 +155,42 @@ fn named_by(step: &Step) -> Vec<Option<Value>> {
     }
 }
 
+/// The values that answers and conditions name.
+fn named_in(parts: &[Part<'_>]) -> BTreeSet<Option<Value>> {
+    let mut named = BTreeSet::new();
+    let mut lists = Lists::default();
+    for step in parts.iter().flat_map(|part| &part.steps) {
+        match step {
+            Step::ReadRange { from, values: Some(values), .. } => {
+                named.extend(lists.fresh(*from, values).1.iter().copied().map(Some));
+            }
+            _ => named.extend(named_by(step)),
+        }
+    }
+    named
+}
+
+/// Most lists that are read begin as the one read before does.
+#[derive(Default)]
+struct Lists<'a> {
+    last: (u64, &'a [Value]),
+}
+
+impl<'a> Lists<'a> {
+    /// The part of a list that was not the same in the last one, and the sequence at which it begins.
+    fn fresh(&mut self, from: u64, values: &'a [Value]) -> (u64, &'a [Value]) {
+        let (last_from, last) = std::mem::replace(&mut self.last, (from, values));
+        if last_from != from {
+            return (from, values);
+        }
+        let common = last.iter().zip(values).take_while(|(one, other)| one == other).count();
+        (from + u64::try_from(common).unwrap_or(0), &values[common..])
+    }
+}
+
 fn positions_of(parts: &[Part<'_>]) -> BTreeMap<u64, Value> {
     let mut positions = BTreeMap::new();
+    let mut lists = Lists::default();
     let committed = parts.iter().filter(|part| part.is_committed());
     for step in committed.flat_map(|part| &part.steps) {
         match step {
@@ -164,7 +198,8 @@ fn positions_of(parts: &[Part<'_>]) -> BTreeMap<u64, Value> {
                 positions.entry(*sequence).or_insert(*value);
             }
             Step::ReadRange { from, values: Some(values), .. } => {
-                for (sequence, value) in (*from..).zip(values) {
+                let (from, values) = lists.fresh(*from, values);
+                for (sequence, value) in (from..).zip(values) {
                     positions.entry(sequence).or_insert(*value);
                 }
             }

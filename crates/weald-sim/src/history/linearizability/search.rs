@@ -196,11 +196,13 @@ impl<'a> Search<'a> {
     fn retire(&mut self, part: usize) {
         self.reads.retain(|other| *other != part);
         self.changes.retain(|other| *other != part);
-        for readers in self.readers.values_mut() {
+        let seen = self.projection.parts[part].first_seen().unwrap_or_default();
+        if let Some(readers) = self.readers.get_mut(&seen) {
             readers.remove(&part);
+            if readers.is_empty() {
+                self.readers.remove(&seen);
+            }
         }
-        self.readers.retain(|_, readers| !readers.is_empty());
-
         let settled = self.frontier.optional_in_all();
         if settled.is_empty() {
             return;

@@ -17,19 +17,23 @@ pub(super) enum Writer {
     Several,
 }
 
+/// The writers of an object's values.
+type OfObject = BTreeMap<Option<Value>, Writer>;
+
 /// The writers of all values.
 pub(super) struct Writers<'a> {
-    writers: BTreeMap<(Object<'a>, Option<Value>), Writer>,
+    writers: BTreeMap<Object<'a>, OfObject>,
     /// By place: whether the transaction took effect.
     effective: Vec<bool>,
 }
 
 impl<'a> Writers<'a> {
     pub(super) fn new(history: &'a History) -> Self {
-        let mut writers = BTreeMap::new();
+        let mut writers: BTreeMap<Object<'a>, OfObject> = BTreeMap::new();
         for (place, operation) in history.operations().iter().enumerate() {
-            for key in operation.steps.iter().filter_map(written) {
-                let writer = writers.entry(key).or_insert(Writer::Nobody);
+            for (object, value) in operation.steps.iter().filter_map(written) {
+                let of_object = writers.entry(object).or_default();
+                let writer = of_object.entry(value).or_insert(Writer::Nobody);
                 *writer = writer.and(place, operation);
             }
         }
@@ -41,7 +45,8 @@ impl<'a> Writers<'a> {
 
     /// Who wrote `value` into `object`. The absence at the beginning is nobody's.
     pub(super) fn of(&self, object: Object<'a>, value: Option<Value>) -> Writer {
-        self.writers.get(&(object, value)).copied().unwrap_or(Writer::Nobody)
+        let writer = self.writers.get(&object).and_then(|of_object| of_object.get(&value));
+        writer.copied().unwrap_or(Writer::Nobody)
     }
 
     /// Whether the transaction took effect: it is committed, or one that took effect saw its writes.
@@ -62,10 +67,13 @@ impl<'a> Writers<'a> {
                 continue;
             }
             self.effective[place] = true;
-            for (object, value) in operations[place].steps.iter().flat_map(shown) {
-                if let Writer::One(writer) = self.of(object, value) {
-                    fresh.push(writer);
-                }
+            for step in &operations[place].steps {
+                let Some(of_object) = self.writers.get(&step.object()) else { continue };
+                let writers = shown(step).filter_map(|value| of_object.get(&Some(value)));
+                fresh.extend(writers.filter_map(|writer| match writer {
+                    Writer::One(writer) if !self.effective[*writer] => Some(*writer),
+                    _ => None,
+                }));
             }
         }
     }
@@ -92,15 +100,13 @@ fn written(step: &Step) -> Option<(Object<'_>, Option<Value>)> {
 }
 
 /// The values that a step shows to be there.
-fn shown(step: &Step) -> Vec<(Object<'_>, Option<Value>)> {
-    let object = step.object();
-    match step {
-        Step::Read { seen: Seen::Is(Some(value)), .. } => vec![(object, Some(*value))],
-        Step::ReadRange { values: Some(values), .. } => {
-            values.iter().map(|value| (object, Some(*value))).collect()
-        }
+fn shown(step: &Step) -> impl Iterator<Item = Value> {
+    let (one, several): (Option<Value>, &[Value]) = match step {
+        Step::Read { seen: Seen::Is(value), .. } => (*value, &[]),
+        Step::ReadRange { values: Some(values), .. } => (None, values),
         Step::Read { .. } | Step::ReadRange { .. } | Step::Write { .. } | Step::Append { .. } => {
-            Vec::new()
+            (None, &[])
         }
-    }
+    };
+    one.into_iter().chain(several.iter().copied())
 }

@@ -64,7 +64,7 @@ fn c11_damage_before_an_intact_record_is_told_with_the_known_end() {
 }
 
 #[test]
-fn damage_in_one_partitions_records_leaves_the_others_intact() {
+fn w27_damage_in_one_partitions_records_leaves_the_others_intact() {
     let disk = SimDisk::new(1);
     let log = open(&disk);
     log.submit(entries(P0, 1..=3, 1000)).unwrap();

@@ -235,7 +235,7 @@ fn an_entry_larger_than_a_sync_spans_segments_and_survives() {
 }
 
 #[test]
-fn gathered_submissions_share_one_sync() {
+fn w172_gathered_submissions_share_one_sync() {
     let disk = SimDisk::new(1);
     let log = open(&disk);
     let before = disk.counts().syncs;

@@ -202,13 +202,13 @@ impl Replica {
 
 /// Another state in the place of this one.
 impl Replica {
-    /// Fetches a state from a peer that covers at least `point`.
-    pub(super) fn install(&mut self, office: &Office, from: Member, point: Point) {
+    /// Fetches a state from a peer that covers at least this entry.
+    pub(super) fn install(&mut self, office: &Office, from: Member, at_least: LogIndex) {
         if !matches!(self.checkpoints.switch, Switch::No) {
             return;
         }
         self.checkpoints.switch = Switch::Fetching;
-        let (partition, at_least) = (self.id(), point.index);
+        let partition = self.id();
         office.fetcher.ask(Job::Install { partition, from: from.peer, at_least });
     }
 
@@ -320,7 +320,7 @@ impl Replica {
         let voters = &self.state.configuration().voters;
         let asked = self.state.coordinator().filter(|other| *other != me);
         if let Some(from) = asked.or_else(|| voters.iter().find(|other| **other != me).copied()) {
-            self.install(office, from, Point::default());
+            self.install(office, from, self.state.snapshot_least());
         }
     }
 

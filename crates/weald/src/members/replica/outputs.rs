@@ -32,7 +32,7 @@ impl Replica {
             Output::Fetch { to, from, max_bytes } => {
                 office.reader.ask(Job::Fetch { partition, to, from, max_bytes });
             }
-            Output::Install { from, point } => self.install(office, from, point),
+            Output::Install { from, at_least } => self.install(office, from, at_least),
             Output::ReadReady { ids, index } => {
                 self.waiting.confirm(&ids, index);
                 office.to_apply.insert(partition);

@@ -4,12 +4,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use weald_core::{
-    FrameSink, Handlers, Mailbox, Outcome, PartitionId, PeerId, Priority, UnknownCause,
+    FrameSink, Handlers, LogIndex, Mailbox, Outcome, PartitionId, PeerId, Priority, UnknownCause,
+};
+use weald_storage::{
+    log::{Disk as _, testing::SimDisk},
+    testing::Fault,
 };
 
 use super::{
     PARTITION,
-    rig::{Cluster, put, wait},
+    rig::{Cluster, put, put_of, wait},
 };
 use crate::members::{Answer, Letterbox, MemberHealth, MembersConfig, ProposeError};
 
@@ -86,7 +90,7 @@ fn r34_a_full_disk_refuses_writes_and_heals_without_a_restart() {
 }
 
 #[test]
-fn r17_what_rots_in_a_members_log_is_repaired_from_its_peers() {
+fn r17_w140_what_rots_in_a_members_log_is_repaired_from_its_peers() {
     let mut cluster = Cluster::on_simulated_disks(3);
     cluster.found(PARTITION, 3);
     for number in 0..30 {
@@ -98,10 +102,13 @@ fn r17_what_rots_in_a_members_log_is_repaired_from_its_peers() {
     cluster.kill(rotten);
     let disk = cluster.node(rotten).disk.clone().unwrap();
     assert!(flip_first_entry(&disk), "the log has an entry of the test's");
+    cluster.isolate(rotten);
     cluster.start(rotten);
-    let status = cluster.node(rotten).status(PARTITION).unwrap();
-    assert!(status.last < last, "what follows the damage is not vouched for: {}", status.last);
-    wait(|| cluster.node(rotten).status(PARTITION).unwrap().health == MemberHealth::Well);
+    let status = |cluster: &Cluster| cluster.node(rotten).status(PARTITION).unwrap();
+    wait(|| status(&cluster).health == MemberHealth::Damaged);
+    assert!(status(&cluster).last < last, "what follows the damage is not vouched for");
+    cluster.heal();
+    wait(|| status(&cluster).health == MemberHealth::Well);
     cluster.write(PARTITION, put(30));
     cluster.wait_equal(PARTITION);
     assert_eq!(cluster.node(rotten).count(PARTITION), 31);
@@ -113,15 +120,18 @@ fn r17_what_rots_in_a_members_log_is_repaired_from_its_peers() {
 }
 
 /// Flips a bit in the middle of the first entry that the test wrote.
-fn flip_first_entry(disk: &weald_storage::log::testing::SimDisk) -> bool {
-    use weald_storage::log::Disk;
+fn flip_first_entry(disk: &SimDisk) -> bool {
     let names = disk.list().unwrap();
-    names.iter().any(|name| {
-        let bytes = disk.bytes(name).unwrap_or_default();
-        let value = [7; 100];
-        let found = bytes.windows(value.len()).position(|window| window == value);
-        found.is_some_and(|at| disk.flip(name, at + 50, 3))
-    })
+    names
+        .iter()
+        .any(|name| position_of_value(disk, name).is_some_and(|at| disk.flip(name, at + 50, 3)))
+}
+
+/// Where the first value of the test is in a file.
+fn position_of_value(disk: &SimDisk, name: &str) -> Option<usize> {
+    let bytes = disk.bytes(name).unwrap_or_default();
+    let value = [7; 100];
+    bytes.windows(value.len()).position(|window| window == value)
 }
 
 #[test]
@@ -167,4 +177,70 @@ impl FrameSink for Overheard {
         self.0.lock().push(frame);
         true
     }
+}
+
+#[test]
+fn r28_a_block_that_cannot_be_read_stops_its_member_and_nobody_diverges() {
+    let mut cluster = Cluster::on_simulated_disks(3);
+    cluster.found(PARTITION, 3);
+    for number in 0..10 {
+        cluster.write(PARTITION, put(number));
+    }
+    cluster.wait_equal(PARTITION);
+    let ill = (cluster.coordinator(PARTITION) + 1) % 3;
+    // After a checkpoint and a restart its blocks are on the disk only.
+    cluster.node(ill).members().checkpoint().blocking_recv().unwrap().unwrap();
+    cluster.kill(ill);
+    cluster.start(ill);
+    cluster.node(ill).engine_faults().fail_reads(Fault::Corrupt);
+    let before = cluster.node(ill).status(PARTITION).unwrap().applied;
+    for number in 10..15 {
+        cluster.write(PARTITION, put(number));
+    }
+    let status = |cluster: &Cluster| cluster.node(ill).status(PARTITION).unwrap();
+    wait(|| matches!(status(&cluster).health, MemberHealth::Stopped(_)));
+    let stopped_at = status(&cluster).applied;
+    assert!(stopped_at <= LogIndex(before.0 + 1), "nothing behind what cannot be applied is");
+    cluster.write(PARTITION, put(15));
+    assert_eq!(status(&cluster).applied, stopped_at);
+    cluster.node(ill).engine_faults().fail_reads(None);
+    cluster.kill(ill);
+    cluster.start(ill);
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(ill).count(PARTITION), 16, "each entry is applied once");
+}
+
+#[test]
+fn w111_a_follower_that_has_lost_the_end_of_its_log_gets_it_from_its_peers() {
+    let mut cluster = Cluster::on_simulated_disks(3);
+    cluster.found(PARTITION, 3);
+    for number in 0..24 {
+        cluster.write(PARTITION, put_of(number, 100_000));
+    }
+    cluster.wait_equal(PARTITION);
+    let robbed = (cluster.coordinator(PARTITION) + 1) % 3;
+    let last = cluster.node(robbed).status(PARTITION).unwrap().last;
+    cluster.kill(robbed);
+    let disk = cluster.node(robbed).disk.clone().unwrap();
+    let segments = segments_with_entries(&disk);
+    assert!(segments.len() > 1, "{segments:?}");
+    disk.remove(segments.last().unwrap()).unwrap();
+    cluster.isolate(robbed);
+    cluster.start(robbed);
+    let status = |cluster: &Cluster| cluster.node(robbed).status(PARTITION).unwrap();
+    wait(|| status(&cluster).health != MemberHealth::Well);
+    assert!(status(&cluster).last < last, "{:?}", status(&cluster).health);
+    cluster.heal();
+    wait(|| status(&cluster).health == MemberHealth::Well);
+    cluster.write(PARTITION, put(24));
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(robbed).count(PARTITION), 25);
+}
+
+/// The files of the log that hold values of the test, in order.
+fn segments_with_entries(disk: &SimDisk) -> Vec<String> {
+    let mut names = disk.list().unwrap();
+    names.sort();
+    names.retain(|name| position_of_value(disk, name).is_some());
+    names
 }

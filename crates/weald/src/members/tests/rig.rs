@@ -14,12 +14,13 @@ use std::{
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio::sync::oneshot::Receiver;
 use weald_cluster::{
     configuration::{Configuration, Member},
     replica::{Change, ChangeError},
 };
 use weald_collections::{
-    CollectionExecutor, RawTree, ReadError, Registry, SourceReader,
+    CollectionExecutor, DiaryType, RawTree, ReadError, Registry, SourceReader,
     tree::{TreeOptions, TreeType},
 };
 use weald_core::{
@@ -33,6 +34,7 @@ use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineKind},
     log::{Disk, DiskLog, FolderDisk, LogHome, LogOptions, MemoryLog, testing::SimDisk},
     state::BlockCache,
+    testing::{FaultEngine, FaultSchedule},
 };
 
 use crate::{
@@ -63,6 +65,8 @@ pub(super) struct Node {
     /// In the place of the log's folder on the disk.
     pub(super) disk: Option<Arc<SimDisk>>,
     stall: Arc<Stall>,
+    /// In the place of the engine's folder, over restarts.
+    engine: Option<Arc<FaultEngine>>,
     incarnation: u64,
     members: Option<Members>,
 }
@@ -105,6 +109,7 @@ impl Cluster {
             directory: directory(number),
             disk: None,
             stall: Arc::default(),
+            engine: are_simulated.then(|| Arc::new(FaultEngine::new(FaultSchedule::new()))),
             incarnation: 0,
             members: None,
         };
@@ -278,7 +283,10 @@ impl Node {
                 log: self.open_log(&letterbox),
                 stall: Arc::clone(&self.stall),
             }),
-            engine: open_engine(directory),
+            engine: match &self.engine {
+                Some(engine) => engine.clone(),
+                None => open_engine(directory),
+            },
             cache: Arc::new(BlockCache::new(16 << 20)),
             network: network.connect(self.peer(), handlers),
             clock: Arc::new(SystemClock),
@@ -312,6 +320,11 @@ impl Node {
         self.stall.is_stalled.store(is_stalled, Ordering::SeqCst);
     }
 
+    /// Which calls of the engine fail, where it is a simulated one.
+    pub(super) fn engine_faults(&self) -> &FaultSchedule {
+        self.engine.as_ref().expect("the disks are simulated").schedule()
+    }
+
     pub(super) fn status(&self, partition: PartitionId) -> Option<PartitionStatus> {
         self.members().hosted(partition).map(|hosted| hosted.status())
     }
@@ -334,6 +347,23 @@ impl Node {
             Ok(()) => receiver.blocking_recv().unwrap(),
             Err(error) => Answer::Refused(error),
         }
+    }
+
+    /// Proposes all of them, one after the other, without waiting for any answer; what will be
+    /// answered, in the same order.
+    pub(super) fn propose_all(
+        &self,
+        partition: PartitionId,
+        payloads: Vec<Payload>,
+    ) -> Vec<Receiver<Answer>> {
+        let deadline = Instant::now() + PATIENCE;
+        let propose = |payload| {
+            let (caller, receiver) = Caller::channel();
+            let terms = Terms { ack: Ack::Durable, deadline };
+            self.members().propose(partition, Proposal::new(payload, terms, caller)).unwrap();
+            receiver
+        };
+        payloads.into_iter().map(propose).collect()
     }
 
     /// How many entries the tree of the test has here.
@@ -468,6 +498,7 @@ fn open_engine(directory: Option<&Path>) -> Arc<dyn Engine> {
 fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.register(Arc::new(TreeType)).unwrap();
+    registry.register(Arc::new(DiaryType)).unwrap();
     registry
 }
 
@@ -487,22 +518,31 @@ pub(super) fn wait(mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn tree() -> RawTree {
-    RawTree::new("stock".parse().unwrap())
-}
-
 /// An action that puts one entry into a tree, which it makes if there is none.
 pub(super) fn put_into(name: &str, number: u64) -> Vec<Action> {
+    put_value(name, number, 100)
+}
+
+fn put_value(name: &str, number: u64, bytes: usize) -> Vec<Action> {
     let tree = RawTree::new(name.parse().unwrap());
     let (mode, options) = (CreateMode::OpenOrCreate, TreeOptions::default());
     let create = tree.create(mode, CollectionPolicy::default(), &options);
-    vec![create, tree.put(number.to_be_bytes().to_vec(), vec![7; 100])]
+    vec![create, tree.put(number.to_be_bytes().to_vec(), vec![7; bytes])]
+}
+
+/// As [`put`], with a value of so many bytes.
+pub(super) fn put_of(number: u64, bytes: usize) -> Payload {
+    transaction("stock", put_value("stock", number, bytes))
 }
 
 /// A transaction that puts one entry into the tree of the test, under a fresh id.
 pub(super) fn put(number: u64) -> Payload {
-    let home = PlacementKey::of(tree().name());
-    let actions = put_into("stock", number);
+    transaction("stock", put_into("stock", number))
+}
+
+/// A transaction on a collection and those of its group, under a fresh id.
+pub(super) fn transaction(name: &str, actions: Vec<Action>) -> Payload {
+    let home = PlacementKey::of(&name.parse().unwrap());
     Payload::Transaction(TransactionRequest {
         id: TransactionId::random(home, &mut SystemEntropy),
         expiry: soon(),

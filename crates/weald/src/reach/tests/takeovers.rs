@@ -41,7 +41,7 @@ async fn g1_writes_go_on_after_the_coordinator_is_lost_and_none_is_lost_or_doubl
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_and_a_tail_go_on_over_a_takeover_without_a_gap() {
+async fn w202_a_watch_and_a_tail_go_on_over_a_takeover_without_a_gap() {
     let mut rig = Rig::start(3, 1).await;
     let tree = rig.node(0).raw_tree("g/stock").create().await.unwrap();
     let diary = rig.node(0).raw_diary("g/events").create().await.unwrap();

@@ -8,7 +8,7 @@ use super::Rig;
 use crate::{Consistency, ErrorKind, TransactionStatus};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w20_a_write_through_any_node_is_seen_through_any_other() {
+async fn w6_w20_w202_a_write_through_any_node_is_seen_through_any_other() {
     let rig = Rig::start(3, 4).await;
     rig.node(0).raw_tree("stock").create().await.unwrap();
     for writer in 0..3 {

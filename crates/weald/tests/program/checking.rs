@@ -1,0 +1,31 @@
+//! The report of `weald verify`, for programs.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::program::Place;
+
+#[test]
+fn w141_w144_a_check_reports_in_json_what_it_has_found_and_ends_by_it() {
+    let place = Place::new();
+    place.prints(&["tree", "put", "t", "k", "v"]);
+    let report = place.json(&["verify"]);
+    assert_eq!(report.len(), 1, "{report:?}");
+    assert_eq!((&report[0]["collections"], &report[0]["damages"]), (&1.into(), &0.into()));
+    assert!(report[0]["blocks"].as_u64().unwrap() > 0 && report[0]["log_batches"].is_u64());
+
+    let identity = place.data().join(weald_storage::header::IDENTITY_FILE);
+    let mut bytes = fs::read(&identity).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&identity, bytes).unwrap();
+    let ended = place.run(&["--json", "verify"]);
+    assert_eq!(ended.code, 5, "{ended:?}");
+    let report: Vec<Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, damages) = report.split_last().unwrap();
+    assert!(damages.iter().all(|damage| damage["damaged"].is_string()), "{damages:?}");
+    assert_eq!(last["damages"].as_u64().unwrap(), damages.len() as u64, "as many as are named");
+    assert!(!damages.is_empty() && last["collections"] == 1, "and the rest was checked, too");
+}
