@@ -22,7 +22,7 @@ use weald_storage::state::PartitionStore;
 
 use super::{
     Caller, HostError, Hosted, MemberHealth, PartitionStatus, Standing, desk::Desk, office::Office,
-    waiting::Waiting,
+    stopwatch::Stopwatch, waiting::Waiting,
 };
 use checkpoint::Checkpoints;
 use spanning::Spanning;
@@ -35,6 +35,7 @@ pub(super) struct Replica {
     hosted: Arc<Hosted>,
     pub(super) waiting: Waiting,
     pub(super) desk: Desk,
+    watch: Stopwatch,
     /// The last applied entry.
     applied: Point,
     /// A view whose missing blocks have been brought, or are being brought, into memory.
@@ -92,6 +93,7 @@ impl Replica {
             hosted,
             waiting: Waiting::default(),
             desk,
+            watch: Stopwatch::default(),
             applied,
             loading: Loading::No,
             recalled: VecDeque::new(),
@@ -162,6 +164,7 @@ impl Replica {
             founder.tell(Ok(self.state.me()));
         }
         self.state.handle(office.now, Input::Persisted(ticket));
+        self.watch.sync(self.state.synced(), &office.counters.phases);
         true
     }
 
@@ -169,8 +172,6 @@ impl Replica {
     pub(super) fn submit(&mut self, office: &mut Office) {
         office.count_batch();
         if self.desk.submit(&*office.log) {
-            let error = self.desk.trouble().map(ToString::to_string);
-            tracing::error!(target: "weald::members", partition = %self.id(), error, "the log takes nothing more");
             self.state.handle(office.now, Input::PersistFailed);
         }
     }
@@ -182,9 +183,19 @@ impl Replica {
         }
         match (self.state.stop(), self.state.health()) {
             (Some(Stop::Amnesiac), _) => MemberHealth::Amnesiac,
-            (Some(stop), _) => MemberHealth::Stopped(stop_text(stop).to_owned()),
+            (Some(stop), _) => MemberHealth::Stopped(self.stop_text(stop)),
             (None, Health::Damaged { .. }) => MemberHealth::Damaged,
             (None, _) => MemberHealth::Well,
+        }
+    }
+
+    /// Why it takes no more part, in words.
+    pub(super) fn stop_text(&self, stop: &Stop) -> String {
+        match (stop, self.desk.trouble()) {
+            (Stop::SyncFailed, Some(trouble)) => {
+                format!("the log takes nothing more; restart the node: {trouble}")
+            }
+            (stop, _) => stop_text(stop).to_owned(),
         }
     }
 
@@ -224,10 +235,10 @@ impl Replica {
             caught_up: self.state.caught_up(),
             settings: self.partition.settings().clone(),
         };
-        let matched = self.state.matched();
+        let (matched, dirty_bytes) = (self.state.matched(), self.dirty_bytes());
         let has_changed = self.rare.as_ref() != Some(&shown);
         self.hosted.update(|status| {
-            status.matched = matched;
+            (status.matched, status.dirty_bytes) = (matched, dirty_bytes);
             if has_changed {
                 shown.show(status);
             }
@@ -274,6 +285,7 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         synced: state.synced(),
         applied: partition.applied(),
         checkpointed: partition.applied(),
+        dirty_bytes: 0,
         configuration: state.configuration().clone(),
         health: MemberHealth::Well,
         effect: weald_cluster::replica::Effect {
