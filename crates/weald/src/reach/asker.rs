@@ -10,8 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use weald_cluster::routing::{
-    Answer, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router, Submit, Ticket,
-    Version,
+    Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
+    Submit, Ticket, Version,
 };
 use weald_core::{
     CallError, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
@@ -203,6 +203,11 @@ impl Asker {
     /// Looks at all that is known.
     pub(super) fn with_map<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
         look(self.state.lock().router.map())
+    }
+
+    /// What the router has counted.
+    pub(super) fn counters(&self) -> Counters {
+        self.state.lock().router.counters()
     }
 
     fn alarm(&self) -> Option<Duration> {
