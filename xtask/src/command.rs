@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,22 +44,30 @@ pub(crate) fn run_within(mut command: Command, most: Duration) -> Result<()> {
     println!("$ {line}");
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("cannot start: {line}"))?;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if started.elapsed() > most {
-            child.kill()?;
-            child.wait()?;
-            bail!("not done within {most:?}: {line}");
-        }
-        thread::sleep(LOOK_EVERY);
+    let Some(status) = ended_within(&mut child, most)? else {
+        bail!("not done within {most:?}: {line}");
     };
     if !status.success() {
         bail!("failed: {line} ({status})");
     }
     println!("  done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// How the program ended, if it did; otherwise it is ended.
+fn ended_within(child: &mut Child, most: Duration) -> Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if started.elapsed() > most {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Runs `command`, shows what it writes and keeps it. A failure of the program is in the answer.

@@ -16,6 +16,7 @@ mod operator;
 mod options;
 mod output;
 mod progress;
+mod resolve;
 mod session;
 mod status;
 mod stop;
@@ -78,6 +79,8 @@ enum Verb {
     Export(export::Export),
     /// Read JSON lines that `export` wrote; doing it again changes nothing
     Import(import::Import),
+    /// Settle a write whose outcome is unknown, and tell what became of it
+    Resolve(resolve::Resolve),
     /// Describe the database
     Status,
     /// Serve the database to other programs until SIGTERM or Ctrl-C
@@ -158,6 +161,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Verify => verify::run(target, &mut output).await?,
         Verb::Export(export) => export.run(target, &mut output).await?,
         Verb::Import(import) => import.run(target, &mut output).await?,
+        Verb::Resolve(resolve) => resolve.run(target, &mut output).await?,
         Verb::Status => status::run(target, &mut output).await?,
         Verb::Peers => operator::peers(target, &mut output).await?,
         Verb::Partitions(partitions) => partitions.run(target, &mut output).await?,

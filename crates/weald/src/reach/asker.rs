@@ -10,7 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use weald_cluster::routing::{
-    Answer, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router, Submit, Ticket,
+    Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
+    Submit, Ticket, Version,
 };
 use weald_core::{
     CallError, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
@@ -193,9 +194,20 @@ impl Asker {
         self.state.lock().router.map().part(key)
     }
 
+    /// Whether it is known where partitions are. Before that a node may have members, after a restart,
+    /// and cannot tell which of them has a key.
+    pub(super) fn has_map(&self) -> bool {
+        self.with_map(|map| map.version() > Version::default())
+    }
+
     /// Looks at all that is known.
     pub(super) fn with_map<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
         look(self.state.lock().router.map())
+    }
+
+    /// What the router has counted.
+    pub(super) fn counters(&self) -> Counters {
+        self.state.lock().router.counters()
     }
 
     fn alarm(&self) -> Option<Duration> {
