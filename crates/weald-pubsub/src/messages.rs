@@ -12,7 +12,7 @@ use crate::{
     Cid, Incarnation, Message, MessageId, PublisherSequence, Source, TopicAddress, TopicPosition,
     kind,
     limits::PAGE_FANOUT,
-    page::{Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
+    page::{Children, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
 };
 
 const FANOUT_BITS: u32 = PAGE_FANOUT.trailing_zeros();
@@ -156,6 +156,11 @@ impl<L: Copy + PartialEq + std::fmt::Debug> MessageCollection<L> {
     /// The root page.
     pub fn root(&self) -> Option<&PageRef<L>> {
         self.root.as_ref()
+    }
+
+    /// The height of the root page: 0 for a leaf.
+    pub const fn level(&self) -> u8 {
+        self.level
     }
 
     /// The collection whose root page is `root`.
@@ -305,7 +310,7 @@ fn is_lone<L>(page: &PageRef<L>, level: u8) -> bool {
 }
 
 /// Which page of a level covers `position`.
-fn index_of(position: u64, level: u8) -> u64 {
+pub(crate) fn index_of(position: u64, level: u8) -> u64 {
     position.checked_shr(FANOUT_BITS * (u32::from(level) + 1)).unwrap_or(0)
 }
 
@@ -319,7 +324,7 @@ fn inner<P: Pages<MessageEntry> + ?Sized>(
     pages: &mut P,
     at: &PageRef<P::Link>,
     expected: u8,
-) -> Result<Vec<(u8, PageRef<P::Link>)>, P::Error> {
+) -> Result<Children<P::Link>, P::Error> {
     match pages.load(at)? {
         Page::Inner { level, children } if level == expected => Ok(children),
         _ => Err(pages.malformed(at, "it is not an inner page of its level")),
@@ -372,7 +377,7 @@ fn edit_inner<P: PagesMut<MessageEntry> + ?Sized>(
     at: Option<&PageRef<P::Link>>,
     level: u8,
     edits: &[MessageEdit],
-) -> Result<Vec<(u8, PageRef<P::Link>)>, P::Error> {
+) -> Result<Children<P::Link>, P::Error> {
     let mut children = match at {
         Some(at) => inner(pages, at, level)?,
         None => Vec::new(),

@@ -115,9 +115,12 @@ pub enum Page<E, L> {
         /// The height of the page in a collection of messages, its depth in one of subscribers.
         level: u8,
         /// The children.
-        children: Vec<(u8, PageRef<L>)>,
+        children: Children<L>,
     },
 }
+
+/// The children of an inner page by their slots, in order.
+pub type Children<L> = Vec<(u8, PageRef<L>)>;
 
 /// What a collection holds.
 pub trait PageEntry: Clone + PartialEq + fmt::Debug {

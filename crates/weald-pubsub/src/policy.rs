@@ -90,7 +90,7 @@ pub struct WorkRule {
 }
 
 /// What becomes of a publish while the topic's home cannot be reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum Availability {
     /// It waits, and its outcome is unknown when its deadline passes.
     #[default]
@@ -160,7 +160,7 @@ impl TopicPolicy {
 
 /// What is left of a [`Rate`]: a point in time that each use moves on by the interval. Saves a count
 /// and a time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Bucket {
     /// When the bucket is full again, in microseconds of log time.
     full_at: u64,

@@ -9,7 +9,7 @@ use weald_core::{BlockKind, PeerId, Time, codec::Kind};
 use crate::{
     Bucket, Cid, SubscriberId, TopicPosition, TopicVersion, kind,
     limits::{PAGE_FANOUT, SUBSCRIBER_LEAF_MAX},
-    page::{Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
+    page::{Children, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
 };
 
 const SLOT_BITS: usize = PAGE_FANOUT.trailing_zeros() as usize;
@@ -272,7 +272,7 @@ impl Edit {
     fn inner<P: PagesMut<Lease> + ?Sized>(
         &self,
         pages: &mut P,
-        mut children: Vec<(u8, PageRef<P::Link>)>,
+        mut children: Children<P::Link>,
         depth: u8,
     ) -> Result<Option<Page<Lease, P::Link>>, P::Error> {
         let slot = slot_of(&self.key, depth);

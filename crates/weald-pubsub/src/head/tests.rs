@@ -122,7 +122,7 @@ proptest! {
             };
             let done = made[usize::from(!is_message)];
             prop_assert_eq!(side.version.0, done, "versions rise by one");
-            let least = done.min(HISTORY_KEPT as u64) as usize;
+            let least = usize::try_from(done.min(HISTORY_KEPT as u64)).unwrap();
             prop_assert!((least..=HISTORY_MAX).contains(&history.len()));
             prop_assert!(history.is_sorted_by(|a, b| a.version < b.version));
             let bytes = head.encode();

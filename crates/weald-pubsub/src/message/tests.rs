@@ -18,7 +18,8 @@ fn ps1523_a_message_is_signed_and_verified_for_its_topic_and_network_only() {
 fn ps1523_any_changed_field_changes_the_id_or_breaks_the_signature() {
     let original = message(&identity(1), 1, "hello");
     let other = identity(2).public();
-    let changed: [(&str, fn(&mut Message)); 5] = [
+    type Change = fn(&mut Message);
+    let changed: [(&str, Change); 5] = [
         ("incarnation", |m| m.incarnation = Incarnation(2)),
         ("sequence", |m| m.sequence = PublisherSequence(2)),
         ("expires_at", |m| m.expires_at = at(7)),
@@ -59,7 +60,7 @@ fn ps264_a_body_of_random_bytes_leaves_the_metadata_readable() {
     let body = Bytes::copy_from_slice(Digest::of("cipher text", &[]).as_bytes());
     let message = Message::sign(&address(), draft(5, body), &identity(1)).unwrap();
     let read = Message::decode(&message.encode()).unwrap();
-    assert_eq!((read.sequence.0, read.expires_at, read.body.len()), (5, at(100_000), 32));
+    assert_eq!((read.sequence.0, read.expires_at, read.body.len()), (5, at(50_000), 32));
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn ps1485_messages_round_trip_and_their_bytes_are_fixed() {
     let message = message(&identity(1), 1, "hello");
     let bytes = message.encode();
     assert_eq!(Message::decode(&bytes).unwrap(), message);
-    assert_eq!(golden(&bytes), "7bf2873dfe0fab89");
+    assert_eq!(golden(&bytes), "44fb1d646895aa29");
     assert!(bytes.len() <= 5 + 32 + 64 + 32, "a message carries little beside its body");
     for end in 0..bytes.len() {
         assert!(Message::decode(&bytes[..end]).is_err(), "{end}");

@@ -9,10 +9,6 @@ use crate::{
     testing::{at, golden, lease, peer, subscriber},
 };
 
-fn all(pages: &mut PageMap, collection: &SubscriberCollection) -> Vec<Lease> {
-    collection.changed_after(pages, TopicVersion::ZERO, usize::MAX).unwrap()
-}
-
 fn built(pages: &mut PageMap, count: u64) -> SubscriberCollection {
     let add = |collection: SubscriberCollection, n| {
         collection.put(pages, lease(n, n + 1, at(1000 + n))).unwrap()
