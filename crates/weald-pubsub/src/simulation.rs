@@ -2,6 +2,7 @@
 //! over the real executor. One seed gives one run.
 
 mod network;
+mod verdict;
 mod world;
 
 use weald_core::Digest;

@@ -1,3 +1,5 @@
+//! Delivery of a small topic, read as the driver would.
+
 use super::*;
 use crate::testing::{identity, message};
 

@@ -1,3 +1,5 @@
+//! Heads: their rules, their bound, their bytes.
+
 use proptest::prelude::*;
 
 use super::*;

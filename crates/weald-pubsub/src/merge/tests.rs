@@ -1,3 +1,5 @@
+//! Laws of the merge, over forks that own their pages.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

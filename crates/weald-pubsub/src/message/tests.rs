@@ -1,3 +1,5 @@
+//! What a signature and an id cover.
+
 use weald_core::Digest;
 
 use super::*;

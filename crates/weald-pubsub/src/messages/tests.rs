@@ -1,3 +1,5 @@
+//! Collections of messages against an ordered map.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

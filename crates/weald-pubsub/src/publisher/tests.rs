@@ -1,3 +1,5 @@
+//! A publisher, input by input.
+
 use super::*;
 use crate::{
     MessageId, TopicPosition,

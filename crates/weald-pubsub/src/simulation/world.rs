@@ -1,13 +1,14 @@
-//! The parts of a run and what must hold at its end.
+//! The parts of a run and how they go on.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use weald_core::{
-    Digest, DigestBuilder, PeerId, Rejection, SeededEntropy, Time, identity::Identity,
-};
+use weald_core::{PeerId, Rejection, SeededEntropy, Time, identity::Identity};
 
-use super::network::{Network, below};
+use super::{
+    network::{Network, below},
+    verdict::last_of,
+};
 use crate::{
     Availability, BatchMode, Delivery, DeliveryInput, DeliveryOutput, Event, Incarnation,
     LeaseAnswer, Message, MessageId, Outbox, Part, PublishAnswer, Publisher, PublisherInput,
@@ -41,14 +42,14 @@ enum Packet {
     Leased(Result<LeaseAnswer, TopicRefusal>),
 }
 
-struct Actor {
+pub(super) struct Actor {
     keys: Identity,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     disk: Outbox,
     /// The number of the call that is under way, and when it is given up.
     call: u64,
     gives_up_at: Option<Time>,
-    settled: BTreeMap<PublisherSequence, bool>,
+    pub(super) settled: BTreeMap<PublisherSequence, bool>,
 }
 
 struct Member {
@@ -60,9 +61,9 @@ struct Member {
 pub(super) struct World {
     entropy: SeededEntropy,
     faults: Faults,
-    now: Time,
-    site: Site,
-    actors: Vec<Actor>,
+    pub(super) now: Time,
+    pub(super) site: Site,
+    pub(super) actors: Vec<Actor>,
     members: Vec<Member>,
     subscriber: Subscriber,
     subscriber_keys: Identity,
@@ -70,10 +71,10 @@ pub(super) struct World {
     stream: u64,
     /// The cursor on the application's disk.
     cursor: TopicPosition,
-    seen: Vec<Event>,
+    pub(super) seen: Vec<Event>,
     network: Network<Packet>,
     /// What the log accepted, by position.
-    truth: BTreeMap<TopicPosition, (MessageId, Time)>,
+    pub(super) truth: BTreeMap<TopicPosition, (MessageId, Time)>,
     crashes: u64,
 }
 
@@ -435,64 +436,6 @@ impl World {
         actor.gives_up_at = Some(self.now.after(Duration::from_millis(150)));
         actor.call
     }
-
-    /// Each position was seen once and in order, as what was accepted there, or as gone where it is.
-    pub(super) fn is_complete(&self) -> bool {
-        let mut next = TopicPosition(1);
-        for event in &self.seen {
-            match event {
-                Event::Message { position, message, .. } => {
-                    let id = message.id(&address());
-                    let is_it = self.truth.get(position).is_some_and(|(it, _)| *it == id);
-                    if *position != next || !is_it {
-                        return false;
-                    }
-                }
-                Event::Gap { first, last } => {
-                    let is_gone = |(_, expiry): &(MessageId, Time)| *expiry <= self.now;
-                    let kept = self.site.head().next.0.saturating_sub(200);
-                    let are_gone = self
-                        .truth
-                        .range(first..=last)
-                        .all(|(position, accepted)| is_gone(accepted) || position.0 < kept);
-                    if *first != next || !are_gone {
-                        return false;
-                    }
-                }
-                Event::CaughtUp { .. } | Event::Lagged { .. } => {}
-                Event::Reset { .. } => return false,
-            }
-            next = last_of(event).map_or(next, TopicPosition::next);
-        }
-        next == self.site.head().next
-    }
-
-    pub(super) fn check(&self) {
-        assert!(self.is_complete(), "{:?}", self.seen);
-        assert!(self.seen.len() > 50, "something was seen");
-        let count = self.truth.len() as u64;
-        assert_eq!(count + 1, self.site.head().next.0, "every position was given to a message");
-        let ids: std::collections::BTreeSet<_> = self.truth.values().map(|(id, _)| *id).collect();
-        assert_eq!(ids.len() as u64, count, "no message has two positions");
-        for actor in &self.actors {
-            assert_eq!(actor.settled.len() as u64, actor.publisher.outbox().last().0);
-        }
-    }
-
-    /// Loses one event, as a broken machine might.
-    pub(super) fn forget_one_event(&mut self) {
-        let nth = self.seen.iter().position(|event| matches!(event, Event::Message { .. }));
-        self.seen.remove(nth.unwrap());
-    }
-
-    pub(super) fn digest(&self) -> Digest {
-        let mut digest = DigestBuilder::new("run");
-        digest.number(self.now.as_millis()).part(&self.site.head().encode());
-        for event in &self.seen {
-            digest.part(format!("{event:?}").as_bytes());
-        }
-        digest.finish()
-    }
 }
 
 fn new_subscriber(keys: &Identity, cursor: TopicPosition, now: Time) -> Subscriber {
@@ -507,13 +450,5 @@ fn refusal_of(rejection: &Rejection) -> TopicRefusal {
     match rejection {
         Rejection::Custom { code, .. } if *code == not_subscribed.code() => not_subscribed,
         _ => TopicRefusal::RateLimited,
-    }
-}
-
-fn last_of(event: &Event) -> Option<TopicPosition> {
-    match event {
-        Event::Message { position, .. } => Some(*position),
-        Event::Gap { last, .. } => Some(*last),
-        Event::CaughtUp { .. } | Event::Lagged { .. } | Event::Reset { .. } => None,
     }
 }

@@ -1,3 +1,5 @@
+//! Snapshots: links, room, time.
+
 use super::*;
 use crate::{
     limits::PAGE_BYTES_MAX,

@@ -1,3 +1,5 @@
+//! A subscriber, input by input.
+
 use super::*;
 use crate::{
     LeaseAction, TopicItem,

@@ -1,3 +1,5 @@
+//! Collections of subscriptions against an ordered map.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Groups of consumers.
+
 use super::*;
 
 /// A consumer with its own nonces.

@@ -1,3 +1,5 @@
+//! Subscriptions.
+
 use super::*;
 
 fn request(action: LeaseAction, nonce: u64, expires_at: u64) -> LeaseRequest {

@@ -1,3 +1,5 @@
+//! Expiry, retention, the end of topics.
+
 use std::time::Duration;
 
 use super::*;

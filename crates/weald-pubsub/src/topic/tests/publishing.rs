@@ -1,3 +1,5 @@
+//! The next-sequence rule, the policy, the lineage.
+
 use std::time::Duration;
 
 use super::*;
