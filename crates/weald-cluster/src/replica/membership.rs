@@ -7,6 +7,7 @@ use weald_core::LogIndex;
 
 use super::{
     CertifiedConfiguration, LogEntry, Message, Now, Output, RefusedReason, RoleState, State,
+    coordinator::Coordinator,
 };
 use crate::configuration::{Configuration, ConfigurationError, ConfigurationId, Member};
 
@@ -44,6 +45,12 @@ pub enum ChangeError {
     #[error("a new voter has to catch up first; retry: member={member}")]
     NotCaughtUp {
         /// The member.
+        member: Member,
+    },
+    /// A majority of the new voters was not heard for an election timeout; retry when it is.
+    #[error("a majority of the new voters is silent; retry: member={member}")]
+    NotHeard {
+        /// One of those that are silent.
         member: Member,
     },
     /// It would change nothing.
@@ -96,6 +103,7 @@ impl State {
             }
             Change::SetVoters(voters) => {
                 self.check_caught_up(voters)?;
+                self.check_heard(voters)?;
                 (*voters != current.voters).then(|| current.joint(voters.clone()))
             }
         };
@@ -120,6 +128,25 @@ impl State {
             Some(member) => Err(ChangeError::NotCaughtUp { member: *member }),
             None => Ok(()),
         }
+    }
+
+    /// Without a majority of the new voters the joint configuration would commit nothing, and could
+    /// not be left.
+    fn check_heard(&self, voters: &BTreeSet<Member>) -> Result<(), ChangeError> {
+        let RoleState::Coordinator(coordinator) = &self.role else { return Ok(()) };
+        let is_silent = |member: &&Member| !self.is_heard(coordinator, member);
+        let silent = voters.iter().filter(is_silent);
+        match silent.clone().next().filter(|_| silent.count() * 2 >= voters.len()) {
+            Some(member) => Err(ChangeError::NotHeard { member: *member }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a member, or this one, was heard within an election timeout.
+    fn is_heard(&self, coordinator: &Coordinator, member: &Member) -> bool {
+        let heard = coordinator.progress.get(member).and_then(|progress| progress.heard);
+        let timeout = self.config.election_timeout;
+        *member == self.me || heard.is_some_and(|heard| self.now.steady.since(heard) < timeout)
     }
 
     fn is_voter_here(&self, member: &Member) -> bool {

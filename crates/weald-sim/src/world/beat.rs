@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Change, Input, Standing, State, Stop},
+    replica::{Change, Health, Input, Standing, State, Stop},
 };
 use weald_core::LogIndex;
 
@@ -185,6 +185,24 @@ impl World {
         self.see(&seen);
     }
 
+    /// Whether a majority of these have what they had, or are members again since they lost it. Nobody
+    /// gives the votes to others: that would lose what a majority keeps.
+    fn may_vote(&self, configuration: &Configuration, names: &BTreeSet<Name>) -> bool {
+        let is_back = |name: &Name| {
+            self.state(*name).is_some_and(|state| {
+                let is_member = configuration.contains(&state.me());
+                is_member && state.health() == Health::Whole && state.stop().is_none()
+            })
+        };
+        let keeps = |name: &&Name| {
+            let Some(node) = self.nodes.get(*name) else { return true };
+            let is_damaged = node.disk.is_damaged || self.oracle.expects_rot(**name);
+            let has_lost = node.disk.is_wiped || node.lost_life.is_some();
+            !is_damaged && (!has_lost || is_back(name))
+        };
+        names.iter().filter(keeps).count() * 2 > names.len()
+    }
+
     /// A coordinator takes the next step to the voters that are wanted.
     fn pursue_goal(&mut self, name: Name) {
         if self.goal.is_none() && self.journey.front().is_some_and(|(at, _)| *at <= self.now) {
@@ -195,6 +213,9 @@ impl World {
             return;
         };
         let configuration = state.configuration();
+        if !self.may_vote(configuration, goal) {
+            return;
+        }
         let is_there = names_of(&configuration.voters) == *goal && !configuration.is_joint();
         let change =
             next_change(configuration, goal, |name| self.state(name).map(|state| state.me()));

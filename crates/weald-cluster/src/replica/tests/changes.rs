@@ -61,6 +61,23 @@ fn c8_changes_are_refused_with_a_reason() {
 }
 
 #[test]
+fn w214_votes_are_not_given_to_a_majority_that_is_silent() {
+    let mut rig = Rig::led();
+    rig.cut_off.insert('b');
+    rig.run(600);
+    let change = Change::SetVoters(members("b"));
+    let refused = rig.change('a', &change).unwrap_err();
+    assert_eq!(refused, ChangeError::NotHeard { member: member('b') });
+    assert!(refused.is_retryable() && !rig.state('a').configuration().is_joint());
+    rig.cut_off.clear();
+    rig.run(200);
+    rig.change('a', &change).unwrap();
+    rig.run(1_000);
+    assert_eq!(rig.state('b').configuration().voters, members("b"));
+    assert_eq!(rig.leader(), Some('b'));
+}
+
+#[test]
 fn r18_a_member_that_slept_through_a_change_is_told_by_certificates() {
     let mut rig = Rig::new("abc", "de");
     rig.elect('b');
