@@ -12,7 +12,7 @@ use crate::command::{self, Finished, cargo};
 use crate::sources::Workspace;
 use crate::test_summary::{Counts, closing_lines};
 use crate::tools::Tool;
-use crate::{deny, fuzz, publish_check, requirements, rocksdb, tidy};
+use crate::{deny, fuzz, mesh, publish_check, requirements, rocksdb, tidy};
 
 /// A crate outside the workspace that uses what the workspace publishes.
 const EXAMPLE: &str = "examples/counter-queue";
@@ -97,6 +97,7 @@ fn steps(workspace: &Workspace) -> Vec<Step<'_>> {
         ),
         ("docs", Box::new(|_| docs(workspace))),
         ("tests", Box::new(|tests| workspace_tests(workspace, tests))),
+        ("mesh smoke", Box::new(|_| mesh::smoke(workspace))),
         ("doc tests", Box::new(|tests| doc_tests(workspace, tests))),
         ("example", Box::new(|tests| example(workspace, tests))),
         ("fuzz smoke", Box::new(|_| fuzz::smoke(workspace, FUZZ_SECONDS))),

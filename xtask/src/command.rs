@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -33,6 +33,41 @@ pub(crate) fn run(mut command: Command) -> Result<()> {
     }
     println!("  done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The pause between two looks at a program that may take only so long.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// [`run`] for a program that is ended, and has failed, after `most`.
+pub(crate) fn run_within(mut command: Command, most: Duration) -> Result<()> {
+    let line = describe(&command);
+    println!("$ {line}");
+    let started = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot start: {line}"))?;
+    let Some(status) = ended_within(&mut child, most)? else {
+        bail!("not done within {most:?}: {line}");
+    };
+    if !status.success() {
+        bail!("failed: {line} ({status})");
+    }
+    println!("  done in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// How the program ended, if it did; otherwise it is ended.
+fn ended_within(child: &mut Child, most: Duration) -> Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if started.elapsed() > most {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Runs `command`, shows what it writes and keeps it. A failure of the program is in the answer.
@@ -102,4 +137,23 @@ fn describe(command: &Command) -> String {
 fn shown(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     if word.contains(' ') { format!("'{word}'") } else { word.into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended_and_has_failed() {
+        let sleep = |seconds: &str| {
+            let mut command = Command::new("sleep");
+            command.arg(seconds);
+            command
+        };
+        assert!(run_within(sleep("0"), Duration::from_secs(60)).is_ok());
+        let error = run_within(sleep("600"), Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("not done within"), "{error}");
+        let failed = run_within(Command::new("false"), Duration::from_secs(60)).unwrap_err();
+        assert!(failed.to_string().contains("failed: false"), "{failed}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -42,6 +43,11 @@ pub(crate) const PROFILE: [&str; 6] = [
     "mesh",
 ];
 
+/// What the gate runs, cut short.
+const SMOKE: [&str; 6] = ["k3", "kill-leader", "--rounds", "5", "--operations", "1500"];
+/// How long that may take on a machine that does other things, too; half a minute on one that does not.
+const SMOKE_MAX: Duration = Duration::from_secs(240);
+
 /// Builds and runs; a scenario that fails is an error.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let weald = build(workspace, "weald", "weald", &PROFILE)?;
@@ -50,6 +56,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     run.arg("test").arg("--weald").arg(weald).args(&options.arguments);
     run.current_dir(workspace.root());
     command::run(run)
+}
+
+/// A few kills for the gate, with the programs as the tests have built them.
+pub(crate) fn smoke(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo(["build", "--workspace", "--bins", "--locked"]);
+    build.current_dir(workspace.root()).env("CARGO_INCREMENTAL", "0");
+    command::run(build)?;
+    let programs = workspace.root().join("target/debug");
+    let mut run = Command::new(programs.join("weald-mesh"));
+    run.arg("test").args(SMOKE).arg("--weald").arg(programs.join("weald"));
+    run.current_dir(workspace.root());
+    command::run_within(run, SMOKE_MAX)
 }
 
 /// Builds as for a release and measures.

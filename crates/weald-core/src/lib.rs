@@ -19,6 +19,7 @@ mod entry;
 mod executor;
 mod feed;
 mod hash;
+pub mod hex;
 mod id;
 pub mod identity;
 pub mod limits;

@@ -52,6 +52,10 @@ pub enum UnknownCause {
     /// The node stopped, or its log failed, while the write was under way.
     #[error("the node stopped while the write was under way")]
     Stopped,
+    /// Another coordinator took over while the write was under way, and went on without it or with
+    /// it.
+    #[error("another coordinator took over while the write was under way")]
+    TakenOver,
 }
 
 /// Why a transaction was refused. Definite: nothing of it was applied.

@@ -56,6 +56,9 @@ pub(crate) struct TestOptions {
     /// Decides what is killed when
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// What the nodes log: targets with levels, as in `WEALD_LOG`
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
     /// Leaves the directories of the nodes, which a failure does anyway
     #[arg(long)]
     pub(crate) keep: bool,
@@ -85,6 +88,9 @@ pub(crate) struct BenchOptions {
     /// Runs of each measurement; the one with the median rate is told
     #[arg(long, default_value_t = 3)]
     pub(crate) runs: usize,
+    /// Leaves out the gateway and measures the Rust client alone
+    #[arg(long)]
+    pub(crate) rust_only: bool,
     /// Nodes of the mesh; none measures only what it is compared with
     #[arg(long, default_value_t = 3)]
     pub(crate) nodes: usize,

@@ -5,18 +5,20 @@ mod etcd;
 mod floor;
 mod grpc;
 mod http;
+mod light;
 mod process;
 mod run;
 mod weald;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::arguments::BenchOptions;
 use crate::guard::Guard;
 use crate::report::Table;
-use run::{Measured, measure};
+use run::{Call, Measured, measure};
 
 /// Bytes of a value.
 const VALUE_BYTES: usize = 256;
@@ -31,12 +33,20 @@ trait Caller: Send {
     fn get(&mut self, key: usize) -> Result<()>;
 }
 
+/// Connections of clients to a cluster.
+trait Callers {
+    /// A connection of the client of this number; they are spread over the nodes.
+    fn caller(&self, client: usize) -> Result<Box<dyn Caller>>;
+}
+
 /// A running cluster under measurement.
 trait System {
     /// What it is called in the table.
     fn name(&self) -> String;
-    /// A connection of the client of this number; they are spread over the nodes.
-    fn caller(&self, client: usize) -> Result<Box<dyn Caller>>;
+    /// Has `clients` clients call for that long, each one call after the other; how long each call took.
+    fn load(&self, call: Call, clients: usize, length: Duration) -> Result<Vec<Duration>>;
+    /// Writes every key once.
+    fn fill(&self) -> Result<()>;
     /// Counters so far, over all nodes.
     fn counters(&self) -> Result<Counters>;
     /// Process ids of the nodes.
@@ -59,7 +69,10 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     let mut table = Table::new(&HEADING);
     if options.nodes > 0 {
         let mesh = weald::Mesh::start(options, &directory, &guard)?;
-        measure_system(&mesh, options, &mut table)?;
+        measure_system(&light::Light::start(&mesh)?, options, &mut table)?;
+        if !options.rust_only {
+            measure_system(&mesh, options, &mut table)?;
+        }
     }
     for peer in &options.peers {
         match peer.as_str() {
@@ -90,8 +103,8 @@ const HEADING: [&str; 10] = [
 
 fn measure_system(system: &dyn System, options: &BenchOptions, table: &mut Table) -> Result<()> {
     println!("measuring {}", system.name());
-    run::fill(system).with_context(|| format!("filling {}", system.name()))?;
-    for call in [run::Call::Put, run::Call::Get] {
+    system.fill().with_context(|| format!("filling {}", system.name()))?;
+    for call in [Call::Put, Call::Get] {
         for clients in &options.clients {
             ensure!(*clients > 0, "a measurement needs a client");
             let measured = measure(system, call, *clients, options)?;
@@ -101,8 +114,8 @@ fn measure_system(system: &dyn System, options: &BenchOptions, table: &mut Table
     Ok(())
 }
 
-fn line(name: &str, call: run::Call, clients: usize, measured: &Measured) -> Vec<String> {
-    let millis = |duration: std::time::Duration| format!("{:.2}", duration.as_secs_f64() * 1e3);
+fn line(name: &str, call: Call, clients: usize, measured: &Measured) -> Vec<String> {
+    let millis = |duration: Duration| format!("{:.2}", duration.as_secs_f64() * 1e3);
     let counted = |count: Option<f64>| count.map_or_else(|| "-".into(), |one| format!("{one:.2}"));
     vec![
         name.to_owned(),

@@ -11,8 +11,14 @@ use crate::client::Client;
 use crate::guard::Guard;
 use crate::namespaces::{self, Namespaces};
 use crate::node::{Arguments, Node};
+use crate::partitions;
 
 pub(crate) use crate::node::READY_MAX;
+
+/// Members of a partition where a node is not told otherwise.
+const K_DEFAULT: usize = 3;
+/// How long partitions may take to get their members.
+const GROW_MAX: Duration = Duration::from_secs(60);
 
 /// What all meshes of a run are made with.
 #[derive(Clone, Debug)]
@@ -25,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) node_count: usize,
     pub(crate) responsibility_k: Option<usize>,
     pub(crate) engine: Option<String>,
+    /// What the nodes log.
+    pub(crate) log: Option<String>,
     /// Decides what is killed when; printed, so that a run can be repeated.
     pub(crate) seed: u64,
     /// Operations that a load has to reach.
@@ -85,6 +93,7 @@ impl Mesh {
             http: String::from("127.0.0.1:0"),
             responsibility_k: self.setup.responsibility_k,
             engine: self.setup.engine.clone(),
+            log: self.setup.log.clone(),
             ..Arguments::default()
         };
         fs::create_dir_all(&arguments.data_dir)?;
@@ -93,13 +102,16 @@ impl Mesh {
         Ok(place)
     }
 
-    /// The first node founds, the others join it one after the other; all are ready.
+    /// The first node founds, the others join it one after the other; all are ready, and partitions have the members
+    /// that they should have.
     pub(crate) fn found(&mut self) -> Result<()> {
         self.start_first()?;
         for place in 1..self.nodes.len() {
             self.join(place)?;
         }
-        self.wait_ready(READY_MAX)
+        self.wait_ready(READY_MAX)?;
+        let k = self.setup.responsibility_k.unwrap_or(K_DEFAULT);
+        partitions::wait_grown(self, k, GROW_MAX).map(|_| ())
     }
 
     /// Starts the node at place 0 as a founder.

@@ -8,6 +8,17 @@ pub(crate) fn sum(text: &str, is_meant: impl Fn(&str) -> bool) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum())
 }
 
+/// The sum of all samples of a counter; none when there is no such counter.
+pub(crate) fn count(text: &str, name: &str) -> Option<u64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let values = lines.filter_map(|line| {
+        let (found, _) = sample(line)?;
+        let value = line.rsplit(['}', ' ']).find(|word| !word.is_empty())?;
+        (found == name).then(|| value.parse::<u64>().ok())?
+    });
+    values.reduce(|one, other| one + other)
+}
+
 /// Name and value; labels may hold blanks and braces in quotes, values may be followed by a time.
 fn sample(line: &str) -> Option<(&str, f64)> {
     let (name, rest) = match line.find('{') {
@@ -28,5 +39,7 @@ mod tests {
         assert_eq!(sum(text, |name| name.starts_with('a')), Some(14.0));
         assert_eq!(sum(text, |name| name == "c"), None);
         assert_eq!(sum("nonsense", |_| true), None);
+        let text = "# TYPE c counter\nc{x=\"1 }\"} 3\nc 4\ncd 7\n";
+        assert_eq!((count(text, "c"), count(text, "x")), (Some(7), None));
     }
 }

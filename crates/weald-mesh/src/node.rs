@@ -95,6 +95,9 @@ impl Node {
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_option(name)) {
             command.env_remove(name);
         }
+        if let Some(log) = &self.arguments.log {
+            command.env("WEALD_LOG", log);
+        }
         let child = command.spawn().with_context(|| format!("{} cannot be started", words[0]))?;
         self.guard.watch(child.id());
         self.child = Some(child);
@@ -203,6 +206,12 @@ impl Node {
         let lines: Vec<&str> = text.lines().collect();
         let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
         shown.iter().map(|line| format!("    {} | {line}\n", self.name)).collect()
+    }
+
+    /// How many lines of its output have `words` in them.
+    pub(crate) fn log_count(&self, words: &str) -> usize {
+        let text = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().filter(|line| line.contains(words)).count()
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

@@ -33,6 +33,15 @@ pub(crate) struct MemberSeen {
     pub(crate) committed: u64,
     /// The digest of everything applied, and up to where.
     pub(crate) digest: (u64, String),
+    /// Peer ids of the voters and of the learners, as this member's log says.
+    pub(crate) voters: Vec<String>,
+    pub(crate) learners: Vec<String>,
+}
+
+impl MemberSeen {
+    fn is_coordinator(&self) -> bool {
+        self.role == "coordinator"
+    }
 }
 
 impl Seen {
@@ -49,6 +58,8 @@ impl Seen {
                     digest.get("index")?.as_u64()?,
                     digest.get("digest")?.as_str()?.to_owned(),
                 ),
+                voters: members(value, true),
+                learners: members(value, false),
             })
         };
         Some(Self {
@@ -58,6 +69,14 @@ impl Seen {
             member: text("role").filter(|role| role != "outsider").and_then(member),
         })
     }
+}
+
+/// Peer ids of the members of a partition that vote, or do not.
+fn members(partition: &Value, is_voter: bool) -> Vec<String> {
+    let list = partition.get("members").and_then(Value::as_array);
+    let is_meant = |member: &&Value| member.get("voter") == Some(&Value::Bool(is_voter));
+    let peer = |member: &Value| Some(member.get("peer_id")?.as_str()?.to_owned());
+    list.into_iter().flatten().filter(is_meant).filter_map(peer).collect()
 }
 
 /// What the node of `client` tells of all partitions.
@@ -107,6 +126,77 @@ pub(crate) fn wait_converged(mesh: &Mesh, within: Duration) -> Result<Duration> 
     }
 }
 
+/// Waits until each partition has as many members as `k` wants of the nodes that run, the voters an odd number; how
+/// long that took.
+pub(crate) fn wait_grown(mesh: &Mesh, k: usize, within: Duration) -> Result<Duration> {
+    let member_count = k.min(mesh.running().len());
+    let voter_count = member_count - usize::from(member_count.is_multiple_of(2));
+    let started = Instant::now();
+    loop {
+        let short = coordinated(mesh)?.into_iter().find(|(_, member)| {
+            member.as_ref().is_none_or(|member| {
+                let all = member.voters.len() + member.learners.len();
+                (member.voters.len(), all) != (voter_count, member_count)
+            })
+        });
+        let Some((partition, member)) = short else { return Ok(started.elapsed()) };
+        if started.elapsed() > within {
+            bail!("partition {partition} has not grown after {within:?}: {member:?}");
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How many partitions there are that have a coordinator.
+pub(crate) fn count(mesh: &Mesh) -> Result<usize> {
+    Ok(coordinated(mesh)?.into_values().flatten().count())
+}
+
+/// Waits until at least `least` partitions have the node at `place` as a member.
+pub(crate) fn wait_memberships(
+    mesh: &Mesh,
+    place: usize,
+    least: usize,
+    within: Duration,
+) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let count = membership_count(mesh, place)?;
+        if count >= least {
+            return Ok(());
+        }
+        if started.elapsed() > within {
+            bail!("n{place} is a member of {count} partitions after {within:?}, not of {least}");
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How many partitions the node at `place` is a member of, voting or not, as its own logs say: one that was never fed
+/// knows nothing of it.
+pub(crate) fn membership_count(mesh: &Mesh, place: usize) -> Result<usize> {
+    let peer = &mesh.nodes[place].file()?.peer_id;
+    let seen = seen_by(&mesh.nodes[place].client()?)?;
+    let members = seen.iter().filter_map(|one| one.member.as_ref());
+    let has_it =
+        |member: &&MemberSeen| member.voters.contains(peer) || member.learners.contains(peer);
+    Ok(members.filter(has_it).count())
+}
+
+/// All partitions, each with the member that coordinates it.
+fn coordinated(mesh: &Mesh) -> Result<BTreeMap<u64, Option<MemberSeen>>> {
+    let mut all: BTreeMap<u64, Option<MemberSeen>> = BTreeMap::new();
+    for place in mesh.running() {
+        for seen in seen_by(&mesh.nodes[place].client()?)? {
+            let known = all.entry(seen.partition).or_default();
+            if let Some(member) = seen.member.filter(MemberSeen::is_coordinator) {
+                *known = Some(member);
+            }
+        }
+    }
+    Ok(all)
+}
+
 fn difference(mesh: &Mesh) -> Result<Option<String>> {
     let mut first: BTreeMap<u64, (usize, MemberSeen)> = BTreeMap::new();
     for place in mesh.running() {
@@ -139,8 +229,11 @@ mod tests {
         let seen = Seen::parse(&json!({
             "partition": 3, "coordinator": "P", "epoch": 4, "role": "follower",
             "applied": 9, "committed": 10, "digest": {"index": 9, "digest": "ab"},
+            "members": [{"peer_id": "P", "voter": true}, {"peer_id": "Q", "voter": false}],
         }));
         let seen = seen.unwrap();
+        let member = seen.member.clone().unwrap();
+        assert_eq!((member.voters, member.learners), (vec!["P".to_owned()], vec!["Q".to_owned()]));
         assert_eq!((seen.partition, seen.epoch, seen.coordinator.as_deref()), (3, 4, Some("P")));
         assert_eq!(seen.member.unwrap().digest, (9, String::from("ab")));
         let far = Seen::parse(&json!({"partition": 3, "coordinator": null, "epoch": 4})).unwrap();
@@ -155,6 +248,8 @@ mod tests {
             applied,
             committed: applied,
             digest: (applied, digest.into()),
+            voters: Vec::new(),
+            learners: Vec::new(),
         };
         assert!(is_same(&member("follower", 4, "a"), &member("coordinator", 4, "a")));
         assert!(!is_same(&member("follower", 4, "a"), &member("follower", 4, "b")));

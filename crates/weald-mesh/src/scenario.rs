@@ -3,6 +3,7 @@
 mod catch_up;
 mod churn;
 mod create_race;
+mod dht_down;
 mod form;
 mod k1;
 mod k3;
@@ -10,6 +11,7 @@ mod kill_leader;
 mod lost_answers;
 mod partition;
 mod pause;
+mod redirect;
 mod restart_all;
 mod rogue;
 mod rolling_restart;
@@ -48,11 +50,13 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 15] = [
+const ALL: [Scenario; 17] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
     create_race::SCENARIO,
+    redirect::SCENARIO,
+    dht_down::SCENARIO,
     kill_leader::SCENARIO,
     pause::SCENARIO,
     partition::SCENARIO,
@@ -114,6 +118,7 @@ fn run_one(scenario: &Scenario, options: &TestOptions) -> Result<bool> {
         node_count,
         responsibility_k: options.k.or(scenario.defaults.k),
         engine: options.engine.clone(),
+        log: options.log.clone(),
         seed: options.seed,
         operation_count: options.operations.unwrap_or(scenario.defaults.operations),
         round_count: options.rounds.unwrap_or(scenario.defaults.rounds),

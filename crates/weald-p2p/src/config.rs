@@ -109,8 +109,8 @@ impl fmt::Debug for PreSharedKey {
 /// How peers are found besides seeds and the address book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
-    /// Whether peers on the local network are found by multicast. By default where every address
-    /// that this node listens on is a loopback or a private one.
+    /// Whether peers on the local network are found by multicast, by default those at private
+    /// addresses.
     pub multicast: Multicast,
     /// Whether the distributed hash table is used, default yes.
     pub lookups: bool,
@@ -134,10 +134,11 @@ impl Default for Discovery {
 /// Whether peers are found by multicast.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Multicast {
-    /// Where all addresses are loopback or private.
+    /// By a node that listens to loopback or private addresses, or to all of its machine. Peers that
+    /// are found at other addresses are passed over. What listens to loopback alone is not told.
     #[default]
     Local,
-    /// Always.
+    /// Always, and at any address.
     On,
     /// Never.
     Off,

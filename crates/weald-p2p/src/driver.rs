@@ -22,14 +22,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 use weald_core::{Clock, Digest, PeerId, PeerInfo};
 
-use crate::config::Config;
+use crate::config::{Config, Multicast};
 use crate::hub::Hub;
 use crate::identity;
 use crate::limits::{BOOK_WRITE_INTERVAL, IDENTIFIED_MAX, PEER_ADDRESSES_MAX, TICK};
 use crate::lines::{LinesEvent, Way};
 use crate::lookup::Nearest;
 use crate::metrics::add;
-use crate::swarm::{Node, NodeEvent};
+use crate::swarm::{Node, NodeEvent, is_local};
 use address::{is_usable, with_peer, without_peer};
 use book::Book;
 use dialer::{Dial, Dialer};
@@ -70,6 +70,7 @@ pub(crate) struct Driver {
     /// Addresses that identify brought, of peers that are connected or may soon be.
     identified: BTreeMap<Libp2pId, Vec<Multiaddr>>,
     reuses_port: bool,
+    multicast: Multicast,
 }
 
 impl Driver {
@@ -96,6 +97,7 @@ impl Driver {
             book_written: now,
             identified: BTreeMap::new(),
             reuses_port: config.reachability.relay_client,
+            multicast: config.discovery.multicast,
         };
         for address in seeds {
             driver.dialer.add_address(address, now);
@@ -291,7 +293,9 @@ impl Driver {
             }
             NodeEvent::Table(event) => self.handle_table(event, now),
             NodeEvent::Multicast(mdns::Event::Discovered(found)) => {
-                for (peer, address) in found {
+                let is_any = self.multicast == Multicast::On;
+                for (peer, address) in found.into_iter().filter(|(_, at)| is_any || is_local(at)) {
+                    tracing::debug!(target: "weald::net", %peer, %address, "found by multicast");
                     self.dialer.add_peer(peer, &[address], now);
                 }
             }

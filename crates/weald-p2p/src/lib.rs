@@ -35,5 +35,5 @@ pub use config::{
 pub use error::{CommandError, StartError};
 pub use lookup::{Fallback, NearPeer, Nearest, NearestSource};
 pub use metrics::Metrics;
-pub use network::Network;
+pub use network::{Network, is_address};
 pub use protocol::{NetworkName, NetworkNameError, VERSION, VERSION_MIN};

@@ -4,17 +4,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Declares the counters and the values that are read from them.
 macro_rules! metrics {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($(#[doc = $doc:literal] $name:ident,)*) => {
         /// Counters since the network started. Each only grows.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Metrics {
-            $($(#[$doc])* pub $name: u64,)*
+            $(#[doc = $doc] pub $name: u64,)*
         }
 
         impl Metrics {
             /// Each counter with its name, in one order.
             pub fn named(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name),)*]
+            }
+
+            /// Each counter with its name and what it counts, in one order.
+            pub fn described(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), $doc, self.$name),)*]
             }
         }
 
@@ -94,5 +99,7 @@ mod tests {
         assert_eq!(metrics.dials_count, 3);
         assert!(metrics.named().contains(&("dials_count", 3)));
         assert!(metrics.named().contains(&("calls_count", 0)));
+        let dials = ("dials_count", " Dials that were begun.", 3);
+        assert!(metrics.described().contains(&dials));
     }
 }

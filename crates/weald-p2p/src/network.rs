@@ -195,6 +195,11 @@ impl Transport for Network {
     }
 }
 
+/// Whether a text is an address that peers have, such as `/ip4/127.0.0.1/tcp/4001`.
+pub fn is_address(text: &str) -> bool {
+    text.parse::<Multiaddr>().is_ok_and(|address| !address.is_empty())
+}
+
 fn parse_all(texts: &[String]) -> Result<Vec<Multiaddr>, StartError> {
     let parse = |text: &String| {
         text.parse().map_err(|error: libp2p::multiaddr::Error| StartError::Address {

@@ -127,7 +127,10 @@ fn multicast(
     let is_on = match config.discovery.multicast {
         Multicast::On => true,
         Multicast::Off => false,
-        Multicast::Local => !listen.is_empty() && listen.iter().all(is_local),
+        Multicast::Local => {
+            let is_meant = |address: &Multiaddr| is_local(address) || is_unspecified(address);
+            !listen.is_empty() && listen.iter().all(is_meant)
+        }
     };
     if !is_on {
         return Ok(None);
@@ -144,6 +147,15 @@ fn multicast(
     }
 }
 
+/// Whether an address stands for all of a machine.
+fn is_unspecified(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_unspecified(),
+        Some(Protocol::Ip6(ip)) => ip.is_unspecified(),
+        _ => false,
+    }
+}
+
 /// Whether an address is a loopback or a private one.
 pub(crate) fn is_local(address: &Multiaddr) -> bool {
     match address.iter().next() {
@@ -152,5 +164,30 @@ pub(crate) fn is_local(address: &Multiaddr) -> bool {
             ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_addresses_are_told_from_others() {
+        let check = |text: &str, expected: (bool, bool)| {
+            let address: Multiaddr = text.parse().unwrap();
+            assert_eq!((is_local(&address), is_unspecified(&address)), expected, "{text}");
+        };
+        for local in
+            ["/ip4/127.0.0.1/tcp/1", "/ip4/10.1.2.3/tcp/1", "/ip4/192.168.0.9/udp/1/quic-v1"]
+        {
+            check(local, (true, false));
+        }
+        for local in ["/ip6/::1/tcp/1", "/ip6/fd00::2/tcp/1", "/ip6/fe80::1/tcp/1"] {
+            check(local, (true, false));
+        }
+        check("/ip4/0.0.0.0/tcp/1", (false, true));
+        check("/ip6/::/tcp/1", (false, true));
+        check("/ip4/8.8.8.8/tcp/1", (false, false));
+        check("/dns4/example.org/tcp/1", (false, false));
     }
 }

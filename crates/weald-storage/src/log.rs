@@ -44,4 +44,4 @@ pub use memory::MemoryLog;
 pub use options::{LogOpenError, LogOptions};
 pub use partition::LogEnd;
 pub use scrub::{LogDamage, LogReport, ScrubCursor, ScrubStep};
-pub use writer::Notifier;
+pub use writer::{LogFigures, Notifier};

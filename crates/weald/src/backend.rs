@@ -11,7 +11,7 @@ use weald_core::{
 use weald_storage::state::PartitionStore;
 
 use crate::{
-    Consistency, Error, ErrorKind, NodeStatus, PartitionInfo, Result,
+    Consistency, Error, ErrorKind, Metric, NodeStatus, PartitionInfo, Result,
     driver::{Proposal, ProposeError, Standing},
     node::Home,
 };
@@ -55,6 +55,11 @@ pub(crate) trait Backend: Send + Sync {
 
     /// How the node is.
     fn status(&self) -> NodeStatus;
+
+    /// What the node counts and measures of itself.
+    fn metrics(&self) -> Vec<Metric> {
+        self.kept().map(|kept| kept.home.metrics()).unwrap_or_default()
+    }
 
     /// The partitions that the node knows of.
     fn partitions(&self) -> Promise<Vec<PartitionInfo>> {

@@ -16,6 +16,7 @@ mod operator;
 mod options;
 mod output;
 mod progress;
+mod resolve;
 mod session;
 mod status;
 mod stop;
@@ -78,6 +79,8 @@ enum Verb {
     Export(export::Export),
     /// Read JSON lines that `export` wrote; doing it again changes nothing
     Import(import::Import),
+    /// Settle a write whose outcome is unknown, and tell what became of it
+    Resolve(resolve::Resolve),
     /// Describe the database
     Status,
     /// Serve the database to other programs until SIGTERM or Ctrl-C
@@ -134,7 +137,12 @@ pub(crate) fn main() -> ExitCode {
     let json = cli.json;
     let result = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::internal(format_args!("no threads can be started: {error}")))
-        .and_then(|runtime| runtime.block_on(run(cli)));
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(cli));
+            // A read that is still waiting for another node keeps nobody from ending.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
@@ -153,6 +161,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Verify => verify::run(target, &mut output).await?,
         Verb::Export(export) => export.run(target, &mut output).await?,
         Verb::Import(import) => import.run(target, &mut output).await?,
+        Verb::Resolve(resolve) => resolve.run(target, &mut output).await?,
         Verb::Status => status::run(target, &mut output).await?,
         Verb::Peers => operator::peers(target, &mut output).await?,
         Verb::Partitions(partitions) => partitions.run(target, &mut output).await?,

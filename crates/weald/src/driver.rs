@@ -14,7 +14,6 @@ mod applier;
 mod checkpointer;
 mod event;
 mod intake;
-mod log_time;
 mod proposer;
 mod queue;
 mod recent;

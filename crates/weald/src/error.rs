@@ -67,7 +67,7 @@ impl ErrorKind {
             Self::Busy => "retry in a moment",
             Self::DiskFull => "free some space and retry; no restart is needed",
             Self::Unknown => "ask `resolve` with the transaction id before writing again",
-            Self::Unavailable => "see what it says; a restart of the node may be needed",
+            Self::Unavailable => "retry in a moment; if it stays so, `weald status` may say why",
             Self::Behind => "retry in a moment, or read without asking for that position",
             Self::Gone => "go on from the first revision or position that is still kept",
             Self::Aborted => "whatever the one who called it off intended",

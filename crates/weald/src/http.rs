@@ -23,7 +23,10 @@ mod query;
 mod reading;
 mod routes;
 mod scan;
+mod serving;
 mod status;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod trees;
 
@@ -35,7 +38,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use self::{auth::Gate, connection::Door, handles::Handles, meters::Meters, problem::Problem};
+use self::{auth::Gate, handles::Handles, limits::Bounds, meters::Meters, problem::Problem};
 use crate::{CollectionName, Error, ErrorKind, Result, Weald, Write};
 
 /// Where the gateway listens, and who may call.
@@ -102,31 +105,21 @@ impl HttpGateway {
     /// ended. The node stays open.
     ///
     /// # Errors
-    /// When the address fails.
+    /// None: what fails is a connection, and the gateway goes on.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (closer, closing) = watch::channel(false);
-        let gateway = Gateway::new(self.node, self.gate, closing.clone());
+        let gateway = Gateway::new(self.node, (self.gate, Bounds::default()), closing.clone());
         let stopping = async move {
             stop.await;
             closer.send_replace(true);
             // The channel stays open, so that whoever looks later sees what it says.
             closer.closed().await;
         };
-        let router = routes::routes(&gateway);
+        let (router, bounds) = (routes::routes(&gateway), gateway.bounds);
         drop(gateway);
-        let told = stopped(closing.clone());
         tokio::spawn(stopping);
-        let serving = axum::serve(Door::new(self.listener), router).with_graceful_shutdown(told);
-        let overdue = async move {
-            stopped(closing).await;
-            tokio::time::sleep(limits::DRAIN_TIME_MAX).await;
-        };
-        tokio::select! {
-            served = std::future::IntoFuture::into_future(serving) => served.map_err(|error| {
-                Error::caused(ErrorKind::Unavailable, format!("HTTP has failed: {error}"), error)
-            }),
-            () = overdue => Ok(()),
-        }
+        serving::serve(self.listener, router, bounds, closing).await;
+        Ok(())
     }
 }
 
@@ -143,6 +136,7 @@ struct Gateway(Arc<Shared>);
 struct Shared {
     node: Weald,
     gate: Gate,
+    bounds: Bounds,
     handles: Handles,
     meters: Meters,
     requests: Arc<Semaphore>,
@@ -159,14 +153,15 @@ impl Deref for Gateway {
 }
 
 impl Gateway {
-    fn new(node: Weald, gate: Gate, closing: watch::Receiver<bool>) -> Self {
+    fn new(node: Weald, (gate, bounds): (Gate, Bounds), closing: watch::Receiver<bool>) -> Self {
         Self(Arc::new(Shared {
             node,
             gate,
+            bounds,
             handles: Handles::default(),
             meters: Meters::default(),
-            requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
-            streams: Arc::new(Semaphore::new(limits::STREAMS_MAX)),
+            requests: Arc::new(Semaphore::new(bounds.requests)),
+            streams: Arc::new(Semaphore::new(bounds.streams)),
             closing,
         }))
     }
@@ -195,7 +190,7 @@ impl Gateway {
     fn admit_stream(&self) -> std::result::Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             self.meters.count_busy();
-            Problem::busy(format!("too many streams: max={}", limits::STREAMS_MAX))
+            Problem::busy(format!("too many streams: max={}", self.bounds.streams))
         })
     }
 }

@@ -23,10 +23,12 @@ mod diary;
 mod driver;
 mod error;
 mod founding;
+mod history;
 #[cfg(feature = "http")]
 mod http;
 mod kinds;
 mod members;
+mod metric;
 mod node;
 mod node_config;
 mod reach;
@@ -47,9 +49,10 @@ pub use error::{Effect, Error, ErrorKind, Result};
 pub use founding::leave;
 #[cfg(feature = "http")]
 pub use http::{GatewayConfig, HttpGateway};
+pub use metric::{BUCKETS_US, Histogram, Metric, MetricValue};
 pub use node::{
     Builder, CollectionInfo, Damage, MemberInfo, NodeBuilder, NodeStatus, PartitionInfo,
-    PartitionRole, TransactionStatus, VerifyProgress, VerifyReport, Weald,
+    PartitionRole, TransactionStatus, VerifyProgress, VerifyReport, Voters, Weald,
 };
 pub use node_config::NodeConfig;
 pub use transaction::{

@@ -25,6 +25,7 @@ mod letterbox;
 mod limits;
 #[cfg(test)]
 pub(crate) mod loopback;
+mod mending;
 mod office;
 mod opening;
 mod parts;
@@ -35,6 +36,7 @@ mod replica;
 mod running;
 mod snapshot;
 mod status;
+mod stopwatch;
 mod stores;
 #[cfg(test)]
 mod tests;
@@ -51,10 +53,13 @@ use weald_cluster::{
 };
 use weald_core::{Lock, LogIndex, PartitionId, Service, StateError, TransactionId};
 
+use crate::metric::Metric;
+
 pub(crate) use caller::Caller;
 pub(crate) use courier::Courier;
 pub(crate) use event::{ChangeRefused, HostError, TransferRefused};
 use event::{Event, HostAs, Hosting};
+#[cfg(test)]
 pub(crate) use figures::Figures;
 pub(crate) use hosted::Hosted;
 pub(crate) use letterbox::Letterbox;
@@ -298,9 +303,14 @@ impl Members {
     }
 
     /// What the members have done since they started.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests read what a node does not tell yet"))]
+    #[cfg(test)]
     pub(crate) fn figures(&self) -> Figures {
         self.0.figures.read()
+    }
+
+    /// The same, and how long writes took, for whoever watches over the node.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        self.0.figures.metrics()
     }
 
     fn push(&self, event: Event) {

@@ -24,7 +24,7 @@ use weald_core::{Clock, CollectionName, Entropy, PlacementKey, TransactionId};
 pub use builder::Builder;
 pub(crate) use home::{Home, state_error};
 pub use info::{
-    CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport,
+    CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport, Voters,
 };
 pub use mesh::NodeBuilder;
 pub(crate) use read::{blocking, fault_error, load, read, read_error};

@@ -1,6 +1,6 @@
 //! Settings of a node of a network.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use weald_core::{PeerId, limits::PARTITIONS_MAX};
 
@@ -30,6 +30,9 @@ pub struct NodeConfig {
     pub network: String,
     /// Whether to found the network even though there are bootstrap addresses. Default: no.
     pub init: bool,
+    /// How long a node that founds a network looks for one first. Shorter, and nodes that are started
+    /// together found several, which become one while they are unused. Default 3 s.
+    pub found_after: Duration,
     /// Voters of each partition: 1, 3 or 5. Read only when founding. Default 3.
     pub responsibility_k: u32,
     /// Partitions of the network. Read only when founding. Default 16.
@@ -60,6 +63,7 @@ impl Default for NodeConfig {
             bootstrap: Vec::new(),
             network: "weald".into(),
             init: false,
+            found_after: Duration::from_secs(3),
             responsibility_k: 3,
             partitions: 16,
             mdns: true,
@@ -92,6 +96,15 @@ impl NodeConfig {
         let partitions = usize::try_from(self.partitions).unwrap_or(usize::MAX);
         let what = format!("partitions is 1 to {PARTITIONS_MAX}");
         holds((1..=PARTITIONS_MAX).contains(&partitions), &what)?;
+        for (name, addresses) in
+            [("listen", &self.listen), ("external", &self.external), ("bootstrap", &self.bootstrap)]
+        {
+            let wrong = addresses.iter().find(|address| !weald_p2p::is_address(address));
+            let found = wrong.map(String::as_str).unwrap_or_default();
+            let what =
+                format!("{name} has addresses such as /ip4/127.0.0.1/tcp/4001, found {found:?}");
+            holds(wrong.is_none(), &what)?;
+        }
         self.store.check()
     }
 }
@@ -105,6 +118,7 @@ impl std::fmt::Debug for NodeConfig {
             .field("bootstrap", &self.bootstrap)
             .field("network", &self.network)
             .field("init", &self.init)
+            .field("found_after", &self.found_after)
             .field("responsibility_k", &self.responsibility_k)
             .field("partitions", &self.partitions)
             .field("mdns", &self.mdns)
@@ -136,6 +150,10 @@ mod tests {
         check(|config| config.responsibility_k = 2, Some("responsibility_k"));
         check(|config| config.partitions = 0, Some("partitions"));
         check(|config| config.partitions = 5000, Some("partitions"));
+        check(|config| config.listen = vec!["127.0.0.1:4001".into()], Some("listen"));
+        check(|config| config.external = vec![String::new()], Some("external"));
+        check(|config| config.bootstrap = vec!["/ip4/1.2.3.4/tcp/x".into()], Some("bootstrap"));
+        check(|config| config.bootstrap = vec!["/dns4/a.example/tcp/1".into()], None);
         check(|config| config.network = String::new(), Some("network"));
         check(|config| config.network = "a/b".into(), Some("network"));
         check(|config| config.store.writes_waiting_max = 0, Some("writes_waiting_max"));

@@ -45,7 +45,7 @@ use weald_core::{
 };
 
 use crate::{
-    Config, Consistency, Error, ErrorKind, NodeStatus, Result,
+    Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
     backend::{Backend, Kept, Promise, Reading, Version, behind},
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
@@ -197,8 +197,11 @@ impl Core {
         self.asker.partition(key)
     }
 
-    /// The member that lives here of the partition that has `key`.
+    /// The member that lives here of the partition that has `key`, if it is known which that is.
     fn hosted(&self, key: PlacementKey) -> Option<Arc<Hosted>> {
+        if !self.asker.has_map() {
+            return None;
+        }
         self.members.as_ref()?.hosted(self.partition(key))
     }
 
@@ -289,6 +292,10 @@ impl Core {
     }
 
     async fn collections(self: Arc<Self>) -> Result<Vec<BlockId>> {
+        if !self.asker.has_map() {
+            let what = "where partitions are is not known yet";
+            return Err(Error::new(ErrorKind::Unavailable, what).with_retry_after(PAUSE));
+        }
         let keys = self.asker.with_map(Map::partitions);
         let mut all = Vec::new();
         for (partition, key) in keys {
@@ -380,9 +387,13 @@ impl Backend for Reach {
             read_only: stopped,
             applied: of(|status| status.applied).unwrap_or_default(),
             checkpointed: of(|status| status.checkpointed).unwrap_or_default(),
-            dirty_bytes: 0,
+            dirty_bytes: statuses.iter().map(|status| status.dirty_bytes).sum(),
             writes_waiting: usize::try_from(self.core.writes.load(Ordering::Relaxed))
                 .unwrap_or(usize::MAX),
+            partitions: statuses.len(),
+            leaderless: statuses.iter().filter(|status| status.coordinator.is_none()).count(),
+            // How many there are to be is known to whoever knows the network.
+            voters: None,
         }
     }
 
@@ -403,6 +414,22 @@ impl Backend for Reach {
 }
 
 impl Reach {
+    /// How requests have found whom they were for.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        let counters = self.core.asker.counters();
+        let counter = |name: &str, help, count| Metric::counter(name, help, count);
+        vec![
+            counter("weald_requests_sent_total", "Requests sent to other members.", counters.sent),
+            counter(
+                "weald_redirects_total",
+                "Redirects to another member followed.",
+                counters.hops,
+            ),
+            counter("weald_request_retries_total", "Pauses after a failed try.", counters.retries),
+            counter("weald_answers_ignored_total", "Answers nobody waited for.", counters.ignored),
+        ]
+    }
+
     fn statuses(&self) -> Vec<PartitionStatus> {
         self.core.members.as_ref().map(Members::partitions).unwrap_or_default()
     }

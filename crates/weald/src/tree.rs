@@ -6,6 +6,7 @@ mod range;
 mod raw;
 mod select;
 mod snapshot;
+mod span;
 mod typed;
 mod watch;
 

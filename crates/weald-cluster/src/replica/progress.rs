@@ -176,16 +176,14 @@ impl Progress {
             self.in_flight_bytes -= bytes;
         }
         match refusal {
-            Some(AckRefusal::Clock | AckRefusal::Full) => {
-                if has_lost || wants > self.matched {
-                    self.wait_for_round(wants);
-                }
+            Some(AckRefusal::Clock | AckRefusal::Full) if has_lost || wants > self.matched => {
+                self.wait_for_round(wants);
             }
             // It may lack what it had acknowledged, or have begun anew and not know what agrees.
             _ if has_lost => self.probe_from(wants, false),
             Some(AckRefusal::Gap | AckRefusal::Evicted) => self.close_gap(wants),
             None if self.is_waiting(has_moved) => self.send_from(wants),
-            None => {}
+            None | Some(AckRefusal::Clock | AckRefusal::Full) => {}
         }
         has_moved
     }

@@ -71,6 +71,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Committed(commit),
         Outcome::Rejected(Rejection::IdReused),
         Outcome::Unknown(crate::UnknownCause::Deadline),
+        Outcome::Unknown(crate::UnknownCause::TakenOver),
     ]
 }
 

@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::connection::Connection;
 use super::grpc::Grpc;
-use super::{Caller, Counters, System, VALUE_BYTES};
+use super::run::{Call, closed_loop, fill};
+use super::{Caller, Callers, Counters, System, VALUE_BYTES};
 use crate::guard::Guard;
 use crate::metrics;
 
@@ -85,14 +86,24 @@ impl Drop for Etcd {
     }
 }
 
+impl Callers for Etcd {
+    fn caller(&self, client: usize) -> Result<Box<dyn Caller>> {
+        let grpc = Grpc::open(&self.clients[client % self.clients.len()])?;
+        Ok(Box::new(EtcdCaller { grpc, value: vec![b'v'; VALUE_BYTES] }))
+    }
+}
+
 impl System for Etcd {
     fn name(&self) -> String {
         format!("etcd x{NODE_COUNT} grpc")
     }
 
-    fn caller(&self, client: usize) -> Result<Box<dyn Caller>> {
-        let grpc = Grpc::open(&self.clients[client % self.clients.len()])?;
-        Ok(Box::new(EtcdCaller { grpc, value: vec![b'v'; VALUE_BYTES] }))
+    fn load(&self, call: Call, clients: usize, length: Duration) -> Result<Vec<Duration>> {
+        closed_loop(self, call, clients, length)
+    }
+
+    fn fill(&self) -> Result<()> {
+        fill(self)
     }
 
     fn counters(&self) -> Result<Counters> {

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::{Caller, KEY_COUNT, VALUE_BYTES};
 
 /// Trees that the keys are shared out over: each has a group of its own, so that all partitions take part.
-const TREE_COUNT: usize = 64;
+pub(super) const TREE_COUNT: usize = 64;
 
 /// One client of a gateway.
 pub(super) struct HttpCaller {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{Caller, Counters, KEY_COUNT, System, process};
+use super::{Caller, Callers, Counters, KEY_COUNT, System, process};
 use crate::arguments::BenchOptions;
 use crate::random::Random;
 use crate::statistics::Summary;
@@ -50,8 +50,8 @@ pub(super) struct Measured {
     pub(super) resident_mib: f64,
 }
 
-/// Writes every key once.
-pub(super) fn fill(system: &dyn System) -> Result<()> {
+/// Writes every key once, each client on a thread of its own.
+pub(super) fn fill(system: &dyn Callers) -> Result<()> {
     thread::scope(|scope| {
         let fillers: Result<Vec<_>> = (0..FILLING_CLIENTS)
             .map(|client| {
@@ -84,10 +84,10 @@ pub(super) fn measure(
 }
 
 fn once(system: &dyn System, call: Call, clients: usize, length: Duration) -> Result<Measured> {
-    let callers: Result<Vec<_>> = (0..clients).map(|client| system.caller(client)).collect();
     let before = system.counters()?;
     let started = Instant::now();
-    let times = closed_loop(callers?, call, length)?;
+    let times = system.load(call, clients, length)?;
+    // Connections are made within; that is short beside a run.
     let taken = started.elapsed();
     let after = system.counters()?;
     let count = u32::try_from(times.len()).context("too many calls")?;
@@ -104,11 +104,15 @@ fn once(system: &dyn System, call: Call, clients: usize, length: Duration) -> Re
     })
 }
 
-fn closed_loop(
-    callers: Vec<Box<dyn Caller>>,
+/// Clients that call for `length`, each on a thread of its own.
+pub(super) fn closed_loop(
+    system: &dyn Callers,
     call: Call,
+    clients: usize,
     length: Duration,
 ) -> Result<Vec<Duration>> {
+    let callers: Result<Vec<_>> = (0..clients).map(|client| system.caller(client)).collect();
+    let callers = callers?;
     let barrier = Barrier::new(callers.len());
     thread::scope(|scope| {
         let barrier = &barrier;

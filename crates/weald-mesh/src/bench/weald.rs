@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::http::HttpCaller;
-use super::{Caller, Counters, System};
+use super::run::{Call, closed_loop, fill};
+use super::{Caller, Callers, Counters, System};
 use crate::arguments::BenchOptions;
 use crate::guard::Guard;
 use crate::mesh::{self, Setup};
@@ -30,6 +32,7 @@ impl Mesh {
             node_count: options.nodes,
             responsibility_k: options.k,
             engine: None,
+            log: None,
             seed: 1,
             operation_count: 0,
             round_count: 0,
@@ -38,6 +41,20 @@ impl Mesh {
         mesh.found()?;
         Ok(Self { mesh })
     }
+
+    /// Where its nodes are reached, all of them.
+    pub(super) fn addresses(&self) -> Result<Vec<String>> {
+        let addresses: Result<Vec<Vec<String>>> =
+            self.mesh.nodes.iter().map(|node| Ok(node.file()?.bootstrap())).collect();
+        Ok(addresses?.concat())
+    }
+}
+
+impl Callers for Mesh {
+    fn caller(&self, client: usize) -> Result<Box<dyn Caller>> {
+        let node = &self.mesh.nodes[client % self.mesh.nodes.len()];
+        Ok(Box::new(HttpCaller::open(&node.file()?.http)?))
+    }
 }
 
 impl System for Mesh {
@@ -45,9 +62,12 @@ impl System for Mesh {
         format!("weald x{} http", self.mesh.nodes.len())
     }
 
-    fn caller(&self, client: usize) -> Result<Box<dyn Caller>> {
-        let node = &self.mesh.nodes[client % self.mesh.nodes.len()];
-        Ok(Box::new(HttpCaller::open(&node.file()?.http)?))
+    fn load(&self, call: Call, clients: usize, length: Duration) -> Result<Vec<Duration>> {
+        closed_loop(self, call, clients, length)
+    }
+
+    fn fill(&self) -> Result<()> {
+        fill(self)
     }
 
     fn counters(&self) -> Result<Counters> {

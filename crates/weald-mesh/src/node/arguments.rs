@@ -21,6 +21,10 @@ pub(crate) struct Arguments {
     pub(crate) responsibility_k: Option<usize>,
     pub(crate) partition_count: Option<usize>,
     pub(crate) engine: Option<String>,
+    /// Whether the distributed hash table is off.
+    pub(crate) has_no_lookups: bool,
+    /// What it logs, other than warnings.
+    pub(crate) log: Option<String>,
     /// What the gateway demands; needed where it does not listen on the loopback.
     pub(crate) token: Option<String>,
     pub(crate) token_file: Option<PathBuf>,
@@ -46,6 +50,9 @@ impl Arguments {
         self.engine.iter().for_each(|engine| option("engine", engine.clone()));
         self.token_file.iter().for_each(|file| option("token-file", file.display().to_string()));
         words.push(String::from("--mdns=false"));
+        if self.has_no_lookups {
+            words.push(String::from("--lookups=false"));
+        }
         if self.is_init {
             words.push(String::from("--init"));
         }
@@ -75,6 +82,8 @@ mod tests {
         assert!(line.contains(" --bootstrap /ip4/1.2.3.4/tcp/5/p2p/P "), "{line}");
         assert!(line.contains(" --responsibility-k 3"), "{line}");
         assert!(line.ends_with(" --init"), "{line}");
-        assert!(!line.contains("--engine") && !line.contains("--listen"), "{line}");
+        for absent in ["--engine", "--listen", "--lookups"] {
+            assert!(!line.contains(absent), "{line}");
+        }
     }
 }

@@ -29,7 +29,7 @@ const TREES: usize = 8;
 /// The file that a node keeps its key in.
 const IDENTITY: &str = "identity.key";
 const CATCH_UP_MAX: Duration = Duration::from_secs(300);
-/// Of so many values one is read from the member's own disk at the end.
+/// Of so many values one is read through the member at the end, from its own disk where it is a member.
 const READ_EVERY: usize = 37;
 
 fn run(setup: &Setup) -> Result<Report> {
@@ -48,11 +48,16 @@ fn run(setup: &Setup) -> Result<Report> {
         mesh.join(place)?;
         mesh.nodes[place].wait_ready(READY_MAX)?;
         report.tell(format!("{what}: ready after"), Shown(started.elapsed()));
+        let all = partitions::count(&mesh)?;
+        let least = if keeps_key { all } else { 1 };
+        partitions::wait_memberships(&mesh, place, least, CATCH_UP_MAX)?;
         partitions::wait_converged(&mesh, CATCH_UP_MAX)?;
         let taken = started.elapsed();
+        let held = partitions::membership_count(&mesh, place)?;
+        report.tell(format!("{what}: a member of"), format_args!("{held} of {all} partitions"));
         report.tell(format!("{what}: the same as the others after"), Shown(taken));
         let wrong = wrong_values(&mesh.nodes[place].client()?, setup.operation_count)?;
-        report.expect(wrong == 0, &format!("{what}: wrong values on its own disk"), wrong);
+        report.expect(wrong == 0, &format!("{what}: wrong values through it"), wrong);
     }
     mesh.check_alive()?;
     Ok(report)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -18,6 +19,8 @@ use crate::statistics::{Shown, Summary};
 const LOAD_MAX: Duration = Duration::from_secs(180);
 /// How long writes may be away after a fault before a scenario gives up.
 const ACK_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at what is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long members may take until they are the same after the load.
 const CONVERGE_MAX: Duration = Duration::from_secs(60);
 
@@ -86,6 +89,21 @@ impl Trial {
         let is_reached = self.load.wait_operations(wanted, LOAD_MAX);
         self.mesh.check_alive()?;
         ensure!(is_reached, "no {more} operations within {LOAD_MAX:?}\n{}", self.mesh.log_ends());
+        Ok(())
+    }
+
+    /// Waits until `is_so`, which is looked at now and then.
+    pub(super) fn wait_until(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<()> {
+        let started = Instant::now();
+        while !is_so(self) {
+            ensure!(
+                started.elapsed() < ACK_MAX,
+                "not within {ACK_MAX:?}\n{}",
+                self.mesh.log_ends()
+            );
+            self.mesh.check_alive()?;
+            thread::sleep(LOOK_EVERY);
+        }
         Ok(())
     }
 

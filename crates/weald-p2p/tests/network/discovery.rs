@@ -1,11 +1,12 @@
 //! How peers are found: through others, through the book, by names of hosts, over QUIC.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use bytes::Bytes;
 use weald_core::Digest;
-use weald_p2p::{Fallback, NearestSource};
+use weald_p2p::{Fallback, Multicast, NearestSource};
 
 use crate::rig::{ECHO, LONG, Node, config, peer, start, until};
 
@@ -119,4 +120,38 @@ async fn nodes_talk_over_quic_and_under_names_of_hosts() {
         guest.meets(peer(1)).await;
         assert!(guest.network.call(peer(1), ECHO, Bytes::new(), LONG).await.is_ok());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_one_machine_find_each_other_without_seeds() {
+    if !has_multicast() {
+        // On a machine without a network nobody can be told.
+        return;
+    }
+    let everywhere = |number| {
+        let mut config = config(number, &[]);
+        config.network = format!("multicast-{}", std::process::id()).parse().expect("a name");
+        config.listen = vec!["/ip4/0.0.0.0/tcp/0".to_owned()];
+        config.discovery.multicast = Multicast::On;
+        config
+    };
+    let mut a = start(everywhere(1)).await;
+    let mut b = start(everywhere(2)).await;
+    a.meets(peer(2)).await;
+    b.meets(peer(1)).await;
+}
+
+/// Whether what is sent to a multicast group comes back to this machine.
+fn has_multicast() -> bool {
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    let comes_back = || -> std::io::Result<bool> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED)?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        socket.send_to(b"weald", (group, socket.local_addr()?.port()))?;
+        let mut bytes = [0; 16];
+        let count = socket.recv(&mut bytes)?;
+        Ok(&bytes[..count] == b"weald")
+    };
+    comes_back().unwrap_or(false)
 }

@@ -20,6 +20,7 @@ use super::{
     log_core::{LogCore, Turn},
     partition::{LogEnd, PartitionLog},
     scrub::scrub,
+    writer::LogFigures,
 };
 
 /// What a whole scrub reads in one step: 1 MiB.
@@ -60,7 +61,7 @@ impl DiskLog {
     /// syncs, one prepares segments.
     ///
     /// # Errors
-    /// When the disk fails or is full, or the files are of another store or a later version. Damage
+    /// When the disk fails or is full, or the files are of another store or another version. Damage
     /// is no error: see [`DiskLog::end`] and [`LogStore::recovered`].
     pub fn open(home: LogHome, options: LogOptions) -> Result<Self, LogOpenError> {
         Self::open_without_threads(home, options)?.start_threads()
@@ -130,6 +131,11 @@ impl DiskLog {
             self.core.announce();
         }
         self.core.turn() == Turn::Wrote || is_added
+    }
+
+    /// What the log has done since it was opened.
+    pub fn figures(&self) -> LogFigures {
+        *self.core.figures.lock()
     }
 
     /// How the log ended when it was opened. [`LogEnd::Lost`] concerns every partition, those too

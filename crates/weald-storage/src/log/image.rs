@@ -84,9 +84,8 @@ impl SegmentImage {
         let foot = bytes.len() - SECTOR;
         let header = match (SegmentHeader::decode(&bytes), SegmentHeader::decode(&bytes[foot..])) {
             (Ok(header), _) | (_, Ok(header)) => header,
-            (Err(HeaderError::Newer { version }), _) | (_, Err(HeaderError::Newer { version })) => {
-                let supported = FORMAT_VERSION;
-                return Err(LogOpenError::NewerFormat { file: name, version, supported });
+            (Err(HeaderError::Version(version)), _) | (_, Err(HeaderError::Version(version))) => {
+                return Err(other_format(name, version));
             }
             _ => return Ok(None),
         };
@@ -138,6 +137,14 @@ impl SegmentImage {
         let mut units = units(at as u64, &batch);
         let has_unwritten = units.any(|(at, unit)| self.segment.pattern.is_unwritten(at, unit));
         Some(FoundBatch { site, header, sections, after_gap: false, has_unwritten })
+    }
+}
+
+fn other_format(file: String, version: u32) -> LogOpenError {
+    let supported = FORMAT_VERSION;
+    match version > supported {
+        true => LogOpenError::NewerFormat { file, version, supported },
+        false => LogOpenError::OlderFormat { file, version, supported },
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
     plan::Plan,
     queue::Queue,
     segment::SECTOR,
-    writer::{Writer, absorb, plan_sections},
+    writer::{LogFigures, Writer, absorb, plan_sections},
 };
 
 /// What the log's threads and its users share.
@@ -49,6 +49,8 @@ pub(super) struct LogCore {
     pub(super) depot: Depot,
     pub(super) active_room: AtomicUsize,
     pub(super) synced: AtomicU64,
+    /// What the writer had done after its last turn: reading it waits for no sync.
+    pub(super) figures: Mutex<LogFigures>,
     pub(super) failure: OnceLock<String>,
     /// Partitions that nothing names may have been forgotten.
     pub(super) is_forgetful: bool,
@@ -248,6 +250,7 @@ impl LogCore {
             Turn::Failed
         });
         self.active_room.store(writer.remaining(), Ordering::Release);
+        *self.figures.lock() = writer.figures();
         turn
     }
 
@@ -287,6 +290,7 @@ impl LogCore {
         };
         let head_before = writer.head();
         let places = writer.write_records(head, &sections)?;
+        *self.figures.lock() = writer.figures();
         self.active_room.store(writer.remaining(), Ordering::Release);
         let synced = self.queue.lock().complete(&plan);
         self.settle(&sections, &places, plan, head_before..head);

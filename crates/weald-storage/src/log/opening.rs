@@ -158,6 +158,7 @@ impl Opening {
             catalog: RwLock::new(self.catalog),
             depot: self.depot,
             synced: AtomicU64::new(0),
+            figures: Mutex::default(),
             failure: OnceLock::new(),
             is_forgetful: self.found.is_forgetful,
             damaged_segment: AtomicU64::new(0),

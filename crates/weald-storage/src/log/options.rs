@@ -72,7 +72,19 @@ pub enum LogOpenError {
         file: String,
         /// Its version.
         version: u32,
-        /// The highest version that this program reads.
+        /// The version that this program reads.
+        supported: u32,
+    },
+    /// An earlier version of Weald wrote the log, and there is no migration.
+    #[error(
+        "the log is of an older format; export it with the weald that wrote it: file={file} version={version} supported={supported}"
+    )]
+    OlderFormat {
+        /// The file.
+        file: String,
+        /// Its version.
+        version: u32,
+        /// The version that this program reads.
         supported: u32,
     },
     /// The log belongs to another store.

@@ -7,8 +7,8 @@ use super::{cursor::Cursor, fill::FillPattern};
 /// Batches begin on multiples of it, and head and foot of a segment take one each: 4096 bytes.
 pub(crate) const SECTOR: usize = 4096;
 
-/// The version that this code writes and the highest that it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The version that this code writes, and the only one that it reads.
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"WEALDLOG";
 const HEADER_BYTES: usize = 60;
@@ -33,8 +33,8 @@ pub(crate) struct SegmentHeader {
 pub(crate) enum HeaderError {
     /// The bytes are no header.
     Damaged,
-    /// The file was written by a later version of Weald.
-    Newer { version: u32 },
+    /// The header is whole; another version of Weald wrote the file.
+    Version(u32),
 }
 
 impl SegmentHeader {
@@ -67,8 +67,8 @@ impl SegmentHeader {
         if magic != MAGIC || cursor.u32()? != crc32fast::hash(&bytes[..HEADER_BYTES - 4]) {
             return None;
         }
-        if version > FORMAT_VERSION {
-            return Some(Err(HeaderError::Newer { version }));
+        if version != FORMAT_VERSION {
+            return Some(Err(HeaderError::Version(version)));
         }
         Some(Ok(Self { store, number, sectors, salt }))
     }
@@ -135,12 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_told_from_damage() {
-        let mut sector = header().encode();
-        sector[8] = 2;
-        let crc = crc32fast::hash(&sector[..HEADER_BYTES - 4]).to_le_bytes();
-        sector[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc);
-        assert_eq!(SegmentHeader::decode(&sector), Err(HeaderError::Newer { version: 2 }));
+    fn another_version_is_told_from_damage() {
+        for version in [1, FORMAT_VERSION + 1] {
+            let mut sector = header().encode();
+            sector[8..12].copy_from_slice(&version.to_le_bytes());
+            let crc = crc32fast::hash(&sector[..HEADER_BYTES - 4]).to_le_bytes();
+            sector[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc);
+            assert_eq!(SegmentHeader::decode(&sector), Err(HeaderError::Version(version)));
+        }
     }
 
     #[test]

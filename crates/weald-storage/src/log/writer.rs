@@ -1,6 +1,6 @@
 //! Writing: one batch, one sync, then the news. At most one batch is ever unsynced.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use super::{
     batch::{self, BatchHeader, BatchKind, Place, Section},
@@ -23,6 +23,18 @@ pub(crate) struct Writer {
     /// Partitions may have been there that the catalog does not have; summaries say so.
     is_forgetful: bool,
     buffer: Vec<u8>,
+    figures: LogFigures,
+}
+
+/// What a log has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogFigures {
+    /// Syncs of batches. Preparing segments, which nobody waits for, is not counted.
+    pub sync_count: u64,
+    /// Bytes of the batches.
+    pub written_bytes: u64,
+    /// How long writing and syncing them took, in microseconds.
+    pub sync_us: u64,
 }
 
 /// Where a writer begins.
@@ -37,7 +49,13 @@ pub(crate) struct WriterStart {
 impl Writer {
     pub(crate) fn new(start: WriterStart) -> Self {
         let WriterStart { active, position, next_sequence, head, is_forgetful } = start;
-        Self { active, position, next_sequence, head, is_forgetful, buffer: Vec::new() }
+        let (buffer, figures) = (Vec::new(), LogFigures::default());
+        Self { active, position, next_sequence, head, is_forgetful, buffer, figures }
+    }
+
+    /// What has been written so far.
+    pub(crate) fn figures(&self) -> LogFigures {
+        self.figures
     }
 
     /// The number of the segment that is written.
@@ -106,8 +124,13 @@ impl Writer {
         let header = BatchHeader::new(kind, self.next_sequence, head);
         let site = self.active.site(self.position);
         let places = batch::encode(site, header, sections, &mut self.buffer);
+        let begun = Instant::now();
         self.active.file.write_at(self.position, &self.buffer)?;
         self.active.file.sync()?;
+        self.figures.sync_count += 1;
+        self.figures.written_bytes += self.buffer.len() as u64;
+        let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.figures.sync_us = self.figures.sync_us.saturating_add(took_us);
         self.position += self.buffer.len() as u64;
         self.next_sequence += 1;
         self.head = head;

@@ -10,8 +10,8 @@ use std::ops::Bound;
 
 use weald::{
     CollectionInfo, ExpectedVersion, NodeStatus, PartitionId, PartitionInfo, PeerId, RawDiaryEntry,
-    RawEntry, RawPages, RawTreeChange, Retention, Sequence, TailEvent, VerifyProgress,
-    VerifyReport, WatchEvent, Weald,
+    RawEntry, RawPages, RawTreeChange, Retention, Sequence, TailEvent, TransactionId,
+    VerifyProgress, VerifyReport, WatchEvent, Weald,
 };
 
 pub(crate) use client::Client;
@@ -224,6 +224,14 @@ impl Database {
         match self {
             Self::Here(node) => Ok(node.collections().await?),
             Self::There(client) => there::collections(client),
+        }
+    }
+
+    /// Settles a transaction; what became of it, as the gateway's JSON tells it.
+    pub(crate) async fn resolve(&self, id: TransactionId) -> Result<serde_json::Value, Failure> {
+        match self {
+            Self::Here(node) => Ok(wire::outcome_json(&node.resolve(id).await?)),
+            Self::There(client) => there::resolve(client, id),
         }
     }
 

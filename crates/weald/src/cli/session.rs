@@ -93,11 +93,13 @@ fn started(directory: &Path, opened: weald::Result<Weald>) -> Result<Weald, Fail
         let class = class(&error);
         let class = if class == Class::Usage { class } else { Class::Storage };
         let advice = match error.kind() {
-            ErrorKind::Damaged => "restore the named part, or the whole directory, from a copy",
-            _ => error.advice(),
+            ErrorKind::Damaged => "; restore the named part, or the whole directory, from a copy",
+            ErrorKind::DiskFull => "; free some space",
+            // What is told says what to do.
+            _ => "",
         };
         let (place, told) = (directory.display(), told(&error));
-        Failure::new(class, format_args!("{place} cannot be opened: {told}; {advice}"))
+        Failure::new(class, format_args!("{place} cannot be opened: {told}{advice}"))
     })
 }
 

@@ -30,18 +30,27 @@ fn tell(
     };
     output.answer(
         || {
-            let writes = status.read_only.as_ref().map_or_else(
-                || "taken".to_owned(),
-                |reason| format!("refused until a restart or a repair: {reason}"),
-            );
-            format!(
-                "{:<13} {}\ncollections   {collections}\nwrites        {writes}\n\
-                 log applied   {}\ncheckpoint    {}",
-                kind,
-                target.place(),
-                status.applied.0,
-                status.checkpointed.0,
-            )
+            let writes = match (&status.read_only, status.leaderless) {
+                (Some(reason), _) => format!("refused until a restart or a repair: {reason}"),
+                (None, 0) => "taken".to_owned(),
+                (None, count) => format!(
+                    "waiting in {count} of {} partitions: nobody coordinates them; is a majority of \
+                     their voters up?",
+                    status.partitions
+                ),
+            };
+            let mut lines = vec![
+                format!("{kind:<13} {}", target.place()),
+                format!("collections   {collections}"),
+                format!("writes        {writes}"),
+                format!("partitions    {} kept here", status.partitions),
+            ];
+            lines.extend(status.voters.map(|voters| format!("voters        {voters}")));
+            if status.partitions > 0 {
+                lines.push(format!("log applied   {}", status.applied.0));
+                lines.push(format!("checkpoint    {}", status.checkpointed.0));
+            }
+            lines.join("\n")
         },
         || {
             json!({
@@ -52,6 +61,11 @@ fn tell(
                 "checkpointed": status.checkpointed.0,
                 "dirty_bytes": status.dirty_bytes,
                 "writes_waiting": status.writes_waiting,
+                "partitions": status.partitions,
+                "leaderless": status.leaderless,
+                "voters": status.voters.map(|voters| {
+                    json!({ "fewest": voters.fewest, "wanted": voters.wanted })
+                }),
             })
         },
     )

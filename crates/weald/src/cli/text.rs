@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
+use weald_core::hex;
 
 use super::failure::Failure;
 
@@ -27,21 +28,16 @@ impl KeyForm {
     pub(crate) fn show(self, bytes: &[u8]) -> String {
         match self {
             Self::Text => plain(bytes),
-            Self::Hex => hex(bytes),
+            Self::Hex => hex::encode(bytes),
         }
     }
-}
-
-/// Two lower-case digits a byte.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Text as it is; anything else, and text that would break the line, as `0x` and digits.
 pub(crate) fn plain(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => format!("0x{}", hex(bytes)),
+        _ => format!("0x{}", hex::encode(bytes)),
     }
 }
 
@@ -64,25 +60,11 @@ pub(crate) fn take_bytes(object: &Map<String, Value>, field: &str) -> Option<Vec
 }
 
 fn from_hex(text: &str) -> Result<Vec<u8>, Failure> {
-    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
-        _ => None,
-    });
-    pairs.collect::<Option<Vec<u8>>>().ok_or_else(|| {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok_or_else(|| {
         Failure::usage(format_args!(
             "a key with --hex is an even number of digits 0-9 a-f, found {text:?}"
         ))
     })
-}
-
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

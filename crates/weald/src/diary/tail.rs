@@ -1,7 +1,6 @@
 //! Following a diary.
 
 use std::{
-    collections::VecDeque,
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
@@ -14,9 +13,10 @@ use weald_core::Sequence;
 
 use super::{DiaryEntry, RawDiary, RawDiaryEntry, handle};
 use crate::{
-    Result,
+    Result, Weald,
+    history::{Following, Found, History, Told},
     node::read,
-    stream::{Signal, Source, Steps},
+    stream::{Signal, Steps},
 };
 
 /// What a tail tells.
@@ -50,42 +50,20 @@ struct Entries {
     diary: RawDiary,
     /// The next sequence to read.
     next: Sequence,
-    read: VecDeque<RawDiaryEntry>,
-    has_caught_up: bool,
-    signal: Signal,
 }
 
-impl Source for Entries {
-    type Item = TailEvent<RawDiaryEntry>;
+impl History for Entries {
+    type Step = RawDiaryEntry;
+    type Event = TailEvent<RawDiaryEntry>;
 
-    async fn step(mut self) -> (Self, Option<Result<Self::Item>>) {
-        let event = self.event().await;
-        (self, Some(event))
-    }
-}
+    const CAUGHT_UP: Self::Event = TailEvent::CaughtUp;
 
-impl Entries {
-    async fn event(&mut self) -> Result<TailEvent<RawDiaryEntry>> {
-        loop {
-            if let Some(entry) = self.read.pop_front() {
-                return Ok(TailEvent::Entry(entry));
-            }
-            self.signal.listen(&self.diary.node)?;
-            if let Some(gap) = self.fill().await? {
-                return Ok(gap);
-            }
-            if !self.read.is_empty() {
-                continue;
-            }
-            if !std::mem::replace(&mut self.has_caught_up, true) {
-                return Ok(TailEvent::CaughtUp);
-            }
-            self.signal.heard().await;
-        }
+    fn node(&self) -> &Weald {
+        &self.diary.node
     }
 
     /// Reads what is there; a gap if entries were dropped before they could be told.
-    async fn fill(&mut self) -> Result<Option<TailEvent<RawDiaryEntry>>> {
+    async fn read(&mut self) -> Result<Found<Self>> {
         let version = self.diary.node.patiently(self.diary.id()).await?;
         let (code, from) = (&self.diary.code, self.next);
         let found = read(&version, |reader| match code.read(reader, from, ReadLimit::default()) {
@@ -95,28 +73,30 @@ impl Entries {
         match found.await? {
             Err(next) => {
                 self.next = next;
-                Ok(Some(TailEvent::Gap { from, next }))
+                Ok(Found { gap: Some(TailEvent::Gap { from, next }), steps: Vec::new() })
             }
             Ok(entries) => {
-                self.read.extend(entries.into_iter().map(RawDiaryEntry::from));
-                self.next = self.read.back().map_or(from, |last| last.sequence.next());
-                Ok(None)
+                let steps: Vec<_> = entries.into_iter().map(RawDiaryEntry::from).collect();
+                self.next = steps.last().map_or(from, |last| last.sequence.next());
+                Ok(Found { gap: None, steps })
             }
         }
+    }
+
+    async fn tell(&mut self, entry: RawDiaryEntry) -> Result<Told<Self>> {
+        Ok(Told::Event(TailEvent::Entry(entry)))
     }
 }
 
 /// Follows a diary of bytes; a stream.
 pub struct RawDiaryTail {
-    steps: Steps<Entries>,
+    steps: Steps<Following<Entries>>,
 }
 
 impl RawDiaryTail {
     pub(crate) fn new(diary: &RawDiary, from: Sequence) -> Self {
-        let diary = diary.clone();
-        let signal = Signal::of(diary.name());
-        let (read, has_caught_up) = (VecDeque::new(), false);
-        Self { steps: Steps::new(Entries { diary, next: from, read, has_caught_up, signal }) }
+        let (signal, diary) = (Signal::of(diary.name()), diary.clone());
+        Self { steps: Steps::new(Following::new(Entries { diary, next: from }, signal)) }
     }
 
     /// The next event; waits for one. `None` only after an error.

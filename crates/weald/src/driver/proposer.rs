@@ -7,16 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use weald_cluster::{LogTime, replica::Now};
 use weald_core::{
     Clock, Entry, Epoch, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, Payload,
-    PlacementKey, SessionStamp, SyncTicket, Synced, TransactionId, TransactionRequest,
+    PlacementKey, SessionStamp, SyncTicket, Synced, Time, TransactionId, TransactionRequest,
     UnknownCause, codec, limits::ENTRY_BYTES_MAX,
 };
 
 use super::{
     Answer, Ask, Proposal, Refused,
     event::{Committed, expiry},
-    log_time::LogTime,
 };
 use crate::write::Ack;
 
@@ -58,6 +58,8 @@ pub(crate) struct LocalProposer {
     partition: PartitionId,
     log: Arc<dyn LogStore>,
     clock: Arc<dyn Clock>,
+    /// When the steady clock showed zero.
+    started: Instant,
     time: LogTime,
     next: LogIndex,
     session: [u8; 16],
@@ -87,14 +89,15 @@ impl LocalProposer {
         log: Arc<dyn LogStore>,
         clock: Arc<dyn Clock>,
         session: [u8; 16],
-        last: (LogIndex, weald_core::Time),
+        last: (LogIndex, Time),
     ) -> Self {
-        let time = LogTime::new(last.1, clock.now());
+        let now = Now { steady: Time::ZERO, wall: clock.now() };
         Self {
             partition,
             log,
             clock,
-            time,
+            started: Instant::now(),
+            time: LogTime::new(last.1, now),
             next: last.0.next(),
             session,
             next_number: 1,
@@ -112,8 +115,12 @@ impl LocalProposer {
         pending.filter_map(|pending| pending.number).next().unwrap_or(self.next_number)
     }
 
+    fn now(&self) -> Now {
+        Now { steady: Time::ZERO.after(self.started.elapsed()), wall: self.clock.now() }
+    }
+
     fn make(&mut self, proposal: Proposal, index: LogIndex, low_water: u64) -> Made {
-        let time = self.time.stamp(self.clock.now());
+        let time = self.time.stamp(self.now());
         let mut number = None;
         let payload = match proposal.ask {
             Ask::Run { body, is_own_id } => {

@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, Uri, header},
 };
 
-use super::{limits, percent, problem::Problem};
+use super::{Gateway, limits, percent, problem::Problem};
 use crate::CollectionName;
 
 /// The bytes of segment `index` of the path, counted from 0 behind the first `/`.
@@ -43,10 +43,10 @@ pub(crate) fn name_of(bytes: Vec<u8>) -> Result<CollectionName, Problem> {
 #[derive(Debug)]
 pub(crate) struct Content<const MAX: usize = { limits::VALUE_BODY_BYTES_MAX }>(pub(crate) Bytes);
 
-impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Content<MAX> {
+impl<const MAX: usize> FromRequest<Gateway> for Content<MAX> {
     type Rejection = Problem;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(mut request: Request, state: &Gateway) -> Result<Self, Problem> {
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > MAX) {
@@ -54,7 +54,7 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Content<MAX> {
         }
         DefaultBodyLimit::max(MAX).apply(&mut request);
         let arriving = Bytes::from_request(request, state);
-        match tokio::time::timeout(limits::BODY_TIME_MAX, arriving).await {
+        match tokio::time::timeout(state.bounds.body, arriving).await {
             Ok(Ok(bytes)) => Ok(Self(bytes)),
             Ok(Err(rejection)) => Err(unreadable(&rejection)),
             Err(_) => {

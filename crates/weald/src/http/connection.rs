@@ -3,14 +3,12 @@
 use std::{
     future::Future as _,
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::serve::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -18,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::limits;
+use super::limits::Bounds;
 
 /// How long accepting rests when the machine has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -27,24 +25,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Door {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    idle: Duration,
 }
 
 impl Door {
-    pub(crate) fn new(listener: TcpListener) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)) }
+    /// Accepts what comes to `listener`.
+    pub(crate) fn new(listener: TcpListener, bounds: &Bounds) -> Self {
+        let room = Arc::new(Semaphore::new(bounds.connections));
+        Self { listener, room, idle: bounds.idle }
     }
-}
 
-impl Listener for Door {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    /// The next connection. What more there are wait until one has ended.
+    pub(crate) async fn accept(&self) -> Connection {
         let room = Arc::clone(&self.room);
         let permit = room.acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection::new(stream, permit), address),
+                Ok((stream, _)) => return Connection::new(stream, permit, self.idle),
                 Err(error) => {
                     tracing::warn!(target: "weald::http", %error, "no connection accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -52,34 +49,31 @@ impl Listener for Door {
             }
         }
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
 /// One connection. Reading from it fails once nothing has passed, in either direction, for
-/// [`limits::CONNECTION_IDLE_MAX`].
+/// [`Bounds::idle`].
 pub(crate) struct Connection {
     stream: TcpStream,
     last_active: Instant,
+    idle: Duration,
     alarm: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, idle: Duration) -> Self {
         // Without it an answer may wait for the acknowledgement of the one before; nothing else
         // depends on it.
         stream.set_nodelay(true).ok();
-        let alarm = Box::pin(tokio::time::sleep(limits::CONNECTION_IDLE_MAX));
-        Self { stream, last_active: Instant::now(), alarm, _permit: permit }
+        let alarm = Box::pin(tokio::time::sleep(idle));
+        Self { stream, last_active: Instant::now(), idle, alarm, _permit: permit }
     }
 
     /// Whether nothing has passed for too long.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.alarm.as_mut().poll(cx).is_ready() {
-            let until = self.last_active + limits::CONNECTION_IDLE_MAX;
+            let until = self.last_active + self.idle;
             if until <= Instant::now() {
                 return Poll::Ready(());
             }

@@ -12,11 +12,7 @@ use std::{
 use axum::http::{HeaderValue, Method, StatusCode};
 use parking_lot::RwLock;
 
-/// Upper ends of the histogram's buckets, in microseconds; one more has no end.
-pub(crate) const BUCKETS_US: [u64; 13] = [
-    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    10_000_000,
-];
+use crate::metric::Times;
 
 /// A call and its method, as labels.
 pub(crate) type Label = (&'static str, &'static str);
@@ -38,10 +34,8 @@ pub(crate) struct Meters {
 pub(crate) struct CallMeter {
     /// Answers by the first digit of the status, 1 to 5.
     pub(crate) statuses: [AtomicU64; 5],
-    /// Answers by time; not cumulative.
-    pub(crate) buckets: [AtomicU64; BUCKETS_US.len() + 1],
-    /// The sum of all times, in microseconds.
-    pub(crate) sum_us: AtomicU64,
+    /// How long answers took.
+    pub(crate) times: Times,
 }
 
 impl Default for Meters {
@@ -69,10 +63,7 @@ impl Meters {
         let meter = self.meter((call, method_label(method)));
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         meter.statuses[class].fetch_add(1, Relaxed);
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS_US.partition_point(|end| *end < took_us);
-        meter.buckets[bucket].fetch_add(1, Relaxed);
-        meter.sum_us.fetch_add(took_us, Relaxed);
+        meter.times.count(took);
     }
 
     /// Counts a request or a stream for which there was no room.
@@ -126,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_counted_in_the_bucket_that_holds_its_time() {
+    fn an_answer_is_counted_by_its_status_and_its_time() {
         let meters = Meters::default();
         let count = |micros, status| {
             meters.count("get", &Method::GET, status, Duration::from_micros(micros));
@@ -136,12 +127,10 @@ mod tests {
         count(60_000_000, StatusCode::OK);
         let (label, meter) = meters.calls().pop().unwrap();
         assert_eq!(label, ("get", "GET"));
-        assert_eq!(meter.buckets[0].load(Relaxed), 1);
-        assert_eq!(meter.buckets[1].load(Relaxed), 1);
-        assert_eq!(meter.buckets[BUCKETS_US.len()].load(Relaxed), 1);
         assert_eq!(meter.statuses[1].load(Relaxed), 2);
         assert_eq!(meter.statuses[3].load(Relaxed), 1);
-        assert_eq!(meter.sum_us.load(Relaxed), 60_000_501);
+        assert_eq!(meter.times.read().counts.iter().sum::<u64>(), 3);
+        assert_eq!(meter.times.read().sum_us, 60_000_501);
     }
 
     #[test]

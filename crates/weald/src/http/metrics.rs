@@ -11,11 +11,10 @@ use axum::{
 use super::{
     Gateway,
     answer::{self, Answer},
-    limits,
-    meters::{BUCKETS_US, CallMeter, Label},
+    meters::{CallMeter, Label},
     query::Query,
 };
-use crate::{NodeStatus, PartitionInfo, PartitionRole};
+use crate::{BUCKETS_US, Histogram, Metric, MetricValue, NodeStatus, PartitionInfo, PartitionRole};
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(gateway): State<Gateway>, parts: Parts) -> Answer {
@@ -24,6 +23,7 @@ pub(crate) async fn metrics(State(gateway): State<Gateway>, parts: Parts) -> Ans
     text.node(&gateway.node.status(), gateway.node.readiness().is_ok());
     text.gauge("weald_peers", "Peers that are connected.", count(gateway.node.peers().len()));
     text.partitions(&gateway.node.partitions().await?);
+    text.metrics(&gateway.node.metrics());
     text.gateway(&gateway);
     let mut response = Response::new(Body::from(text.0));
     answer::kind(&mut response, "text/plain; version=0.0.4; charset=utf-8");
@@ -41,6 +41,8 @@ impl Text {
         self.gauge("weald_read_only", "1 while writes are refused.", is_read_only.into());
         let help = "Bytes in memory that wait for a checkpoint.";
         self.gauge("weald_dirty_bytes", help, count(status.dirty_bytes));
+        let help = "Partitions kept here for which nobody is known to coordinate.";
+        self.gauge("weald_leaderless_partitions", help, count(status.leaderless));
         let help = "Writes that wait in the node.";
         self.gauge("weald_writes_waiting", help, count(status.writes_waiting));
     }
@@ -99,9 +101,9 @@ impl Text {
         let meters = &gateway.meters;
         let help = "Seconds that the gateway has served.";
         self.gauge("weald_http_uptime_seconds", help, meters.uptime().as_secs());
-        let used = count(limits::REQUESTS_MAX - gateway.requests.available_permits());
+        let used = count(gateway.bounds.requests - gateway.requests.available_permits());
         self.gauge("weald_http_requests_under_way", "Requests being served.", used);
-        let used = count(limits::STREAMS_MAX - gateway.streams.available_permits());
+        let used = count(gateway.bounds.streams - gateway.streams.available_permits());
         self.gauge("weald_http_streams", "Watches and tails being served.", used);
         let name = "weald_http_busy_total";
         self.head(name, "counter", "Requests and streams for which there was no room.");
@@ -112,8 +114,9 @@ impl Text {
             self.statuses(*label, meter);
         }
         self.head("weald_http_request_seconds", "histogram", "Time until the head of the answer.");
-        for (label, meter) in &calls {
-            self.histogram(*label, meter);
+        for ((call, method), meter) in &calls {
+            let labels = format!("call=\"{call}\",method=\"{method}\"");
+            self.histogram("weald_http_request_seconds", &labels, &meter.times.read());
         }
     }
 
@@ -127,17 +130,35 @@ impl Text {
         }
     }
 
-    fn histogram(&mut self, (call, method): Label, meter: &CallMeter) {
-        let labels = format!("call=\"{call}\",method=\"{method}\"");
+    fn histogram(&mut self, name: &str, labels: &str, times: &Histogram) {
         let ends = BUCKETS_US.iter().map(|end| seconds(*end)).chain(["+Inf".to_owned()]);
         let mut all = 0;
-        for (end, answers) in ends.zip(&meter.buckets) {
-            all += answers.load(Relaxed);
-            self.line("weald_http_request_seconds_bucket", &format!("{labels},le=\"{end}\""), all);
+        for (end, count) in ends.zip(times.counts) {
+            all += count;
+            self.line(&format!("{name}_bucket"), &format!("{labels},le=\"{end}\""), all);
         }
-        let sum = seconds(meter.sum_us.load(Relaxed));
-        self.line("weald_http_request_seconds_sum", &labels, sum);
-        self.line("weald_http_request_seconds_count", &labels, all);
+        self.line(&format!("{name}_sum"), labels, seconds(times.sum_us));
+        self.line(&format!("{name}_count"), labels, all);
+    }
+
+    /// What the node counts and measures of itself.
+    fn metrics(&mut self, metrics: &[Metric]) {
+        let mut last = "";
+        for Metric { name, help, labels, value } in metrics {
+            if last != name {
+                self.head(name, kind(value), help);
+                last = name;
+            }
+            let labels: Vec<_> =
+                labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+            let labels = labels.join(",");
+            match value {
+                MetricValue::Counter(value) | MetricValue::Gauge(value) => {
+                    self.line(name, &labels, value);
+                }
+                MetricValue::Times(times) => self.histogram(name, &labels, times),
+            }
+        }
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {
@@ -158,6 +179,14 @@ impl Text {
 
     fn push(&mut self, arguments: std::fmt::Arguments<'_>) {
         self.0.write_fmt(arguments).expect("a string takes whatever is written");
+    }
+}
+
+fn kind(value: &MetricValue) -> &'static str {
+    match value {
+        MetricValue::Counter(_) => "counter",
+        MetricValue::Gauge(_) => "gauge",
+        MetricValue::Times(_) => "histogram",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Percent-encoding: how names and keys, which are any bytes, stand in a URL and in JSON.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use weald_core::hex;
 
 /// Why a text is not percent-encoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,22 +34,10 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, PercentError> {
         }
         let wrong = PercentError { at: text.len() - behind.len() - 1 };
         let (digits, behind) = behind.split_at_checked(2).ok_or(wrong)?;
-        let high = nibble(digits[0]).ok_or(wrong)?;
-        let low = nibble(digits[1]).ok_or(wrong)?;
-        bytes.push(high << 4 | low);
+        bytes.push(hex::byte(digits).ok_or(wrong)?);
         rest = behind;
     }
     Ok(bytes)
-}
-
-/// The value of a hexadecimal digit.
-pub(crate) const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ async fn measure(
 async fn admit(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let Ok(_permit) = gateway.requests.try_acquire() else {
         gateway.meters.count_busy();
-        let max = limits::REQUESTS_MAX;
+        let max = gateway.bounds.requests;
         return Problem::busy(format!("too many requests: max={max}")).into_response();
     };
     next.run(request).await

@@ -6,6 +6,7 @@ use axum::{extract::State, http::request::Parts};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 use weald_collections::btree::Entry;
+use weald_core::hex;
 
 use super::{
     Gateway,
@@ -110,8 +111,7 @@ impl Lines {
 
 /// The token of the page behind `key`: opaque to clients, and safe in a query as it is.
 fn token_of(key: &[u8]) -> String {
-    let digits = key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("k{digits}")
+    format!("k{}", hex::encode(key))
 }
 
 fn key_of(token: &str) -> std::result::Result<Vec<u8>, Problem> {
@@ -119,13 +119,7 @@ fn key_of(token: &str) -> std::result::Result<Vec<u8>, Problem> {
         let next = "send what an answer had in Weald-Next, with the same from, to and reverse";
         Problem::invalid(format!("no page {token:?}"), next)
     };
-    let digits = token.strip_prefix('k').filter(|digits| digits.len() % 2 == 0);
-    let digits = digits.ok_or_else(wrong)?.as_bytes();
-    let pair = |pair: &[u8]| match pair {
-        [high, low] => Some(percent::nibble(*high)? << 4 | percent::nibble(*low)?),
-        _ => None,
-    };
-    digits.chunks(2).map(pair).collect::<Option<_>>().ok_or_else(wrong)
+    token.strip_prefix('k').and_then(hex::decode).ok_or_else(wrong)
 }
 
 fn is_empty(bounds: &Bounds) -> bool {

@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
     query::Query,
 };
-use crate::{CollectionInfo, MemberInfo, PartitionInfo, Retention};
+use crate::{CollectionInfo, MemberInfo, PartitionInfo, Retention, Voters};
 
 /// `GET /v1/status`: how the node is.
 pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answer {
@@ -30,8 +30,15 @@ pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answ
         "checkpointed": status.checkpointed.0,
         "dirty_bytes": status.dirty_bytes,
         "writes_waiting": status.writes_waiting,
+        "partitions": status.partitions,
+        "leaderless": status.leaderless,
+        "voters": status.voters.map(voters_json),
         "collections": gateway.node.collection_count().await?,
     })))
+}
+
+fn voters_json(voters: Voters) -> Value {
+    json!({ "fewest": voters.fewest, "wanted": voters.wanted })
 }
 
 /// `GET /v1/peers`: the peers that are connected.
@@ -115,10 +122,15 @@ pub(crate) async fn healthz() -> Response<axum::body::Body> {
     plain("ok\n")
 }
 
-/// `GET /readyz`: whether the node takes reads and writes.
+/// `GET /readyz`: whether the node takes reads and writes. A node whose partitions do not have all
+/// their voters yet is ready: it serves. How many there are is told in a line of its own.
 pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Answer {
     match gateway.node.readiness() {
-        Ok(()) if !*gateway.closing.borrow() => Ok(plain("ready\n")),
+        Ok(()) if !*gateway.closing.borrow() => {
+            let voters = gateway.node.status().voters;
+            let line = voters.map_or_else(String::new, |voters| format!("voters: {voters}\n"));
+            Ok(plain(format!("ready\n{line}")))
+        }
         Ok(()) => Err(not_ready("the node is stopping")),
         Err(reason) => Err(not_ready(&reason)),
     }
@@ -129,8 +141,8 @@ fn not_ready(reason: &str) -> Problem {
     Problem::refused(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason, next)
 }
 
-fn plain(text: &'static str) -> Response<axum::body::Body> {
-    let mut response = Response::new(axum::body::Body::from(text));
+fn plain(text: impl Into<axum::body::Body>) -> Response<axum::body::Body> {
+    let mut response = Response::new(text.into());
     answer::kind(&mut response, "text/plain; charset=utf-8");
     response
 }

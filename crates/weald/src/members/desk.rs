@@ -17,6 +17,7 @@ use weald_core::{
     codec::{self, CodecError},
 };
 
+use super::mending::Mending;
 use crate::kinds;
 
 /// What a member keeps beside its entries.
@@ -75,26 +76,30 @@ pub(super) struct Desk {
     partition: PartitionId,
     /// What was handed over last to be kept beside the entries.
     kept: Kept,
-    /// Whether the log has entries missing that are to be filled in (rule C11).
-    is_damaged: bool,
+    /// What the log holds that the replica does not know of, if it began with gaps (rule C11).
+    mending: Option<Mending>,
     /// What the log has not taken yet, oldest first.
     waiting: VecDeque<(PersistTicket, LogBatch)>,
     /// What it has taken and is not durable, oldest first.
     under_way: VecDeque<(SyncTicket, PersistTicket)>,
     /// Why the log did not take the last one.
     trouble: Option<LogError>,
+    /// The log takes nothing more in this run.
+    is_over: bool,
 }
 
 impl Desk {
-    /// A desk of a member that has kept `kept`; `is_damaged` tells that its log has gaps.
-    pub(super) fn new(partition: PartitionId, kept: Kept, is_damaged: bool) -> Self {
+    /// A desk of a member that has kept `kept`. Where its log has gaps, `known_end` is the last entry
+    /// that the log knows of; the replica begins before the first gap.
+    pub(super) fn new(partition: PartitionId, kept: Kept, known_end: Option<LogIndex>) -> Self {
         Self {
             partition,
             kept,
-            is_damaged,
+            mending: known_end.map(Mending::new),
             waiting: VecDeque::new(),
             under_way: VecDeque::new(),
             trouble: None,
+            is_over: false,
         }
     }
 
@@ -164,6 +169,9 @@ impl Desk {
 
     /// Takes what a replica wants durable.
     pub(super) fn take(&mut self, persist: Persist) {
+        if self.is_over {
+            return;
+        }
         let Persist { ticket, restart_at, cut_from, entries, state } = persist;
         let state = state.map(|stored| {
             let (is_lost, installing) = match restart_at {
@@ -186,13 +194,17 @@ impl Desk {
         self.waiting.push_back((ticket, batch));
     }
 
-    /// Hands over what the log takes. Whether the log is of no more use to the replica.
+    /// Hands over what the log takes. Whether it has turned out that the log is of no more use to the
+    /// replica: that is told once, and nothing is handed over any more.
     pub(super) fn submit(&mut self, log: &dyn LogStore) -> bool {
+        if self.is_over {
+            return false;
+        }
         self.trouble = None;
         while let Some((ticket, batch)) = self.waiting.front_mut() {
-            let handed = match self.is_damaged {
-                true => fill_in(log, batch),
-                false => hand_over(log, batch),
+            let handed = match &mut self.mending {
+                Some(mending) => mending.hand_over(log, batch),
+                None => hand_over(log, batch),
             };
             match handed {
                 Ok(sync) => {
@@ -201,10 +213,14 @@ impl Desk {
                 }
                 Err(error) => {
                     // What lies beyond the gaps waits until they are filled in.
-                    let awaits_fill = self.is_damaged && matches!(error, LogError::Damaged(_));
-                    let is_final = !error.is_retryable() && !awaits_fill;
+                    let awaits_fill =
+                        self.mending.is_some() && matches!(error, LogError::Damaged(_));
+                    self.is_over = !error.is_retryable() && !awaits_fill;
                     self.trouble = Some(error);
-                    return is_final;
+                    if self.is_over {
+                        self.waiting.clear();
+                    }
+                    return self.is_over;
                 }
             }
         }
@@ -221,9 +237,8 @@ impl Desk {
         while self.under_way.front().is_some_and(|(sync, _)| *sync <= synced) {
             durable = self.under_way.pop_front().map(|(_, ticket)| ticket);
         }
-        if self.is_damaged {
-            self.is_damaged = !log.missing(self.partition).is_empty();
-        }
+        let partition = self.partition;
+        self.mending.take_if(|mending| mending.is_over(log, partition));
         durable
     }
 
@@ -259,26 +274,6 @@ fn hand_over(log: &dyn LogStore, batch: &LogBatch) -> Result<SyncTicket, LogErro
     }
 }
 
-/// Hands one batch over to a log that has entries missing: those at or below its known end are
-/// filled in, the others wait until none is missing. What was handed over leaves the batch.
-fn fill_in(log: &dyn LogStore, batch: &mut LogBatch) -> Result<SyncTicket, LogError> {
-    let known_end = log.status(batch.partition).map_or(LogIndex::ZERO, |status| status.last.index);
-    let is_plain = batch.restart_at.is_none() && batch.cut_from.is_none();
-    let is_fill = batch.entries.first().is_some_and(|entry| entry.index <= known_end);
-    if !is_plain || !is_fill {
-        return log.submit(batch.clone());
-    }
-    if let Some(state) = batch.state.take() {
-        let partition = batch.partition;
-        log.submit(LogBatch { partition, state: Some(state), ..LogBatch::default() })?;
-    }
-    let split = batch.entries.partition_point(|entry| entry.index <= known_end);
-    let rest = batch.entries.split_off(split);
-    let fill = std::mem::replace(&mut batch.entries, rest);
-    let ticket = log.repair(batch.partition, fill)?;
-    if batch.entries.is_empty() { Ok(ticket) } else { log.submit(batch.clone()) }
-}
-
 /// A point as the log knows it.
 pub(super) fn log_point(point: Point) -> LogPoint {
     LogPoint { index: point.index, epoch: point.epoch }
@@ -288,4 +283,71 @@ pub(super) fn log_point(point: Point) -> LogPoint {
 /// entries before it are wanted. The entry at `covered` stays: the log is gone on with from there.
 pub(super) fn release_below(covered: LogIndex, kept: u64) -> LogIndex {
     LogIndex(covered.0.saturating_sub(kept).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use weald_cluster::configuration::{Configuration, Member};
+    use weald_core::{LogRecord, PeerId, RecoveredPartition, StoreId, Synced};
+
+    use super::*;
+
+    /// A log that takes nothing, and counts what it is offered.
+    #[derive(Default)]
+    struct Refusing(AtomicUsize);
+
+    impl LogStore for Refusing {
+        fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let (expected, found) = (LogIndex(9), LogIndex(7));
+            Err(LogError::NotContiguous { partition: batch.partition, expected, found })
+        }
+
+        fn poll_synced(&self) -> Synced {
+            Synced::UpTo(SyncTicket::default())
+        }
+
+        fn read(&self, _: PartitionId, _: LogIndex, _: usize) -> Result<Vec<LogRecord>, LogError> {
+            Ok(Vec::new())
+        }
+
+        fn recovered(&self) -> BTreeMap<PartitionId, RecoveredPartition> {
+            BTreeMap::new()
+        }
+
+        fn release(&self, _: PartitionId, _: LogIndex) -> Result<(), LogError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_that_refuses_for_good_is_told_of_once_and_asked_no_more() {
+        let peer = PeerId::from_digest(Digest::of("weald test", &[b"desk"]));
+        let member = Member { peer, store: StoreId([1; 16]), life: 0 };
+        let configuration = Configuration::founding([member], []).unwrap();
+        let kept = Kept::whole(Stored::founding(member, configuration));
+        let (mut desk, log) = (Desk::new(PartitionId(3), kept, None), Refusing::default());
+        let persist = || Persist {
+            ticket: PersistTicket::default(),
+            restart_at: None,
+            cut_from: Some(LogIndex(7)),
+            entries: Vec::new(),
+            state: None,
+        };
+        desk.take(persist());
+        desk.take(persist());
+        assert!(desk.submit(&log), "the replica is told");
+        for _ in 0..5 {
+            desk.take(persist());
+            assert!(!desk.submit(&log) && !desk.is_waiting());
+        }
+        assert_eq!(log.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(desk.trouble(), Some(LogError::NotContiguous { .. })));
+        assert!(desk.is_idle(), "a node that closes waits for nothing");
+    }
 }

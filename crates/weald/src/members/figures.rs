@@ -2,6 +2,35 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::stopwatch::Phases;
+use crate::metric::Metric;
+
+/// What is told of the figures: name, sentence, figure.
+type Row = (&'static str, &'static str, fn(&Figures) -> u64);
+
+const TOLD: [Row; 14] = [
+    ("proposed", "Entries that this node gave a place in a log.", |figures| figures.proposed),
+    ("applied", "Entries applied.", |figures| figures.applied),
+    ("log_batches", "Batches handed to the log.", |figures| figures.batches),
+    ("frames_sent", "Frames of replication sent to peers.", |figures| figures.frames_sent),
+    ("sent_bytes", "Bytes of frames of replication sent to peers.", |figures| figures.bytes_sent),
+    ("frames_unsent", "Frames for which a peer's queue had no room, or no way to it.", |figures| {
+        figures.frames_unsent
+    }),
+    ("frames_received", "Frames of replication received.", |figures| figures.frames_received),
+    ("refused", "Frames and messages refused: malformed, forged, or for nobody here.", |figures| {
+        figures.refused
+    }),
+    ("coordinations", "Times that a member here began to coordinate.", |figures| {
+        figures.coordinations
+    }),
+    ("stops", "Times that a member here stopped for a fault.", |figures| figures.stops),
+    ("snapshots_installed", "Snapshots taken from peers.", |figures| figures.snapshots_installed),
+    ("checkpoints", "Checkpoints written.", |figures| figures.checkpoints),
+    ("reads", "Reads that were given an index.", |figures| figures.reads),
+    ("turns", "Turns of the loop.", |figures| figures.turns),
+];
+
 /// Counts since the members started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
@@ -52,9 +81,22 @@ pub(super) struct Counters {
     pub(super) checkpoints: AtomicU64,
     pub(super) reads: AtomicU64,
     pub(super) turns: AtomicU64,
+    /// How long writes took.
+    pub(super) phases: Phases,
 }
 
 impl Counters {
+    /// All of it, for whoever watches over the node.
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        let figures = self.read();
+        let metric = |(name, help, of): Row| {
+            Metric::counter(format!("weald_members_{name}_total"), help, of(&figures))
+        };
+        let mut metrics: Vec<_> = TOLD.into_iter().map(metric).collect();
+        metrics.extend(self.phases.metrics());
+        metrics
+    }
+
     pub(super) fn read(&self) -> Figures {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figures {

@@ -10,6 +10,8 @@ pub(crate) const PROPOSAL_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) const READS_MAX: usize = 65_536;
 /// Bytes of messages in one frame to a peer; a larger message goes alone.
 pub(crate) const FRAME_BYTES: usize = 1024 * 1024;
+/// Writes of one partition that are timed at once.
+pub(crate) const TIMED_MAX: usize = 256;
 /// Entries applied for one partition before the loop looks at what else there is.
 pub(crate) const APPLY_STEP: u64 = 512;
 /// States that are handed out to peers at a time.

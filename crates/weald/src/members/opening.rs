@@ -178,7 +178,10 @@ fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replic
     let Begun { kept, health, log: (before, entries), restarts } = begun;
     let (store, machine) = office.stores.open(partition)?;
     let is_empty = health == Health::Amnesiac;
-    let is_damaged = matches!(health, Health::Damaged { .. });
+    let known_end = match health {
+        Health::Damaged { known_end } => Some(known_end),
+        _ => None,
+    };
     let restart = Restart {
         member: kept.stored.member,
         incarnation: office.incarnation,
@@ -196,7 +199,7 @@ fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replic
         let (index, effect) = (machine.applied(), machine.effect_hash());
         state.handle(office.now, Input::Applied { index, effect });
     }
-    let mut desk = Desk::new(partition, kept, is_damaged);
+    let mut desk = Desk::new(partition, kept, known_end);
     if restarts {
         desk.restart(before);
     }

@@ -37,13 +37,13 @@ pub(crate) enum ReadRefused {
     #[error("this node is no member of the partition")]
     NotMember,
     /// Nobody is known to coordinate, or the coordinator could not confirm; retry.
-    #[error("no coordinator has confirmed the read; retry: hint={hint:?}")]
+    #[error("no coordinator has confirmed the read in time: is a majority of the voters up?")]
     NotConfirmed {
         /// Who coordinates, if it is known.
         hint: Option<Member>,
     },
     /// What this member has is older than asked for, or it cannot tell; retry, or ask another.
-    #[error("this member is behind; retry: age={age:?}")]
+    #[error("this member is behind; retry")]
     Behind {
         /// How old it is; `None` when it cannot tell.
         age: Option<Duration>,

@@ -26,7 +26,7 @@ use weald_storage::state::PartitionStore;
 
 use super::{
     Caller, ChangeRefused, HostError, Hosted, MemberHealth, PartitionStatus, Standing, desk::Desk,
-    office::Office, waiting::Waiting,
+    office::Office, stopwatch::Stopwatch, waiting::Waiting,
 };
 use checkpoint::Checkpoints;
 use spanning::Spanning;
@@ -39,6 +39,7 @@ pub(super) struct Replica {
     hosted: Arc<Hosted>,
     pub(super) waiting: Waiting,
     pub(super) desk: Desk,
+    watch: Stopwatch,
     /// The last applied entry.
     applied: Point,
     /// A view whose missing blocks have been brought, or are being brought, into memory.
@@ -96,6 +97,7 @@ impl Replica {
             hosted,
             waiting: Waiting::default(),
             desk,
+            watch: Stopwatch::default(),
             applied,
             loading: Loading::No,
             recalled: VecDeque::new(),
@@ -166,6 +168,7 @@ impl Replica {
             founder.tell(Ok(self.state.me()));
         }
         self.state.handle(office.now, Input::Persisted(ticket));
+        self.watch.sync(self.state.synced(), &office.counters.phases);
         true
     }
 
@@ -173,8 +176,6 @@ impl Replica {
     pub(super) fn submit(&mut self, office: &mut Office) {
         office.count_batch();
         if self.desk.submit(&*office.log) {
-            let error = self.desk.trouble().map(ToString::to_string);
-            tracing::error!(target: "weald::members", partition = %self.id(), error, "the log takes nothing more");
             self.state.handle(office.now, Input::PersistFailed);
         }
     }
@@ -186,7 +187,7 @@ impl Replica {
         }
         match (self.state.stop(), self.state.health()) {
             (Some(Stop::Amnesiac), _) => MemberHealth::Amnesiac,
-            (Some(stop), _) => MemberHealth::Stopped(stop_text(stop).to_owned()),
+            (Some(stop), _) => MemberHealth::Stopped(self.stop_text(stop)),
             (None, Health::Damaged { .. }) => MemberHealth::Damaged,
             (None, _) => MemberHealth::Well,
         }
@@ -209,6 +210,16 @@ impl Replica {
     /// and has not been fed so far, knows nothing that others have not; they are to be asked.
     pub(super) fn is_member(&self) -> bool {
         self.state.configuration().contains(&self.state.me())
+    }
+
+    /// Why it takes no more part, in words.
+    pub(super) fn stop_text(&self, stop: &Stop) -> String {
+        match (stop, self.desk.trouble()) {
+            (Stop::SyncFailed, Some(trouble)) => {
+                format!("the log takes nothing more; restart the node: {trouble}")
+            }
+            (stop, _) => stop_text(stop).to_owned(),
+        }
     }
 
     /// Shows readers how the member stands.
@@ -247,10 +258,10 @@ impl Replica {
             caught_up: self.state.caught_up(),
             settings: self.partition.settings().clone(),
         };
-        let matched = self.state.matched();
+        let (matched, dirty_bytes) = (self.state.matched(), self.dirty_bytes());
         let has_changed = self.rare.as_ref() != Some(&shown);
         self.hosted.update(|status| {
-            status.matched = matched;
+            (status.matched, status.dirty_bytes) = (matched, dirty_bytes);
             if has_changed {
                 shown.show(status);
             }
@@ -297,6 +308,7 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         synced: state.synced(),
         applied: partition.applied(),
         checkpointed: partition.applied(),
+        dirty_bytes: 0,
         configuration: state.configuration().clone(),
         health: MemberHealth::Well,
         effect: weald_cluster::replica::Effect {

@@ -31,6 +31,8 @@ pub(crate) struct PartitionStatus {
     pub(crate) applied: LogIndex,
     /// All up to here is in a durable checkpoint here.
     pub(crate) checkpointed: LogIndex,
+    /// Bytes in memory that only a checkpoint can free.
+    pub(crate) dirty_bytes: usize,
     /// The configuration that counts: the last one in the log, committed or not.
     pub(crate) configuration: Configuration,
     /// What it is fit for.

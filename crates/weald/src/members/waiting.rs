@@ -113,7 +113,7 @@ impl Waiting {
         if pending.epoch == epoch {
             return Some(pending);
         }
-        pending.give_up(UnknownCause::Stopped);
+        pending.give_up(UnknownCause::TakenOver);
         None
     }
 
@@ -125,7 +125,7 @@ impl Waiting {
     /// Entries from `from` on are gone.
     pub(super) fn cut(&mut self, from: LogIndex) {
         for (_, mut pending) in self.pending.split_off(&from) {
-            pending.give_up(UnknownCause::Stopped);
+            pending.give_up(UnknownCause::TakenOver);
         }
     }
 
@@ -133,7 +133,7 @@ impl Waiting {
     pub(super) fn skip(&mut self, index: LogIndex) {
         let kept = self.pending.split_off(&index.next());
         for (_, mut pending) in std::mem::replace(&mut self.pending, kept) {
-            pending.give_up(UnknownCause::Stopped);
+            pending.give_up(UnknownCause::TakenOver);
         }
     }
 

@@ -101,6 +101,9 @@ impl Backend for Embedded {
             checkpointed: self.store.checkpointed(),
             dirty_bytes: self.store.dirty_bytes(),
             writes_waiting: self.driver.writes_waiting(),
+            partitions: 1,
+            leaderless: 0,
+            voters: None,
         }
     }
 

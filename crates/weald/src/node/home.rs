@@ -10,12 +10,15 @@ use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineError, EngineKind},
     header::{IDENTITY_FILE, RUNS_FILE, StoreFolder, StoreFolderError, StoreHeader},
     identity::{FileKeyError, FileKeyStore},
-    log::{DiskLog, FolderDisk, LogHome, LogOpenError, LogOptions, LogReport, MemoryLog, Notifier},
+    log::{
+        DiskLog, FolderDisk, LogFigures, LogHome, LogOpenError, LogOptions, LogReport, MemoryLog,
+        Notifier,
+    },
     state::{BlockCache, PartitionStore, StateConfig},
 };
 
 use super::system::Drawn;
-use crate::{Config, Error, ErrorKind, Result};
+use crate::{Config, Error, ErrorKind, Metric, Result};
 
 /// The one partition of an embedded node.
 pub(crate) const PARTITION: PartitionId = PartitionId(0);
@@ -97,6 +100,25 @@ impl Home {
         folder.finish_formatting().map_err(folder_error)?;
         let (cache, log) = (block_cache(config), Log::Disk(Arc::new(log)));
         Ok(Self { engine, cache, log, folder: Some(Arc::new(folder)) })
+    }
+
+    /// What the log has done.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        let Log::Disk(log) = &self.log else { return Vec::new() };
+        let LogFigures { sync_count, written_bytes, sync_us } = log.figures();
+        vec![
+            Metric::counter("weald_log_syncs_total", "Syncs of the log.", sync_count),
+            Metric::counter(
+                "weald_log_written_bytes_total",
+                "Bytes written to the log.",
+                written_bytes,
+            ),
+            Metric::counter(
+                "weald_log_sync_microseconds_total",
+                "Time that writing and syncing the log took.",
+                sync_us,
+            ),
+        ]
     }
 
     /// Opens the state of a partition.

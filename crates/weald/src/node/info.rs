@@ -1,5 +1,7 @@
 //! What a node tells about itself.
 
+use std::fmt;
+
 use weald_core::{CollectionName, Commit, LogIndex, Rejection, Retention, Revision, TypeName};
 
 /// A collection in a listing.
@@ -81,4 +83,35 @@ pub struct NodeStatus {
     pub dirty_bytes: usize,
     /// Writes that wait in the node.
     pub writes_waiting: usize,
+    /// Partitions that the node keeps.
+    pub partitions: usize,
+    /// Those of them for which nobody is known to give entries their places: fewer than a majority of
+    /// their voters can be reached, or one is being chosen.
+    pub leaderless: usize,
+    /// How many voters the partitions that the node keeps have; `None` when it is alone, or does not
+    /// know.
+    pub voters: Option<Voters>,
+}
+
+/// How many nodes vote on the writes of a partition. A majority of them has to be up; data is as safe
+/// as it is to be once `fewest` is `wanted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voters {
+    /// Of the partition that has fewest.
+    pub fewest: usize,
+    /// How many there are to be: the network's `responsibility_k`.
+    pub wanted: usize,
+}
+
+impl Voters {
+    /// How many of them may be lost while writes go on.
+    pub const fn spare(self) -> usize {
+        self.fewest.saturating_sub(1) / 2
+    }
+}
+
+impl fmt::Display for Voters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}, {} may be lost", self.fewest, self.wanted, self.spare())
+    }
 }

@@ -1,13 +1,22 @@
 //! A node of a network: its members, its reach, its place in the network, and what it tells of them.
 
+mod anew;
 mod assembly;
 mod events;
 mod seeking;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
-use weald_cluster::{configuration::Member, founding::Readiness, replica::Role};
+use weald_cluster::{
+    configuration::{Configuration, Member},
+    founding::Readiness,
+    replica::Role,
+};
 use weald_collections::CollectionType;
 use weald_core::{
     BlockId, Clock, CollectionName, Entropy, LogIndex, PartitionId, PeerId, PeerInfo,
@@ -20,13 +29,16 @@ use super::{
     system::{SystemClock, SystemEntropy},
 };
 use crate::{
-    Error, ErrorKind, NodeConfig, NodeStatus, Result,
+    Error, ErrorKind, Metric, NodeConfig, NodeStatus, Result, Voters,
     backend::{self, Backend, Kept, Promise, Reading, Version},
     driver::{Proposal, ProposeError, Standing},
     founding::Founding,
     members::{MemberHealth, Members, PartitionStatus},
     reach::Reach,
 };
+
+/// How long a node counts as ready while nobody coordinates any of its partitions.
+const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 
 /// Starts a node of a network.
 ///
@@ -101,11 +113,43 @@ struct Mesh {
     members: Option<Members>,
     network: Network,
     home: Option<Arc<Home>>,
+    /// Since when no partition here has had a coordinator, as whoever asks for readiness has seen it.
+    leaderless_since: Mutex<Option<Instant>>,
 }
 
 impl Mesh {
     fn statuses(&self) -> Vec<PartitionStatus> {
         self.members.as_ref().map(Members::partitions).unwrap_or_default()
+    }
+
+    /// Whether a node that belongs to its network serves, or why not. That one coordinator is gone and
+    /// the next not chosen is no reason until it lasts.
+    fn serves(&self) -> std::result::Result<(), String> {
+        let NodeStatus { read_only, partitions, leaderless, .. } = self.reach.status();
+        if let Some(reason) = read_only {
+            return Err(reason);
+        }
+        let mut since = self.leaderless_since.lock();
+        if leaderless == 0 || leaderless < partitions {
+            *since = None;
+            return Ok(());
+        }
+        match since.get_or_insert_with(Instant::now).elapsed() >= LEADERLESS_MAX {
+            true => Err("no partition kept here has a majority of its voters up".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// How many voters the partitions that are kept here have, as far as both that and how many
+    /// there are to be is known.
+    fn voters(&self) -> Option<Voters> {
+        let wanted = self.founding.as_ref()?.map().borrow().as_ref()?.responsibility_k().count();
+        let count = |status: PartitionStatus| {
+            let Configuration { voters, outgoing, .. } = status.configuration;
+            if outgoing.is_empty() { voters.len() } else { voters.len().min(outgoing.len()) }
+        };
+        let fewest = self.statuses().into_iter().map(count).min()?;
+        Some(Voters { fewest, wanted })
     }
 
     async fn end(self: Arc<Self>) -> Result<()> {
@@ -163,7 +207,22 @@ impl Backend for Mesh {
     }
 
     fn status(&self) -> NodeStatus {
-        self.reach.status()
+        NodeStatus { voters: self.voters(), ..self.reach.status() }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.home.as_ref().map(|home| home.metrics()).unwrap_or_default();
+        metrics.extend(self.members.iter().flat_map(Members::metrics));
+        if let Some(voters) = self.voters() {
+            let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+            let help = "Voters of the partition kept here that has fewest.";
+            metrics.push(Metric::gauge("weald_voters_fewest", help, count(voters.fewest)));
+            let help = "Voters that each partition is to have.";
+            metrics.push(Metric::gauge("weald_voters_wanted", help, count(voters.wanted)));
+        }
+        metrics.extend(self.reach.metrics());
+        metrics.extend(network_metrics(&self.network.metrics()));
+        metrics
     }
 
     fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
@@ -181,7 +240,7 @@ impl Backend for Mesh {
     fn readiness(&self) -> std::result::Result<(), String> {
         let Some(founding) = &self.founding else { return self.reach.readiness() };
         match &*founding.readiness().borrow() {
-            Readiness::Ready => self.reach.status().read_only.map_or(Ok(()), Err),
+            Readiness::Ready => self.serves(),
             other => Err(other.to_string()),
         }
     }
@@ -214,6 +273,19 @@ impl Backend for Mesh {
     fn close(self: Arc<Self>) -> Promise<()> {
         Promise::later(self.end())
     }
+}
+
+/// What the network has done, under the names that metrics have.
+fn network_metrics(metrics: &weald_p2p::Metrics) -> Vec<Metric> {
+    let metric = |(name, help, count): (&str, &'static str, u64)| {
+        let bare = name.trim_end_matches("_count");
+        let bare = match bare.strip_prefix("bytes_") {
+            Some(way) => format!("{way}_bytes"),
+            None => bare.to_owned(),
+        };
+        Metric::counter(format!("weald_network_{bare}_total"), help.trim(), count)
+    };
+    metrics.described().into_iter().map(metric).collect()
 }
 
 async fn transfer(members: Members, partition: PartitionId, target: PeerId) -> Result<()> {

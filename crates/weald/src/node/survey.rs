@@ -3,7 +3,7 @@
 use weald_core::{Digest, LogIndex, PartitionId, PeerId, PeerInfo, Time};
 
 use super::Weald;
-use crate::Result;
+use crate::{Metric, Result};
 
 /// A partition, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,11 @@ impl Weald {
             Ok(running) => running.backend.readiness(),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// What the node counts and measures of itself: its log, its members, its network.
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.running().map(|running| running.backend.metrics()).unwrap_or_default()
     }
 
     /// Hands the coordination of `partition` over to `target`, one of its voters.

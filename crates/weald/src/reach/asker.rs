@@ -10,7 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use weald_cluster::routing::{
-    Answer, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router, Submit, Ticket,
+    Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
+    Submit, Ticket, Version,
 };
 use weald_core::{
     CallError, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
@@ -43,6 +44,8 @@ struct State {
     next: Ticket,
     /// When the keeper of time looks again; `None` when it sleeps until it is woken.
     alarm: Option<Time>,
+    /// The runtime is gone: nobody keeps time, and nobody answers.
+    is_over: bool,
 }
 
 struct Asked {
@@ -103,7 +106,13 @@ impl Asker {
         transport: Arc<dyn Transport>,
         runtime: Handle,
     ) -> Arc<Self> {
-        let state = State { router, asked: BTreeMap::new(), next: Ticket::default(), alarm: None };
+        let state = State {
+            router,
+            asked: BTreeMap::new(),
+            next: Ticket::default(),
+            alarm: None,
+            is_over: false,
+        };
         let wake = Arc::new(Notify::new());
         let asker = Arc::new(Self {
             me: transport.local_peer(),
@@ -124,9 +133,12 @@ impl Asker {
         assert!(is_first, "a node has one server");
     }
 
-    /// Asks. The caller is told once, by the deadline.
+    /// Asks. The caller is told once, by the deadline, or dropped when the runtime ends.
     pub(super) fn ask(self: &Arc<Self>, ask: Ask, caller: Caller<Ended>) {
         let Ask { service, purpose, payload, deadline, tried } = ask;
+        if self.state.lock().is_over {
+            return drop(caller);
+        }
         self.step(|state, now| {
             let ticket = state.next;
             state.next = Ticket(ticket.0 + 1);
@@ -141,6 +153,15 @@ impl Asker {
     /// Takes a map that was computed from committed state.
     pub(super) fn adopt(self: &Arc<Self>, map: Map) {
         self.step(|state, now| state.router.handle(now, Input::Map(Box::new(map))));
+    }
+
+    /// Lets all callers go. Threads that wait for an answer outside the runtime would wait for ever.
+    fn end(&self) {
+        let mut state = self.state.lock();
+        state.is_over = true;
+        let asked = std::mem::take(&mut state.asked);
+        drop(state);
+        drop(asked);
     }
 
     /// A peer is gone: what it was asked will not be answered.
@@ -173,9 +194,20 @@ impl Asker {
         self.state.lock().router.map().part(key)
     }
 
+    /// Whether it is known where partitions are. Before that a node may have members, after a restart,
+    /// and cannot tell which of them has a key.
+    pub(super) fn has_map(&self) -> bool {
+        self.with_map(|map| map.version() > Version::default())
+    }
+
     /// Looks at all that is known.
     pub(super) fn with_map<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
         look(self.state.lock().router.map())
+    }
+
+    /// What the router has counted.
+    pub(super) fn counters(&self) -> Counters {
+        self.state.lock().router.counters()
     }
 
     fn alarm(&self) -> Option<Duration> {
@@ -315,6 +347,7 @@ impl Drop for Asker {
 
 /// Tells the router that time has passed, for as long as there is one.
 async fn keep_time(asker: Weak<Asker>, wake: Arc<Notify>) {
+    let _ending = Ending(Weak::clone(&asker));
     loop {
         let Some(left) = asker.upgrade().map(|asker| asker.alarm()) else { return };
         match left {
@@ -324,5 +357,16 @@ async fn keep_time(asker: Weak<Asker>, wake: Arc<Notify>) {
         }
         let Some(asker) = asker.upgrade() else { return };
         asker.step(|state, now| state.router.handle(now, Input::Timeout));
+    }
+}
+
+/// Ends the asker when its keeper of time is dropped, as it is with the runtime.
+struct Ending(Weak<Asker>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(asker) = self.0.upgrade() {
+            asker.end();
+        }
     }
 }

@@ -86,6 +86,9 @@ impl Server {
         told: Told,
     ) {
         let pending = Pending { request, told };
+        if !self.asker.has_map() {
+            return pending.answer(unavailable());
+        }
         let partition = self.asker.partition(pending.key());
         let Some(hosted) = self.members.hosted(partition) else {
             let part = self.asker.part(pending.key());
@@ -139,9 +142,10 @@ impl Server {
         });
         let terms = Terms { ack: Ack::Durable, deadline };
         let command = Command { payload, bytes: command };
-        let proposed = self.asker.with_map(|map| {
-            propose(&self.members, |key| map.partition(key), command, (terms, caller))
-        });
+        // Each key is looked up by itself: a turn of the members may be taken in here, and whoever is
+        // answered in it may ask anew.
+        let partition_of = |key| self.asker.partition(key);
+        let proposed = propose(&self.members, partition_of, command, (terms, caller));
         let Err(error) = proposed else { return };
         if let Some(pending) = held.take() {
             let answer = self.refused(partition, error, &pending.request);

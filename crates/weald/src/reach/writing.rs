@@ -125,7 +125,8 @@ impl Core {
     }
 
     pub(super) fn coordinates(&self, partition: PartitionId) -> bool {
-        let hosted = self.members.as_ref().and_then(|members| members.hosted(partition));
+        let members = self.members.as_ref().filter(|_| self.asker.has_map());
+        let hosted = members.and_then(|members| members.hosted(partition));
         hosted.is_some_and(|hosted| hosted.with_status(|status| status.is_coordinator()))
     }
 }

@@ -1,19 +1,15 @@
 //! Entries found by a secondary index.
 
-use std::{
-    fmt,
-    ops::{Bound, RangeBounds},
-};
+use std::{fmt, ops::RangeBounds};
 
 use bytes::Bytes;
 use weald_collections::{
-    EncodeKey, ReadError,
-    btree::{self, Direction},
+    EncodeKey, ReadError, btree,
     tree::{IndexHit, IndexKey, UnknownIndex},
 };
 use weald_core::Fault;
 
-use super::RawTree;
+use super::{RawTree, span::Span};
 use crate::{Error, ErrorKind, Result, node::read};
 
 /// A key for the index `index` of a tree, in the encoding of typed keys.
@@ -35,10 +31,7 @@ pub struct RawIndexEntry {
 pub struct RawIndexRange {
     tree: RawTree,
     index: String,
-    low: Bound<Bytes>,
-    high: Bound<Bytes>,
-    direction: Direction,
-    limit: usize,
+    span: Span,
 }
 
 impl RawIndexRange {
@@ -47,31 +40,20 @@ impl RawIndexRange {
         index: &str,
         bounds: &impl RangeBounds<B>,
     ) -> Self {
-        let bytes = |bound: Bound<&B>| bound.map(|key| Bytes::copy_from_slice(key.as_ref()));
-        Self {
-            tree: tree.clone(),
-            index: index.to_owned(),
-            low: bytes(bounds.start_bound()),
-            high: bytes(bounds.end_bound()),
-            direction: Direction::Forward,
-            limit: usize::MAX,
-        }
+        Self { tree: tree.clone(), index: index.to_owned(), span: Span::new(bounds) }
     }
 
     /// The other way: from the highest index key to the lowest.
     #[must_use]
     pub fn reverse(mut self) -> Self {
-        self.direction = match self.direction {
-            Direction::Forward => Direction::Backward,
-            Direction::Backward => Direction::Forward,
-        };
+        self.span = self.span.reversed();
         self
     }
 
     /// At most `count` entries.
     #[must_use]
     pub fn limit(mut self, count: usize) -> Self {
-        self.limit = count;
+        self.span = self.span.limited(count);
         self
     }
 
@@ -81,16 +63,15 @@ impl RawIndexRange {
     /// `Invalid` when the tree has no such index.
     pub async fn entries(self) -> Result<Vec<RawIndexEntry>> {
         let version = self.tree.latest().await?.version;
-        let slice = |bound: &'_ Bound<Bytes>| bound.clone();
-        let (low, high) = (slice(&self.low), slice(&self.high));
         let hits = read(&version, |reader| {
-            let bounds = (low.as_ref().map(|key| &key[..]), high.as_ref().map(|key| &key[..]));
+            let (bounds, direction) = (self.span.bounds(), self.span.direction());
             let view = &self.tree.view;
-            let scan = match view.index_range(reader, &self.index, bounds, self.direction) {
+            let scan = match view.index_range(reader, &self.index, bounds, direction) {
                 Ok(scan) => scan,
                 Err(unknown) => return Ok(Err(unknown)),
             };
-            let hits = scan.take(self.limit).collect::<std::result::Result<Vec<IndexHit>, _>>();
+            let hits =
+                scan.take(self.span.limit()).collect::<std::result::Result<Vec<IndexHit>, _>>();
             Ok::<_, ReadError>(Ok(hits?))
         });
         let hits = hits.await?.map_err(|unknown: UnknownIndex| {

@@ -8,13 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use weald_collections::{
-    EncodeKey, Key, ReadError, SourceReader,
-    btree::{self, Direction},
-};
+use weald_collections::{EncodeKey, Key, ReadError, SourceReader, btree};
 use weald_core::Halt;
 
-use super::{Entry, RawTree, decode_entry};
+use super::{Entry, RawTree, decode_entry, span::Span};
 use crate::{Result, backend::Version, node::read};
 
 /// Entries of a page, at most.
@@ -27,10 +24,7 @@ const PAGE_BYTES: usize = 256 * 1024;
 pub struct RawRange {
     tree: RawTree,
     version: Option<Version>,
-    low: Bound<Bytes>,
-    high: Bound<Bytes>,
-    direction: Direction,
-    limit: usize,
+    span: Span,
 }
 
 impl RawRange {
@@ -39,31 +33,20 @@ impl RawRange {
         version: Option<&Version>,
         bounds: &impl RangeBounds<B>,
     ) -> Self {
-        let bytes = |bound: Bound<&B>| bound.map(|key| Bytes::copy_from_slice(key.as_ref()));
-        Self {
-            tree: tree.clone(),
-            version: version.cloned(),
-            low: bytes(bounds.start_bound()),
-            high: bytes(bounds.end_bound()),
-            direction: Direction::Forward,
-            limit: usize::MAX,
-        }
+        Self { tree: tree.clone(), version: version.cloned(), span: Span::new(bounds) }
     }
 
     /// The other way: from the highest key to the lowest.
     #[must_use]
     pub fn reverse(mut self) -> Self {
-        self.direction = match self.direction {
-            Direction::Forward => Direction::Backward,
-            Direction::Backward => Direction::Forward,
-        };
+        self.span = self.span.reversed();
         self
     }
 
     /// At most `count` entries.
     #[must_use]
     pub fn limit(mut self, count: usize) -> Self {
-        self.limit = count;
+        self.span = self.span.limited(count);
         self
     }
 
@@ -97,10 +80,10 @@ impl RawRange {
         &self,
         reader: &mut SourceReader<'_>,
     ) -> std::result::Result<Vec<btree::Entry>, ReadError> {
-        let bounds = (as_slice(&self.low), as_slice(&self.high));
+        let (bounds, direction) = (self.span.bounds(), self.span.direction());
         let (mut page, mut bytes) = (Vec::new(), 0);
-        let max = PAGE_ENTRIES_MAX.min(self.limit);
-        for entry in self.tree.view.range(reader, bounds, self.direction).take(max) {
+        let max = PAGE_ENTRIES_MAX.min(self.span.limit());
+        for entry in self.tree.view.range(reader, bounds, direction).take(max) {
             match entry {
                 Ok(entry) => {
                     bytes += entry.key.len() + entry.value.len();
@@ -117,16 +100,9 @@ impl RawRange {
     }
 }
 
-fn as_slice(bound: &Bound<Bytes>) -> Bound<&[u8]> {
-    bound.as_ref().map(|key| &key[..])
-}
-
 impl fmt::Debug for RawRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawRange")
-            .field("low", &self.low)
-            .field("high", &self.high)
-            .finish_non_exhaustive()
+        f.debug_struct("RawRange").field("span", &self.span).finish_non_exhaustive()
     }
 }
 
@@ -143,7 +119,7 @@ impl RawPages {
     /// # Errors
     /// When the tree cannot be read; asking again goes on where it stopped.
     pub async fn next(&mut self) -> Result<Option<Vec<btree::Entry>>> {
-        if self.is_done || self.range.limit == 0 {
+        if self.is_done || self.range.span.limit() == 0 {
             return Ok(None);
         }
         let page = read(&self.version, |reader| self.range.page(reader)).await?;
@@ -151,12 +127,7 @@ impl RawPages {
             self.is_done = true;
             return Ok(None);
         };
-        let past = Bound::Excluded(last.key.clone());
-        match self.range.direction {
-            Direction::Forward => self.range.low = past,
-            Direction::Backward => self.range.high = past,
-        }
-        self.range.limit = self.range.limit.saturating_sub(page.len());
+        self.range.span.take(&last.key, page.len());
         Ok(Some(page))
     }
 }

@@ -1,7 +1,6 @@
 //! Following a tree.
 
 use std::{
-    collections::VecDeque,
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
@@ -22,10 +21,11 @@ use super::{
     typed::{decode_key, decode_value},
 };
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, Weald,
     backend::Version,
+    history::{Following, Found, History, Told},
     node::read,
-    stream::{Signal, Source, Steps},
+    stream::{Signal, Steps},
 };
 
 /// What a watch tells.
@@ -67,79 +67,57 @@ struct Changes {
     tree: RawTree,
     /// The next revision to tell.
     next: Revision,
-    read: VecDeque<ChainEntry>,
-    has_caught_up: bool,
-    signal: Signal,
 }
 
-impl Source for Changes {
-    type Item = Event;
+impl History for Changes {
+    type Step = ChainEntry;
+    type Event = Event;
 
-    async fn step(mut self) -> (Self, Option<Result<Event>>) {
-        let event = self.event().await;
-        (self, Some(event))
-    }
-}
+    const CAUGHT_UP: Event = WatchEvent::CaughtUp;
 
-impl Changes {
-    async fn event(&mut self) -> Result<Event> {
-        loop {
-            if let Some(entry) = self.read.pop_front() {
-                return self.tell(entry).await;
-            }
-            self.signal.listen(&self.tree.node)?;
-            if let Some(gap) = self.fill().await? {
-                return Ok(gap);
-            }
-            if !self.read.is_empty() {
-                continue;
-            }
-            if !std::mem::replace(&mut self.has_caught_up, true) {
-                return Ok(WatchEvent::CaughtUp);
-            }
-            self.signal.heard().await;
-        }
+    fn node(&self) -> &Weald {
+        &self.tree.node
     }
 
     /// Reads what is there; a gap if revisions were dropped before they could be told.
-    async fn fill(&mut self) -> Result<Option<Event>> {
+    async fn read(&mut self) -> Result<Found<Self>> {
         let version = self.tree.node.patiently(self.tree.id()).await?;
         let (name, from) = (self.tree.name(), self.next);
-        let (latest, entries) = read(&version, |reader| {
+        let (latest, steps) = read(&version, |reader| {
             let state = CollectionState::read(reader, name)?;
             let start = seek_revision(reader, &state.chain, from)?;
             let entries = read_forward(reader, &state.chain, start, ReadLimit::default())?;
             Ok((state.revision, entries))
         })
         .await?;
-        let next = entries.first().map_or(latest.next(), |entry| entry.revision);
+        let next = steps.first().map_or(latest.next(), |entry| entry.revision);
         let from = from.max(Revision(1));
-        self.read.extend(entries);
-        if next > from && from <= latest {
+        let is_gap = next > from && from <= latest;
+        if is_gap {
             self.next = next;
-            return Ok(Some(WatchEvent::Gap { from, next }));
         }
-        Ok(None)
+        Ok(Found { gap: is_gap.then_some(WatchEvent::Gap { from, next }), steps })
     }
 
     /// The change that `entry` records, or the gap where its values are no longer kept.
-    async fn tell(&mut self, entry: ChainEntry) -> Result<Event> {
+    async fn tell(&mut self, entry: ChainEntry) -> Result<Told<Self>> {
         match self.change_of(&entry).await {
             Ok(change) => {
                 self.next = change.revision.next();
-                Ok(WatchEvent::Change(change))
+                Ok(Told::Event(WatchEvent::Change(change)))
             }
             Err(error) if error.kind() == ErrorKind::Gone => {
-                self.read.clear();
                 let next = self.first_kept(entry.sequence).await?;
                 let from = entry.revision;
                 self.next = next;
-                Ok(WatchEvent::Gap { from, next })
+                Ok(Told::Gap(WatchEvent::Gap { from, next }))
             }
             Err(error) => Err(error),
         }
     }
+}
 
+impl Changes {
     async fn change_of(&self, entry: &ChainEntry) -> Result<RawTreeChange> {
         let &ChainEntry { revision, transaction, time, index, .. } = entry;
         let keys = changed_keys(&entry.payload).map_err(|error| {
@@ -201,15 +179,14 @@ impl Changes {
 
 /// Follows a tree of bytes; a stream.
 pub struct RawTreeWatch {
-    steps: Steps<Changes>,
+    steps: Steps<Following<Changes>>,
 }
 
 impl RawTreeWatch {
     pub(super) fn new(tree: &RawTree, from: Revision) -> Self {
-        let (tree, next) = (tree.clone(), from.max(Revision(1)));
-        let signal = Signal::of(tree.name());
-        let (read, has_caught_up) = (VecDeque::new(), false);
-        Self { steps: Steps::new(Changes { tree, next, read, has_caught_up, signal }) }
+        let (signal, tree) = (Signal::of(tree.name()), tree.clone());
+        let history = Changes { tree, next: from.max(Revision(1)) };
+        Self { steps: Steps::new(Following::new(history, signal)) }
     }
 
     /// The next event; waits for one. `None` only after an error.

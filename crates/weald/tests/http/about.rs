@@ -1,5 +1,7 @@
 //! What a node tells of itself.
 
+use std::time::{Duration, Instant};
+
 use crate::{client::Request, server::Place};
 
 #[test]
@@ -27,7 +29,11 @@ fn d60_health_readiness_and_metrics_are_served() {
     let place = Place::new();
     let node = place.start();
     assert_eq!(node.call("GET /healthz").done().text(), "ok\n");
-    assert_eq!(node.call("GET /readyz").done().text(), "ready\n");
+    // It serves, and says that it is not as safe as it is to be.
+    let ready = node.call("GET /readyz").done();
+    assert_eq!(ready.text(), "ready\nvoters: 1 of 3, 0 may be lost\n");
+    let status = node.call("GET /v1/status").done().json();
+    assert_eq!(status["voters"], serde_json::json!({ "fewest": 1, "wanted": 3 }));
     node.send("PUT /v1/trees/t/a", "0").done();
     node.call("GET /v1/trees/t/b").refused(404, "not_found");
     let answer = node.call("GET /metrics").done();
@@ -47,6 +53,37 @@ fn d60_health_readiness_and_metrics_are_served() {
     assert_eq!(value("weald_ready"), "1");
     assert_eq!(value("weald_commit_gap{partition=\"0\"}"), "0");
     assert_ne!(value("weald_applied_index{partition=\"0\"}"), "0");
+}
+
+#[test]
+fn d11_what_log_members_and_network_have_done_is_measured() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 0..10u8 {
+        node.send("POST /v1/diaries/log/entries", [number]).done();
+    }
+    let value = |line: &str| {
+        let metrics = node.call("GET /metrics").done();
+        let found = metrics.text().lines().find_map(|found| found.strip_prefix(line)?.parse().ok());
+        found.unwrap_or_else(|| panic!("{line} is not in {}", metrics.text()))
+    };
+    let is_positive = |line: &str| assert_ne!(0u64, value(line), "{line}");
+    for phase in ["sync", "commit", "apply"] {
+        is_positive(&format!("weald_write_phase_seconds_count{{phase=\"{phase}\"}} "));
+    }
+    is_positive("weald_log_syncs_total ");
+    is_positive("weald_log_written_bytes_total ");
+    is_positive("weald_log_sync_microseconds_total ");
+    is_positive("weald_members_proposed_total ");
+    is_positive("weald_members_applied_total ");
+    assert_eq!(value("weald_members_stops_total "), 0);
+    assert_eq!(value("weald_network_sent_bytes_total "), 0, "there is nobody to send to");
+    assert_eq!((value("weald_voters_fewest "), value("weald_voters_wanted ")), (1, 3));
+    // It is looked at ten times a second.
+    let patience = Instant::now() + Duration::from_secs(30);
+    while value("weald_dirty_bytes ") == 0 {
+        assert!(Instant::now() < patience, "what waits for a checkpoint is told");
+    }
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl Node {
     /// Starts it, alone and with one partition, and waits until it serves.
     pub(crate) fn start(mut command: Command) -> Self {
         command.env("WEALD_LISTEN", "/ip4/127.0.0.1/tcp/0").env("WEALD_PARTITIONS", "1");
+        command.env("WEALD_FOUND_AFTER_MS", "0");
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();

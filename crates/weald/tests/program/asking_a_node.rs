@@ -1,54 +1,11 @@
 //! Every verb answers the same whether it opens a directory or asks a node.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, Stdio},
-    time::{Duration, Instant},
-};
-
 use serde_json::Value;
 
-use crate::program::{Ended, Place};
-
-/// A node on a place; stopped when dropped.
-struct Node {
-    process: Child,
-    url: String,
-}
-
-impl Node {
-    fn start(place: &Place) -> Self {
-        let mut command = place.command(&["--json", "node"]);
-        command.env("WEALD_LISTEN", "/ip4/127.0.0.1/tcp/0").env("WEALD_PARTITIONS", "1");
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let card: Value = serde_json::from_str(&line).unwrap();
-        let node = Self { process, url: card["http"].as_str().unwrap().to_owned() };
-        let patience = Instant::now() + Duration::from_secs(30);
-        while node.run(place, &["collections"], b"").code != 0 {
-            assert!(Instant::now() < patience, "the node does not get ready");
-        }
-        node
-    }
-
-    fn run(&self, place: &Place, arguments: &[&str], input: &[u8]) -> Ended {
-        let mut command = place.command(arguments);
-        command.env_remove("WEALD_DATA_DIR").env("WEALD_NODE", &self.url);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // It may end before it has read.
-        child.stdin.take().unwrap().write_all(input).ok();
-        Ended::from(child.wait_with_output().unwrap())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
+use crate::{
+    node::Node,
+    program::{Ended, Place},
+};
 
 /// What is the same on both sides: lines of JSON without ids and times, other lines as they are.
 fn comparable(text: &str) -> Vec<String> {
@@ -107,6 +64,9 @@ const VERBS: &[&[&str]] = &[
     &["tree", "del", "shop/stock", "c"],
     &["tree", "del", "shop/stock", "none"],
     &["tree", "del", "none", "none"],
+    &["resolve", "0000000000000001-00000000000000000000000000000002"],
+    &["--json", "resolve", "0000000000000001-00000000000000000000000000000002"],
+    &["resolve", "7"],
     &["collections"],
     &["--json", "collections"],
     &["export"],
@@ -143,6 +103,21 @@ fn every_verb_answers_the_same_from_a_directory_and_from_a_node() {
     assert_eq!(verified.code, 0, "{verified:?}");
     let status = node.run(&there, &["status"], b"");
     assert!(status.stdout.contains(&node.url), "{status:?}");
+    assert!(status.stdout.contains("voters        1 of 3, 0 may be lost"), "{status:?}");
+}
+
+#[test]
+fn what_became_of_a_write_is_told_by_its_id() {
+    let place = Place::new();
+    let put = place.json(&["tree", "put", "t", "k", "v"]);
+    let id = put[0]["transaction"].as_str().unwrap();
+    assert_eq!(place.prints(&["resolve", id]), format!("{id}: committed\n"));
+    let there = Place::new();
+    let node = Node::start(&there);
+    let put = node.run(&place, &["--json", "tree", "put", "t", "k", "v"], b"");
+    let put: Value = serde_json::from_str(&put.stdout).unwrap();
+    let id = put["transaction"].as_str().unwrap();
+    assert_eq!(node.run(&place, &["resolve", id], b"").stdout, format!("{id}: committed\n"));
 }
 
 #[test]

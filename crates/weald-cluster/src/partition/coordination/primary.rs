@@ -386,7 +386,7 @@ impl Primary {
         self.asked.clear();
         self.outputs.clear();
         for id in std::mem::take(&mut self.driven).into_keys() {
-            let outcome = Outcome::Unknown(UnknownCause::Stopped);
+            let outcome = Outcome::Unknown(UnknownCause::TakenOver);
             self.outputs.push_back(Output::Answer(id, outcome));
         }
     }

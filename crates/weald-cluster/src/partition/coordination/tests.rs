@@ -338,7 +338,7 @@ mod primaries {
         let busy = Rejection::Busy { what: "spanning transactions".to_owned(), max: 1 };
         assert_eq!(full, [Output::Answer(id(2), Outcome::Rejected(busy))]);
         let ended = outputs(&mut primary, 1, Input::Deposed);
-        let unknown = Outcome::Unknown(UnknownCause::Stopped);
+        let unknown = Outcome::Unknown(UnknownCause::TakenOver);
         assert_eq!(ended, [Output::Answer(id(1), unknown)]);
         assert_eq!((primary.driven_count(), primary.poll_timeout()), (0, None));
     }

@@ -192,12 +192,22 @@ fn either_copy_of_a_header_will_do() {
 }
 
 #[test]
-fn d57_a_log_of_a_newer_format_is_refused_with_both_versions() {
+fn d57_a_log_of_another_format_is_refused_with_both_versions() {
+    let newer = refusal_of_version(9);
+    assert!(matches!(newer, LogOpenError::NewerFormat { version: 9, supported: 2, .. }));
+    assert!(newer.to_string().contains("version=9 supported=2"));
+    let older = refusal_of_version(1);
+    assert!(matches!(older, LogOpenError::OlderFormat { version: 1, supported: 2, .. }));
+    assert!(older.to_string().contains("version=1 supported=2"));
+}
+
+/// What a log says whose first segment has a whole header of this version.
+fn refusal_of_version(version: u8) -> LogOpenError {
     let disk = SimDisk::new(1);
     drop(log_of_batches(&disk, 1));
     let name = first(&disk);
     let mut header = disk.bytes(&name).unwrap()[..60].to_vec();
-    header[8] = 9;
+    header[8] = version;
     let crc = crc32fast::hash(&header[..56]).to_le_bytes();
     header[56..].copy_from_slice(&crc);
     let before = disk.bytes(&name).unwrap();
@@ -208,9 +218,7 @@ fn d57_a_log_of_a_newer_format_is_refused_with_both_versions() {
         });
     }
     disk.rot(&name, before.len() - 4096, 512);
-    let refused = try_open(&disk, small()).map(|_| ()).unwrap_err();
-    assert!(matches!(refused, LogOpenError::NewerFormat { version: 9, supported: 1, .. }));
-    assert!(refused.to_string().contains("version=9 supported=1"));
+    try_open(&disk, small()).map(|_| ()).unwrap_err()
 }
 
 /// A small log with everything in it: a cut, a state, a large entry, two partitions.

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use weald::{
     CollectionInfo, ExpectedVersion, NodeStatus, PartitionId, PartitionInfo, PeerId, RawDiaryEntry,
-    RawEntry, RawTreeChange, Retention, Revision, Sequence, TailEvent, VerifyReport, WatchEvent,
+    RawEntry, RawTreeChange, Retention, Revision, Sequence, TailEvent, TransactionId, VerifyReport,
+    WatchEvent,
 };
 
 use super::{
@@ -253,6 +254,11 @@ pub(super) fn status(client: &Client) -> Result<NodeStatus, Failure> {
     wire::status(&get(client, "/v1/status")?).ok_or_else(|| strange("no status"))
 }
 
+pub(super) fn resolve(client: &Client, id: TransactionId) -> Result<Value, Failure> {
+    let path = format!("/v1/transactions/{id}/resolve");
+    client.call(&Call::new("POST", path))?.done()?.json()
+}
+
 pub(super) fn partitions(client: &Client) -> Result<Vec<PartitionInfo>, Failure> {
     list(&get(client, "/v1/partitions")?["partitions"], wire::partition)
 }
@@ -289,7 +295,7 @@ fn fresh_id() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::internal(format_args!("no random bytes: {error}")))?;
-    Ok(crate::cli::text::hex(&bytes))
+    Ok(weald_core::hex::encode(&bytes))
 }
 
 /// News of a collection.

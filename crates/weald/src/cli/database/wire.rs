@@ -7,7 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use serde_json::{Value, json};
 use weald::{
     Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole, PeerInfo,
-    RawDiaryEntry, RawEntry, RawTreeChange, Retention, Revision, Sequence, Time, VerifyReport,
+    RawDiaryEntry, RawEntry, RawTreeChange, Retention, Revision, Sequence, Time, TransactionStatus,
+    VerifyReport, Voters,
 };
 
 /// What stands for itself in a URL.
@@ -96,6 +97,18 @@ pub(super) fn retention_json(retention: &Retention) -> Value {
     })
 }
 
+/// What became of a transaction.
+pub(super) fn outcome_json(status: &TransactionStatus) -> Value {
+    match status {
+        TransactionStatus::Committed(_) => json!({ "outcome": "committed" }),
+        TransactionStatus::Rejected(rejection) => {
+            json!({ "outcome": "rejected", "detail": rejection.to_string() })
+        }
+        TransactionStatus::Pending => json!({ "outcome": "pending" }),
+        TransactionStatus::Forgotten => json!({ "outcome": "forgotten" }),
+    }
+}
+
 /// How the node is.
 pub(super) fn status(told: &Value) -> Option<NodeStatus> {
     let count = |field: &str| usize::try_from(told[field].as_u64()?).ok();
@@ -105,7 +118,15 @@ pub(super) fn status(told: &Value) -> Option<NodeStatus> {
         checkpointed: weald::LogIndex(told["checkpointed"].as_u64()?),
         dirty_bytes: count("dirty_bytes")?,
         writes_waiting: count("writes_waiting")?,
+        partitions: count("partitions")?,
+        leaderless: count("leaderless")?,
+        voters: voters(&told["voters"]),
     })
+}
+
+fn voters(told: &Value) -> Option<Voters> {
+    let count = |field: &str| usize::try_from(told[field].as_u64()?).ok();
+    Some(Voters { fewest: count("fewest")?, wanted: count("wanted")? })
 }
 
 /// A partition.

@@ -146,7 +146,9 @@ mod tests {
 
     fn account() -> Account {
         let mut acknowledged = Acknowledged::default();
-        [(0, 1), (1, 1), (0, 2)].map(|(caller, number)| acknowledged.note(caller, number));
+        for (caller, number) in [(0, 1), (1, 1), (0, 2)] {
+            acknowledged.note(caller, number);
+        }
         Account {
             acknowledged,
             journal: BTreeMap::from([(0, vec![1, 2]), (1, vec![1, 2])]),

@@ -10,8 +10,9 @@ use crate::cli::failure::Failure;
 
 /// The variable that chooses targets and levels, such as `info,weald::http=debug`.
 const VARIABLE: &str = "WEALD_LOG";
-/// What is written without it.
-const DEFAULT: &str = "warn";
+/// What is written without it. The hash table of a node without peers warns of that at its start and
+/// each minute; it is no news.
+const DEFAULT: &str = "warn,libp2p_kad::behaviour=error";
 
 /// Begins to write.
 pub(super) fn begin() -> Result<(), Failure> {

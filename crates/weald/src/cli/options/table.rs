@@ -106,6 +106,12 @@ pub(super) const OPTIONS: &[Row] = &[
         |all, values| switch(values).map(|is_on| all.node.init = is_on),
     ),
     row(
+        ("found-after-ms", "MILLIS", "How long a network is looked for before one is founded"),
+        Shape::One,
+        &["3000"],
+        |all, values| number(values).map(|ms| all.node.found_after = Duration::from_millis(ms)),
+    ),
+    row(
         ("responsibility-k", "N", "Voters of each partition: 1, 3 or 5; read only when founding"),
         Shape::One,
         &["3"],

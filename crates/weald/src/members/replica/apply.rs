@@ -37,6 +37,7 @@ impl Replica {
             }
             left -= 1;
         }
+        self.watch.apply(self.partition.applied(), &office.counters.phases);
         self.settle_settings(office);
         self.answer_readers(office);
         left == 0 && self.can_apply()

@@ -27,8 +27,14 @@ impl Replica {
                 office.to_submit.insert(partition);
             }
             Output::Send(envelope) => office.post.send(*envelope),
-            Output::Committed { .. } => drop(office.to_apply.insert(partition)),
-            Output::Cut { from } => self.waiting.cut(from),
+            Output::Committed { .. } => {
+                self.watch.commit(self.state.watermark(), &office.counters.phases);
+                office.to_apply.insert(partition);
+            }
+            Output::Cut { from } => {
+                self.waiting.cut(from);
+                self.watch.cut(from);
+            }
             Output::Fetch { to, from, max_bytes } => {
                 office.reader.ask(Job::Fetch { partition, to, from, max_bytes });
             }
@@ -80,7 +86,7 @@ impl Replica {
 
     fn stopped(&mut self, office: &mut Office, stop: &Stop) {
         count(&office.counters.stops);
-        let (partition, why) = (self.id(), super::stop_text(stop));
+        let (partition, why) = (self.id(), self.stop_text(stop));
         tracing::error!(target: "weald::members", %partition, why, "a member has stopped");
         self.waiting.abandon();
         if *stop == Stop::Amnesiac {

@@ -54,6 +54,7 @@ impl Replica {
             }
         };
         add(&office.counters.proposed, proposals.len());
+        self.watch.place(first);
         let epoch = self.state.epoch();
         let time = self.state.log_time();
         for (index, proposal) in (first.0..).zip(proposals) {

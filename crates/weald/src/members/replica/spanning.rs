@@ -75,7 +75,7 @@ impl Replica {
             proposal.refuse(ProposeError::NotCoordinator { hint });
         }
         for client in ended.clients.into_values() {
-            client.caller.tell(Answer::Settled(Outcome::Unknown(UnknownCause::Stopped)));
+            client.caller.tell(Answer::Settled(Outcome::Unknown(UnknownCause::TakenOver)));
         }
     }
 

@@ -56,6 +56,7 @@ fn w14_after_a_failed_sync_a_member_stops_and_a_restart_heals_it() {
     let health = || cluster.node(failing).status(PARTITION).unwrap().health;
     wait(|| matches!(health(), MemberHealth::Stopped(_)));
     assert!(!cluster.node(failing).status(PARTITION).unwrap().is_coordinator());
+    assert_eq!(cluster.node(failing).members().figures().stops, 1, "it is told of once");
     cluster.kill(failing);
     cluster.start(failing);
     cluster.wait_equal(PARTITION);

@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -21,7 +20,7 @@ use weald_core::{
 use weald_p2p::{Admission, Config as NetworkConfig, Discovery, Multicast, Network, PreSharedKey};
 use weald_storage::state::StateConfig;
 
-use super::{Mesh, events::Events, seeking};
+use super::{Mesh, anew::supervise, events::Events, seeking};
 use crate::{
     Config, Error, ErrorKind, NodeConfig, Result,
     founding::{Dialer, Founding, FoundingParts, Inbox, JOIN, Pins, read_pin},
@@ -35,6 +34,7 @@ const WEIGHT: u32 = 100;
 
 /// What a node is put together from.
 pub(super) struct Assembly {
+    /// Settings.
     pub(super) config: NodeConfig,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) types: Vec<Arc<dyn CollectionType>>,
@@ -86,12 +86,19 @@ impl Assembly {
         let reach = self.reach(&network, None, None)?;
         // An error would mean that it was set before.
         events.reach.set(Arc::downgrade(&reach)).ok();
-        let mesh =
-            Mesh { tasks: Vec::new(), founding: None, reach, members: None, network, home: None };
+        let mesh = Mesh {
+            tasks: Vec::new(),
+            founding: None,
+            reach,
+            members: None,
+            network,
+            home: None,
+            leaderless_since: Mutex::default(),
+        };
         self.running(mesh)
     }
 
-    async fn start_full(&mut self) -> Result<(Running, watch::Receiver<Option<Pin>>)> {
+    pub(super) async fn start_full(&mut self) -> Result<(Running, watch::Receiver<Option<Pin>>)> {
         let letterbox = Letterbox::new();
         let opened = self.open(&letterbox).await?;
         let (services, inbox) = (Services::new(), Arc::new(Inbox::new()));
@@ -121,9 +128,15 @@ impl Assembly {
         let seeking = seeking::seek(network.clone(), founding.map());
         let reset = founding.reset();
         let (founding, members) = (Some(founding), Some(members));
-        let home = Some(home);
-        let tasks = vec![following, seeking];
-        let mesh = Mesh { tasks, founding, reach, members, network, home };
+        let mesh = Mesh {
+            tasks: vec![following, seeking],
+            founding,
+            reach,
+            members,
+            network,
+            home: Some(home),
+            leaderless_since: Mutex::default(),
+        };
         Ok((self.running(mesh)?, reset))
     }
 
@@ -256,6 +269,10 @@ impl Assembly {
                 true => weald_core::AdmissionPolicy::SharedKey,
                 false => weald_core::AdmissionPolicy::Nearby,
             },
+            timing: founding::Timing {
+                found_after: self.config.found_after,
+                ..founding::Timing::default()
+            },
             ..founding::Config::default()
         })
     }
@@ -269,51 +286,6 @@ impl Assembly {
             entropy: Mutex::new(Box::new(SystemEntropy)),
         })
     }
-}
-
-/// Starts the node anew where its network has joined another before it was used: everything is
-/// stopped, the folder emptied, and what was learnt of the other network pinned in it.
-fn supervise(weald: &Weald, assembly: Assembly, mut reset: watch::Receiver<Option<Pin>>) {
-    let slot = Arc::downgrade(&weald.0);
-    let mut assembly = assembly;
-    tokio::spawn(async move {
-        loop {
-            let Ok(pin) = reset.wait_for(Option::is_some).await.map(|pin| pin.clone()) else {
-                return;
-            };
-            let Some(pin) = pin else { return };
-            match begin_anew(&slot, &mut assembly, pin).await {
-                Ok(Some(next)) => reset = next,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::error!(target: "weald::node", %error, "the node does not begin anew");
-                    return;
-                }
-            }
-        }
-    });
-}
-
-/// Where a node's handles find it.
-type Shelf = RwLock<Option<Arc<Running>>>;
-
-async fn begin_anew(
-    slot: &Weak<Shelf>,
-    assembly: &mut Assembly,
-    pin: Pin,
-) -> Result<Option<watch::Receiver<Option<Pin>>>> {
-    let Some(before) = slot.upgrade().and_then(|slot| slot.write().take()) else { return Ok(None) };
-    let backend = Arc::clone(&before.backend);
-    drop(before);
-    if let Err(error) = backend.close().wait().await {
-        tracing::warn!(target: "weald::node", %error, "what is given up was not checkpointed");
-    }
-    let path: PathBuf = assembly.config.data_dir.clone();
-    blocking(move || Pins::reset(&path, &pin)).await??;
-    let (running, reset) = assembly.start_full().await?;
-    let Some(slot) = slot.upgrade() else { return Ok(None) };
-    *slot.write() = Some(Arc::new(running));
-    Ok(Some(reset))
 }
 
 /// Hands the reach every map of the network that comes.

@@ -24,6 +24,9 @@ impl Server {
         let Ok(Follow { collection, seen }) = Follow::from_wire(body) else {
             return reply.send(Err(Refusal::Malformed));
         };
+        if !self.asker.has_map() {
+            return reply.send(Err(Refusal::Busy));
+        }
         let partition = self.asker.partition(BlockId::header(&collection).placement());
         let Some(hosted) = self.members.hosted(partition) else {
             return reply.send(Ok(Followed::NotMine.to_wire()));

@@ -179,6 +179,13 @@ impl Rig {
         weald
     }
 
+    /// A node with the members of another that was never told where partitions are, as after a restart.
+    pub(super) fn unaware(&self, number: usize) -> Weald {
+        let node = self.nodes[number].as_ref().expect("the node lives");
+        let port = self.wire.port(Seed::new(201).peer());
+        self.weald(&executor(), port, Some(node.members.clone())).0
+    }
+
     /// The handles' side of a node.
     pub(super) fn node(&self, number: usize) -> &Weald {
         &self.nodes[number].as_ref().expect("the node lives").weald

@@ -22,6 +22,21 @@ async fn w6_w20_w202_a_write_through_any_node_is_seen_through_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g2_a_node_that_does_not_know_where_partitions_are_never_says_that_something_is_absent() {
+    let rig = Rig::start(3, 4).await;
+    let unaware = rig.unaware(0);
+    for number in 0..8 {
+        let name = format!("stock-{number}");
+        rig.node(1).raw_tree(&name).create().await.unwrap();
+        let read = unaware.raw_tree(&name).open().await.unwrap_err();
+        assert_eq!(read.kind(), ErrorKind::Unavailable, "{name}: {read}");
+        let written = unaware.raw_tree(&name).open_or_create().await.unwrap_err();
+        assert_eq!(written.kind(), ErrorKind::Unavailable, "{name}: {written}");
+    }
+    assert_eq!(unaware.collection_count().await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g3_a_retry_through_another_node_under_the_same_own_id_is_applied_once() {
     let rig = Rig::start(3, 1).await;
     rig.node(0).raw_diary("orders").create().await.unwrap();

@@ -1,0 +1,261 @@
+//! The member's side of delivery: streams of one topic, from a position on, as far as each
+//! subscriber allows.
+//!
+//! The driver feeds [`DeliveryInput`]s and carries out [`DeliveryOutput`]s until there are none.
+//! Nothing is kept for a stream beyond its next position: what a subscriber has not got it asks for
+//! again. Streams at one position share one read of the topic. Spurious inputs are harmless.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    TopicItem, TopicPage, TopicPosition,
+    limits::{DELIVERY_READ_MAX, DELIVERY_STREAMS_MAX},
+};
+
+/// One subscriber's stream at this member; the driver names it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct StreamId(pub u64);
+
+/// What happens to a topic's delivery.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DeliveryInput {
+    /// A message of the subscriber of a stream.
+    Asked(StreamId, StreamRequest),
+    /// The stream's connection is gone.
+    Closed(StreamId),
+    /// The topic was applied up to here: the position that its next message gets.
+    Applied(TopicPosition),
+    /// The answer to a [`DeliveryOutput::Read`] of `from`.
+    Read {
+        /// Where the read began.
+        from: TopicPosition,
+        /// What is there.
+        page: TopicPage,
+    },
+}
+
+/// What a subscriber asks of the member that serves it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum StreamRequest {
+    /// Deliver from here on, up to before a position. Asked again it begins again. Always answered,
+    /// even if there is nothing.
+    Open {
+        /// The first position that is wanted.
+        from: TopicPosition,
+        /// The first that may not be sent yet.
+        until: TopicPosition,
+    },
+    /// More may be sent.
+    Allow {
+        /// The first position that may not be sent yet; a lower one than before says nothing.
+        until: TopicPosition,
+    },
+    /// Deliver once more exactly what is between two positions.
+    Fill {
+        /// The first that is missing.
+        from: TopicPosition,
+        /// The first that is not.
+        until: TopicPosition,
+    },
+}
+
+/// What the driver carries out.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum DeliveryOutput {
+    /// Read up to `limit` messages from `from` on and answer with [`DeliveryInput::Read`].
+    Read {
+        /// Where.
+        from: TopicPosition,
+        /// How many messages.
+        limit: usize,
+    },
+    /// Send a part of the topic to the subscriber of a stream.
+    Send(StreamId, Part),
+    /// The member has too many streams: the subscriber tries another one.
+    Refuse(StreamId),
+}
+
+/// A part of a topic without holes, from `from` up to before `next`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// Its first position.
+    pub from: TopicPosition,
+    /// What is there, in order: messages, and ranges of what is gone.
+    pub items: Vec<TopicItem>,
+    /// The position behind it.
+    pub next: TopicPosition,
+    /// The position that the topic's next message gets, as the member knows it.
+    pub end: TopicPosition,
+}
+
+impl Part {
+    /// What of this part is from `from` on and before `until`.
+    #[must_use]
+    pub fn within(&self, from: TopicPosition, until: TopicPosition) -> Self {
+        let (from, next) = (self.from.max(from), self.next.min(until));
+        let clip = |item: &TopicItem| match item {
+            TopicItem::Message { position, .. } => {
+                (from <= *position && *position < next).then(|| item.clone())
+            }
+            TopicItem::Gone { first, last } => {
+                let (first, behind) = ((*first).max(from), last.next().min(next));
+                let last = TopicPosition(behind.0.saturating_sub(1));
+                (first < behind).then_some(TopicItem::Gone { first, last })
+            }
+        };
+        let items = self.items.iter().filter_map(clip).collect();
+        Self { from, items, next: next.max(from), end: self.end }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Stream {
+    next: TopicPosition,
+    until: TopicPosition,
+    /// Whether the subscriber waits for an answer, even an empty one.
+    is_owed: bool,
+    /// What is to be delivered once more.
+    fill: Option<(TopicPosition, TopicPosition)>,
+}
+
+/// Delivery of one topic at one member.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Delivery {
+    end: TopicPosition,
+    streams: BTreeMap<StreamId, Stream>,
+    /// Positions at which a read is under way.
+    reads: BTreeSet<TopicPosition>,
+    outputs: VecDeque<DeliveryOutput>,
+}
+
+impl Delivery {
+    /// Delivery of a topic that was applied up to `end`, to nobody yet.
+    pub const fn new(end: TopicPosition) -> Self {
+        Self { end, streams: BTreeMap::new(), reads: BTreeSet::new(), outputs: VecDeque::new() }
+    }
+
+    /// How many streams are open.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, input: DeliveryInput) {
+        match input {
+            DeliveryInput::Asked(stream, request) => self.handle_request(stream, request),
+            DeliveryInput::Closed(stream) => drop(self.streams.remove(&stream)),
+            DeliveryInput::Applied(end) => self.handle_applied(end),
+            DeliveryInput::Read { from, page } => self.handle_read(from, &page),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<DeliveryOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn handle_request(&mut self, id: StreamId, request: StreamRequest) {
+        match request {
+            StreamRequest::Open { from, until } => self.open(id, from, until),
+            StreamRequest::Allow { until } => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.until = stream.until.max(until);
+                    self.read_for(id);
+                }
+            }
+            StreamRequest::Fill { from, until } => {
+                if let Some(stream) = self.streams.get_mut(&id).filter(|_| from < until) {
+                    stream.fill = Some((from, until));
+                    self.read(from);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, id: StreamId, from: TopicPosition, until: TopicPosition) {
+        let is_full = self.streams.len() >= DELIVERY_STREAMS_MAX;
+        if is_full && !self.streams.contains_key(&id) {
+            self.outputs.push_back(DeliveryOutput::Refuse(id));
+            return;
+        }
+        let next = from.max(TopicPosition(1));
+        self.streams.insert(id, Stream { next, until, is_owed: true, fill: None });
+        self.read_for(id);
+    }
+
+    fn handle_applied(&mut self, end: TopicPosition) {
+        if end <= self.end {
+            return;
+        }
+        self.end = end;
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.read_for(id));
+    }
+
+    /// Reads on for a stream that may be sent more, or is owed an answer.
+    fn read_for(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let has_more = stream.next < self.end.min(stream.until);
+        if has_more || stream.is_owed {
+            self.read(stream.next);
+        }
+    }
+
+    fn read(&mut self, from: TopicPosition) {
+        if self.reads.insert(from) {
+            self.outputs.push_back(DeliveryOutput::Read { from, limit: DELIVERY_READ_MAX });
+        }
+    }
+
+    fn handle_read(&mut self, from: TopicPosition, page: &TopicPage) {
+        if !self.reads.remove(&from) {
+            return;
+        }
+        self.end = self.end.max(page.end);
+        let part =
+            Part { from, items: page.items.clone(), next: page.next.max(from), end: self.end };
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.deliver(id, &part);
+            self.fill(id, &part);
+        }
+    }
+
+    fn deliver(&mut self, id: StreamId, part: &Part) {
+        let stream = self.streams.get_mut(&id).expect("the stream was just there");
+        if stream.next != part.from {
+            return;
+        }
+        let allowed = part.within(part.from, stream.until.max(part.from));
+        let has_moved = allowed.next > stream.next;
+        if has_moved || stream.is_owed {
+            stream.is_owed = false;
+            stream.next = allowed.next;
+            self.outputs.push_back(DeliveryOutput::Send(id, allowed));
+        }
+        // A read that gave nothing is not repeated before something changes.
+        if has_moved {
+            self.read_for(id);
+        }
+    }
+
+    fn fill(&mut self, id: StreamId, part: &Part) {
+        let stream = self.streams.get_mut(&id).expect("the stream was just there");
+        let Some((from, until)) = stream.fill.filter(|(from, _)| *from == part.from) else {
+            return;
+        };
+        let missing = part.within(from, until);
+        let left = missing.next;
+        stream.fill = (from < left && left < until).then_some((left, until));
+        let goes_on = stream.fill.is_some();
+        self.outputs.push_back(DeliveryOutput::Send(id, missing));
+        if goes_on {
+            self.read(left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,400 @@
+//! The messages of a topic: which there are at which positions, without their bodies.
+//!
+//! A leaf covers [`PAGE_FANOUT`] positions that begin at a multiple of it, an inner page as many
+//! pages of the level below, and the root is the lowest page that covers all. The shape follows from
+//! the positions alone, so that messages that are dropped at the front or added at the end leave
+//! every other page as it is.
+
+use serde::{Deserialize, Serialize};
+use weald_core::{BlockKind, PeerId, Time, codec::Kind};
+
+use crate::{
+    Cid, Incarnation, Message, MessageId, PublisherSequence, Source, TopicAddress, TopicPosition,
+    kind,
+    limits::PAGE_FANOUT,
+    page::{Children, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
+};
+
+const FANOUT_BITS: u32 = PAGE_FANOUT.trailing_zeros();
+
+/// A message in its collection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageEntry {
+    /// Where it stands; the `addedInVersion` of the source document.
+    pub position: TopicPosition,
+    /// Its id; the body is kept under it.
+    pub id: MessageId,
+    /// Which message of which publisher it is.
+    pub source: Source,
+    /// When it expires.
+    pub expires_at: Time,
+    /// Bytes of its body.
+    pub bytes: u32,
+}
+
+impl MessageEntry {
+    /// The entry of `message` at `position`.
+    pub fn new(address: &TopicAddress, position: TopicPosition, message: &Message) -> Self {
+        let bytes = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
+        let (id, source) = (message.id(address), message.source());
+        Self { position, id, source, expires_at: message.expires_at, bytes }
+    }
+}
+
+/// An entry in a leaf: the position less the leaf's first, and the publisher by its place in the
+/// leaf's list.
+#[derive(Serialize, Deserialize)]
+struct PackedEntry {
+    slot: u8,
+    id: MessageId,
+    publisher: u8,
+    incarnation: Incarnation,
+    sequence: PublisherSequence,
+    expires_at: Time,
+    bytes: u32,
+}
+
+/// The entries of a leaf. Publishers stand once, in the order of their first message here.
+#[derive(Serialize, Deserialize)]
+#[expect(missing_debug_implementations, reason = "only the codec sees it")]
+pub struct PackedMessages {
+    leaf: u64,
+    publishers: Vec<PeerId>,
+    entries: Vec<PackedEntry>,
+}
+
+impl PageEntry for MessageEntry {
+    const KIND: Kind = kind::MESSAGE_PAGE;
+    const BLOCK: BlockKind = kind::MESSAGE_PAGE_BLOCK;
+    type Packed = PackedMessages;
+
+    fn pack(entries: &[Self]) -> PackedMessages {
+        let leaf = entries.first().map_or(0, |entry| index_of(entry.position.0, 0));
+        let mut publishers = Vec::new();
+        let mut pack = |entry: &Self| {
+            let publisher = entry.source.publisher;
+            let known = publishers.iter().position(|known| *known == publisher);
+            let place = known.unwrap_or_else(|| {
+                publishers.push(publisher);
+                publishers.len() - 1
+            });
+            PackedEntry {
+                slot: slot_of(entry.position.0, 0),
+                id: entry.id,
+                publisher: u8::try_from(place).expect("a leaf has few entries"),
+                incarnation: entry.source.incarnation,
+                sequence: entry.source.sequence,
+                expires_at: entry.expires_at,
+                bytes: entry.bytes,
+            }
+        };
+        let entries = entries.iter().map(&mut pack).collect();
+        PackedMessages { leaf, publishers, entries }
+    }
+
+    fn unpack(packed: PackedMessages) -> Option<Vec<Self>> {
+        let PackedMessages { leaf, publishers, entries } = packed;
+        let first = leaf.checked_mul(PAGE_FANOUT)?;
+        let unpack = |entry: PackedEntry| {
+            let publisher = *publishers.get(usize::from(entry.publisher))?;
+            let PackedEntry { id, incarnation, sequence, expires_at, bytes, .. } = entry;
+            let is_here = u64::from(entry.slot) < PAGE_FANOUT;
+            let position = TopicPosition(first.checked_add(u64::from(entry.slot))?);
+            let source = Source { publisher, incarnation, sequence };
+            is_here.then_some(Self { position, id, source, expires_at, bytes })
+        };
+        let entries: Vec<Self> = entries.into_iter().map(unpack).collect::<Option<_>>()?;
+        entries.is_sorted_by(|a, b| a.position < b.position).then_some(entries)
+    }
+
+    fn version(&self) -> u64 {
+        self.position.0
+    }
+
+    fn expires_at(&self) -> Time {
+        self.expires_at
+    }
+}
+
+/// A version of a topic's messages: the root of its pages. The default has none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MessageCollection<L = ()> {
+    root: Option<PageRef<L>>,
+    level: u8,
+}
+
+impl<L> Default for MessageCollection<L> {
+    fn default() -> Self {
+        Self { root: None, level: 0 }
+    }
+}
+
+/// Puts an entry at a position, or takes the one there away.
+pub type MessageEdit = (TopicPosition, Option<MessageEntry>);
+
+impl<L: Copy + PartialEq + std::fmt::Debug> MessageCollection<L> {
+    /// The content id of the root.
+    pub fn cid(&self) -> Cid {
+        self.root.map_or(Cid::EMPTY, |root| root.cid)
+    }
+
+    /// What is known of all messages; `None` when there is none.
+    pub fn summary(&self) -> Option<Summary> {
+        self.root.map(|root| root.summary)
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> u64 {
+        self.summary().map_or(0, |summary| summary.count)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// The root page.
+    pub fn root(&self) -> Option<&PageRef<L>> {
+        self.root.as_ref()
+    }
+
+    /// The height of the root page: 0 for a leaf.
+    pub const fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// The collection whose root page is `root`.
+    ///
+    /// # Errors
+    /// When the root cannot be read.
+    pub fn open<P>(pages: &mut P, root: PageRef<L>) -> Result<Self, P::Error>
+    where
+        P: Pages<MessageEntry, Link = L> + ?Sized,
+    {
+        let level = match pages.load(&root)? {
+            Page::Leaf(_) => 0,
+            Page::Inner { level, .. } => level,
+        };
+        Ok(Self { root: Some(root), level })
+    }
+
+    /// The message at `position`.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn get<P>(
+        &self,
+        pages: &mut P,
+        position: TopicPosition,
+    ) -> Result<Option<MessageEntry>, P::Error>
+    where
+        P: Pages<MessageEntry, Link = L> + ?Sized,
+    {
+        let found = self.range(pages, position, 1)?.pop();
+        Ok(found.filter(|entry| entry.position == position))
+    }
+
+    /// Up to `limit` messages from `from` on.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn range<P>(
+        &self,
+        pages: &mut P,
+        from: TopicPosition,
+        limit: usize,
+    ) -> Result<Vec<MessageEntry>, P::Error>
+    where
+        P: Pages<MessageEntry, Link = L> + ?Sized,
+    {
+        let below = |summary: &Summary| summary.last >= from.0;
+        let is_picked = |entry: &MessageEntry| entry.position >= from;
+        collect(pages, self.root.as_ref(), limit, (below, is_picked))
+    }
+
+    /// Up to `limit` messages that have expired at `now`.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn expired<P>(
+        &self,
+        pages: &mut P,
+        now: Time,
+        limit: usize,
+    ) -> Result<Vec<MessageEntry>, P::Error>
+    where
+        P: Pages<MessageEntry, Link = L> + ?Sized,
+    {
+        let below = |summary: &Summary| summary.earliest <= now;
+        let is_picked = |entry: &MessageEntry| entry.expires_at <= now;
+        collect(pages, self.root.as_ref(), limit, (below, is_picked))
+    }
+
+    /// Visits each page from the root down.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn for_each_page<P>(
+        &self,
+        pages: &mut P,
+        mut visit: impl FnMut(&PageRef<L>, &Page<MessageEntry, L>),
+    ) -> Result<(), P::Error>
+    where
+        P: Pages<MessageEntry, Link = L> + ?Sized,
+    {
+        for_each_page(pages, self.root.as_ref(), &mut visit)
+    }
+
+    /// The collection after `edits`, which are in the order of their positions, each once.
+    ///
+    /// # Errors
+    /// When a page cannot be read or kept.
+    pub fn edit<P>(self, pages: &mut P, edits: &[MessageEdit]) -> Result<Self, P::Error>
+    where
+        P: PagesMut<MessageEntry, Link = L> + ?Sized,
+    {
+        debug_assert!(edits.is_sorted_by(|a, b| a.0 < b.0), "edits are in order");
+        let grown = self.grown(pages, edits)?;
+        let root = edit_page(pages, grown.root, grown.level, edits)?;
+        Self { root, level: grown.level }.collapsed(pages)
+    }
+
+    /// A collection whose root covers what is there and what will be put.
+    fn grown<P>(mut self, pages: &mut P, edits: &[MessageEdit]) -> Result<Self, P::Error>
+    where
+        P: PagesMut<MessageEntry, Link = L> + ?Sized,
+    {
+        let mut added = edits.iter().filter(|(_, entry)| entry.is_some()).map(|(at, _)| at.0);
+        let Some(low) = added.next() else { return Ok(self) };
+        let high = added.next_back().unwrap_or(low);
+        let (low, high) = match self.summary() {
+            Some(summary) => (low.min(summary.first), high.max(summary.last)),
+            None => (low, high),
+        };
+        let level = (0..).find(|&level| index_of(low, level) == index_of(high, level));
+        let level = level.expect("the highest level covers all positions").max(self.level);
+        let Some(mut root) = self.root else { return Ok(Self { root: None, level }) };
+        while self.level < level {
+            self.level += 1;
+            let children = vec![(slot_of(root.summary.first, self.level), root)];
+            root = pages.save(None, &Page::Inner { level: self.level, children })?;
+        }
+        self.root = Some(root);
+        Ok(self)
+    }
+
+    /// Gives up roots that have one child only.
+    fn collapsed<P>(mut self, pages: &mut P) -> Result<Self, P::Error>
+    where
+        P: PagesMut<MessageEntry, Link = L> + ?Sized,
+    {
+        while let Some(root) = self.root.filter(|root| self.level > 0 && is_lone(root, self.level))
+        {
+            let children = inner(pages, &root, self.level)?;
+            let &[(_, child)] = &children[..] else {
+                return Err(pages.malformed(&root, "a page for one child has others"));
+            };
+            pages.release(&root)?;
+            self = Self { root: Some(child), level: self.level - 1 };
+        }
+        if self.root.is_none() {
+            self.level = 0;
+        }
+        Ok(self)
+    }
+}
+
+/// Whether all entries of an inner page are below one child.
+fn is_lone<L>(page: &PageRef<L>, level: u8) -> bool {
+    index_of(page.summary.first, level - 1) == index_of(page.summary.last, level - 1)
+}
+
+/// Which page of a level covers `position`.
+pub(crate) fn index_of(position: u64, level: u8) -> u64 {
+    position.checked_shr(FANOUT_BITS * (u32::from(level) + 1)).unwrap_or(0)
+}
+
+/// The place of `position` in its page of a level.
+fn slot_of(position: u64, level: u8) -> u8 {
+    let place = position.checked_shr(FANOUT_BITS * u32::from(level)).unwrap_or(0) % PAGE_FANOUT;
+    u8::try_from(place).expect("a page has few slots")
+}
+
+fn inner<P: Pages<MessageEntry> + ?Sized>(
+    pages: &mut P,
+    at: &PageRef<P::Link>,
+    expected: u8,
+) -> Result<Children<P::Link>, P::Error> {
+    match pages.load(at)? {
+        Page::Inner { level, children } if level == expected => Ok(children),
+        _ => Err(pages.malformed(at, "it is not an inner page of its level")),
+    }
+}
+
+fn edit_page<P: PagesMut<MessageEntry> + ?Sized>(
+    pages: &mut P,
+    at: Option<PageRef<P::Link>>,
+    level: u8,
+    edits: &[MessageEdit],
+) -> Result<Option<PageRef<P::Link>>, P::Error> {
+    let page = match level {
+        0 => Page::Leaf(edit_leaf(pages, at.as_ref(), edits)?),
+        _ => Page::Inner { level, children: edit_inner(pages, at.as_ref(), level, edits)? },
+    };
+    match (page.summary(), &at) {
+        (Some(_), _) => pages.save(at.as_ref(), &page).map(Some),
+        (None, Some(at)) => pages.release(at).map(|()| None),
+        (None, None) => Ok(None),
+    }
+}
+
+fn edit_leaf<P: PagesMut<MessageEntry> + ?Sized>(
+    pages: &mut P,
+    at: Option<&PageRef<P::Link>>,
+    edits: &[MessageEdit],
+) -> Result<Vec<MessageEntry>, P::Error> {
+    let mut entries = match at.map(|at| pages.load(at)).transpose()? {
+        None => Vec::new(),
+        Some(Page::Leaf(entries)) => entries,
+        Some(Page::Inner { .. }) => {
+            return Err(pages.malformed(at.expect("it was read"), "it is not a leaf"));
+        }
+    };
+    for &(position, entry) in edits {
+        let place = entries.binary_search_by_key(&position, |entry| entry.position);
+        match (place, entry) {
+            (Ok(place), Some(entry)) => entries[place] = entry,
+            (Ok(place), None) => drop(entries.remove(place)),
+            (Err(place), Some(entry)) => entries.insert(place, entry),
+            (Err(_), None) => {}
+        }
+    }
+    Ok(entries)
+}
+
+fn edit_inner<P: PagesMut<MessageEntry> + ?Sized>(
+    pages: &mut P,
+    at: Option<&PageRef<P::Link>>,
+    level: u8,
+    edits: &[MessageEdit],
+) -> Result<Children<P::Link>, P::Error> {
+    let mut children = match at {
+        Some(at) => inner(pages, at, level)?,
+        None => Vec::new(),
+    };
+    for edits in edits.chunk_by(|a, b| slot_of(a.0.0, level) == slot_of(b.0.0, level)) {
+        let slot = slot_of(edits[0].0.0, level);
+        let place = children.binary_search_by_key(&slot, |(slot, _)| *slot);
+        let child = place.ok().map(|place| children[place].1);
+        match (place, edit_page(pages, child, level - 1, edits)?) {
+            (Ok(place), Some(child)) => children[place].1 = child,
+            (Ok(place), None) => drop(children.remove(place)),
+            (Err(place), Some(child)) => children.insert(place, (slot, child)),
+            (Err(_), None) => {}
+        }
+    }
+    Ok(children)
+}
+
+#[cfg(test)]
+mod tests;

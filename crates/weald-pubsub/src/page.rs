@@ -1,0 +1,264 @@
+//! Pages: the immutable, content-addressed pieces of a topic's collections.
+//!
+//! A collection is a tree of pages whose shape follows from its content alone, so that two
+//! collections with the same content have the same root, and two that share content share pages.
+//! A page names its children by their content ids and knows of each how many entries are below it,
+//! which versions, and when the first and the last of them expire.
+//!
+//! The trees work over [`Pages`]: a [`PageMap`] of encoded pages by content id for readers, imports
+//! and proofs, and the blocks of a topic at apply. Content ids cover a page as it is sent, without
+//! the blocks that happen to hold it.
+
+mod map;
+mod walk;
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use weald_core::{
+    BlockKind, Digest, Time,
+    codec::{self, CodecError, Kind},
+};
+
+use crate::limits::CONTENT_GRACE;
+
+pub use map::{PageFault, PageMap};
+pub(crate) use walk::{collect, for_each_page};
+
+/// The content id of a page or snapshot: a digest of its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Cid(Digest);
+
+impl Cid {
+    /// The root of a collection without entries.
+    pub const EMPTY: Self = Self(Digest::ZERO);
+
+    /// The id of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Digest::of("weald page", &[bytes]))
+    }
+
+    /// The digest behind the id.
+    pub const fn digest(&self) -> &Digest {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Cid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Cid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of the entries below a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// How many there are; never zero.
+    pub count: u64,
+    /// The lowest version: of a message its position, of a subscription the version that wrote it.
+    pub first: u64,
+    /// The highest version.
+    pub last: u64,
+    /// When the first of them expires.
+    pub earliest: Time,
+    /// When the last of them expires.
+    pub latest: Time,
+}
+
+impl Summary {
+    fn of<E: PageEntry>(entry: &E) -> Self {
+        let (version, expires_at) = (entry.version(), entry.expires_at());
+        Self { count: 1, first: version, last: version, earliest: expires_at, latest: expires_at }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+            earliest: self.earliest.min(other.earliest),
+            latest: self.latest.max(other.latest),
+        }
+    }
+
+    /// Until when the page is kept: as long as its contents and a grace time.
+    pub fn kept_until(&self) -> Time {
+        self.latest.after(CONTENT_GRACE)
+    }
+}
+
+/// A page as its parent names it, and where to find it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PageRef<L> {
+    /// The content id.
+    pub cid: Cid,
+    /// What is below it.
+    pub summary: Summary,
+    /// Where it is; nothing where pages are found by content id.
+    pub link: L,
+}
+
+/// A page.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Page<E, L> {
+    /// Entries, in order; never none.
+    Leaf(Vec<E>),
+    /// Pages by their slot, in order; never none.
+    Inner {
+        /// The height of the page in a collection of messages, its depth in one of subscribers.
+        level: u8,
+        /// The children.
+        children: Children<L>,
+    },
+}
+
+/// The children of an inner page by their slots, in order.
+pub type Children<L> = Vec<(u8, PageRef<L>)>;
+
+/// What a collection holds.
+pub trait PageEntry: Clone + PartialEq + fmt::Debug {
+    /// The envelope of its pages.
+    const KIND: Kind;
+    /// The block of its pages.
+    const BLOCK: BlockKind;
+    /// A leaf's entries as they are encoded.
+    type Packed: Serialize + DeserializeOwned;
+
+    /// Packs the entries of a leaf.
+    fn pack(entries: &[Self]) -> Self::Packed;
+
+    /// Unpacks what [`PageEntry::pack`] made; `None` when it cannot have made it.
+    fn unpack(packed: Self::Packed) -> Option<Vec<Self>>;
+
+    /// What the version range of a page covers.
+    fn version(&self) -> u64;
+
+    /// When the entry expires.
+    fn expires_at(&self) -> Time;
+}
+
+impl<E: PageEntry, L: Copy> Page<E, L> {
+    /// What is known of the entries below it; `None` for a page without any.
+    pub fn summary(&self) -> Option<Summary> {
+        match self {
+            Self::Leaf(entries) => entries.iter().map(Summary::of).reduce(Summary::and),
+            Self::Inner { children, .. } => {
+                children.iter().map(|(_, child)| child.summary).reduce(Summary::and)
+            }
+        }
+    }
+
+    /// The page with other links.
+    pub fn map_links<M>(&self, mut link: impl FnMut(L) -> M) -> Page<E, M> {
+        match self {
+            Self::Leaf(entries) => Page::Leaf(entries.clone()),
+            Self::Inner { level, children } => {
+                let map = |&(slot, PageRef { cid, summary, link: old }): &(u8, PageRef<L>)| {
+                    (slot, PageRef { cid, summary, link: link(old) })
+                };
+                Page::Inner { level: *level, children: children.iter().map(map).collect() }
+            }
+        }
+    }
+
+    /// The bytes that the content id covers and that are sent.
+    pub fn encode(&self) -> Bytes {
+        self.map_links(|_| ()).encode_as(E::KIND)
+    }
+
+    /// How a parent names this page.
+    ///
+    /// # Panics
+    /// When the page has no entries: such a page is never made.
+    pub(crate) fn reference<M>(&self, link: M) -> PageRef<M> {
+        let summary = self.summary().expect("a page that is kept has entries");
+        PageRef { cid: Cid::of(&self.encode()), summary, link }
+    }
+}
+
+/// A page as it is encoded.
+#[derive(Serialize, Deserialize)]
+enum Encoded<P, L> {
+    Leaf(P),
+    Inner(u8, Vec<(u8, PageRef<L>)>),
+}
+
+impl<E: PageEntry, L: Copy + Serialize> Page<E, L> {
+    pub(crate) fn encode_as(&self, kind: Kind) -> Bytes {
+        let encoded = match self {
+            Self::Leaf(entries) => Encoded::Leaf(E::pack(entries)),
+            Self::Inner { level, children } => Encoded::Inner(*level, children.clone()),
+        };
+        codec::encode(kind, &encoded)
+    }
+}
+
+impl<E: PageEntry, L: Copy + DeserializeOwned> Page<E, L> {
+    /// Reads a page and checks that it is one: entries or children, each once and in order.
+    pub(crate) fn decode_as(kind: Kind, bytes: &[u8]) -> Result<Self, CodecError> {
+        let malformed = || CodecError::Malformed("not a page".to_owned());
+        let page = match codec::decode::<Encoded<E::Packed, L>>(kind, bytes)? {
+            Encoded::Leaf(packed) => Self::Leaf(E::unpack(packed).ok_or_else(malformed)?),
+            Encoded::Inner(level, children) => {
+                if !children.is_sorted_by(|(a, _), (b, _)| a < b) {
+                    return Err(malformed());
+                }
+                Self::Inner { level, children }
+            }
+        };
+        page.summary().map(|_| page).ok_or_else(malformed)
+    }
+}
+
+impl<E: PageEntry> Page<E, ()> {
+    /// Reads what [`Page::encode`] made.
+    ///
+    /// # Errors
+    /// When the bytes are something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        Self::decode_as(E::KIND, bytes)
+    }
+}
+
+/// Where pages are found.
+pub trait Pages<E: PageEntry> {
+    /// What finds a page besides its content id.
+    type Link: Copy + PartialEq + fmt::Debug;
+    /// Why a page was not read.
+    type Error;
+
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or is another.
+    fn load(&mut self, at: &PageRef<Self::Link>) -> Result<Page<E, Self::Link>, Self::Error>;
+
+    /// The error for a page that is not what its place in the tree says.
+    fn malformed(&self, at: &PageRef<Self::Link>, what: &'static str) -> Self::Error;
+}
+
+/// Where pages are made. What is made never changes the bytes under a content id.
+pub trait PagesMut<E: PageEntry>: Pages<E> {
+    /// Keeps a page that follows `before`, which is not needed any more.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    fn save(
+        &mut self,
+        before: Option<&PageRef<Self::Link>>,
+        page: &Page<E, Self::Link>,
+    ) -> Result<PageRef<Self::Link>, Self::Error>;
+
+    /// Gives up a page that the collection does not need any more.
+    ///
+    /// # Errors
+    /// When its place cannot be written.
+    fn release(&mut self, at: &PageRef<Self::Link>) -> Result<(), Self::Error>;
+}

@@ -1,0 +1,129 @@
+//! The messages of a publisher whose fate is not certain.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weald_core::Time;
+
+use crate::{Incarnation, Message, PublisherSequence};
+
+/// What a publisher keeps durably: applied in order, records give its [`Outbox`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum PublisherRecord {
+    /// A message has been taken, as it was signed.
+    Taken(Message),
+    /// The fate of a message is certain.
+    Done(PublisherSequence),
+}
+
+/// How a message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Standing {
+    /// It is to be published.
+    Waiting,
+    /// It never will be; its sequence is to be skipped.
+    Passed,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Kept {
+    message: Message,
+    standing: Standing,
+    /// Whether the application knows that it waits.
+    is_told: bool,
+}
+
+/// Messages in the order of their sequences.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Outbox {
+    incarnation: Incarnation,
+    last: PublisherSequence,
+    bytes: usize,
+    kept: BTreeMap<PublisherSequence, Kept>,
+}
+
+impl Outbox {
+    /// An empty outbox of a new incarnation.
+    pub const fn new(incarnation: Incarnation) -> Self {
+        let last = PublisherSequence::ZERO;
+        Self { incarnation, last, bytes: 0, kept: BTreeMap::new() }
+    }
+
+    /// Applies a record that was kept.
+    pub fn apply(&mut self, record: &PublisherRecord) {
+        match record {
+            PublisherRecord::Taken(message) => {
+                self.last = self.last.max(message.sequence);
+                self.bytes += message.body.len();
+                let message = message.clone();
+                let kept = Kept { message, standing: Standing::Waiting, is_told: false };
+                self.kept.insert(kept.message.sequence, kept);
+            }
+            PublisherRecord::Done(sequence) => {
+                if let Some(kept) = self.kept.remove(sequence) {
+                    self.bytes -= kept.message.body.len();
+                }
+            }
+        }
+    }
+
+    /// The publisher's run.
+    pub const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The last sequence that was given.
+    pub const fn last(&self) -> PublisherSequence {
+        self.last
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Bytes of the bodies that wait.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the message of a sequence waits.
+    pub fn contains(&self, sequence: PublisherSequence) -> bool {
+        self.kept.contains_key(&sequence)
+    }
+
+    pub(super) fn first(&self) -> Option<(PublisherSequence, Standing)> {
+        self.kept.first_key_value().map(|(sequence, kept)| (*sequence, kept.standing))
+    }
+
+    /// Messages from the front that are to be published, up to and with `until`.
+    pub(super) fn batch(&self, until: PublisherSequence, max: usize) -> Vec<Message> {
+        let front = self.kept.range(..=until).take(max);
+        let waiting = front.take_while(|(_, kept)| kept.standing == Standing::Waiting);
+        waiting.map(|(_, kept)| kept.message.clone()).collect()
+    }
+
+    /// Messages at the front that have expired at `now`.
+    pub(super) fn expired(&self, now: Time) -> Vec<(PublisherSequence, Time)> {
+        let waiting = self.kept.iter().filter(|(_, kept)| kept.standing == Standing::Waiting);
+        let expired = waiting.take_while(|(_, kept)| kept.message.expires_at <= now);
+        expired.map(|(sequence, kept)| (*sequence, kept.message.expires_at)).collect()
+    }
+
+    pub(super) fn pass(&mut self, sequence: PublisherSequence) {
+        if let Some(kept) = self.kept.get_mut(&sequence) {
+            kept.standing = Standing::Passed;
+        }
+    }
+
+    /// Notes that the application is told of a message that waits; `false` when it was before.
+    pub(super) fn tell(&mut self, sequence: PublisherSequence) -> bool {
+        let kept = self.kept.get_mut(&sequence).filter(|kept| !kept.is_told);
+        kept.map(|kept| kept.is_told = true).is_some()
+    }
+}

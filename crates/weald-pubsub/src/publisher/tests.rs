@@ -1,0 +1,187 @@
+//! A publisher, input by input.
+
+use super::*;
+use crate::{
+    MessageId, TopicPosition,
+    testing::{address, at, identity},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn publisher(availability: Availability) -> Publisher {
+    Publisher::new(address(), availability, Incarnation(1))
+}
+
+fn publish(publisher: &mut Publisher, now: Time, count: usize) {
+    for _ in 0..count {
+        let body = Bytes::from_static(b"body");
+        publisher.publish(now, (body, MINUTE), &identity(1)).unwrap();
+    }
+}
+
+fn outputs(publisher: &mut Publisher) -> Vec<PublisherOutput> {
+    std::iter::from_fn(|| publisher.poll_output()).collect()
+}
+
+/// The sequences of a batch that is sent.
+fn sent(publisher: &mut Publisher) -> Vec<u64> {
+    let outputs = outputs(publisher);
+    let batch = outputs.iter().find_map(|output| match output {
+        PublisherOutput::Publish(messages) => Some(messages),
+        _ => None,
+    });
+    batch.into_iter().flatten().map(|message| message.sequence.0).collect()
+}
+
+fn ok(position: u64) -> Result<Option<Published>, TopicRefusal> {
+    let id = MessageId(weald_core::Digest::ZERO);
+    Ok(Some(Published { id, position: TopicPosition(position), is_new: true }))
+}
+
+fn gap(expected: u64) -> Result<Option<Published>, TopicRefusal> {
+    Err(TopicRefusal::SequenceGap { expected: PublisherSequence(expected) })
+}
+
+#[test]
+fn messages_go_in_order_one_batch_at_a_time() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 3);
+    assert_eq!(sent(&mut publisher), [1]);
+    publisher.handle(at(1), PublisherInput::Answered(vec![ok(1)]));
+    assert_eq!(sent(&mut publisher), [2, 3]);
+    publisher.handle(at(1), PublisherInput::Answered(vec![ok(2), ok(3)]));
+    let settled: Vec<_> = outputs(&mut publisher);
+    assert!(matches!(settled[..], [PublisherOutput::Settled(..), PublisherOutput::Settled(..)]));
+    assert!(publisher.outbox().is_empty());
+    assert_eq!((publisher.poll_timeout(), publisher.outbox().bytes()), (None, 0));
+}
+
+#[test]
+fn ps558_a_message_is_sent_again_byte_for_byte_after_growing_pauses() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 1);
+    let first = outputs(&mut publisher);
+    let mut now = at(1);
+    for pause in [50, 100, 200] {
+        publisher.handle(now, PublisherInput::Unreachable);
+        assert_eq!(outputs(&mut publisher), []);
+        let due = publisher.poll_timeout().unwrap();
+        assert_eq!(due.since(now), Duration::from_millis(pause));
+        now = due;
+        publisher.handle_timeout(now);
+        assert_eq!(outputs(&mut publisher), first);
+    }
+}
+
+#[test]
+fn a_gap_is_filled_by_what_is_kept_or_by_a_skip() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 3);
+    sent(&mut publisher);
+    publisher.handle(at(1), PublisherInput::Answered(vec![ok(1)]));
+    sent(&mut publisher);
+    publisher.handle(at(1), PublisherInput::Answered(vec![gap(1), gap(1)]));
+    let skip = PublisherOutput::Skip(Incarnation(1), PublisherSequence(1));
+    assert_eq!(outputs(&mut publisher), [skip], "the topic has lost the first, and so have we");
+    publisher.handle(at(1), PublisherInput::Answered(vec![Ok(None)]));
+    assert_eq!(sent(&mut publisher), [2, 3]);
+}
+
+#[test]
+fn a_message_refused_for_good_or_expired_unsent_is_skipped() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 1);
+    sent(&mut publisher);
+    publish(&mut publisher, at(2), 1);
+    publish(&mut publisher, at(30), 1);
+    let too_large = TopicRefusal::TooLarge { bytes: 2, max: 1 };
+    publisher.handle(at(30), PublisherInput::Answered(vec![Err(too_large.clone())]));
+    let skip = |sequence| PublisherOutput::Skip(Incarnation(1), PublisherSequence(sequence));
+    let settled = PublisherOutput::Settled(PublisherSequence(1), Err(too_large));
+    assert_eq!(outputs(&mut publisher), [settled, skip(1)]);
+    publisher.handle(at(62), PublisherInput::Answered(vec![Ok(None)]));
+    let outputs_now = outputs(&mut publisher);
+    assert!(matches!(
+        outputs_now[..],
+        [
+            PublisherOutput::Settled(PublisherSequence(2), Err(TopicRefusal::Expiry { .. })),
+            PublisherOutput::Skip(_, PublisherSequence(2))
+        ]
+    ));
+    publisher.handle(at(62), PublisherInput::Answered(vec![Ok(None)]));
+    assert_eq!(sent(&mut publisher), [3]);
+}
+
+#[test]
+fn a_refusal_that_may_pass_is_waited_out_and_one_that_does_not_settles_all() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 2);
+    sent(&mut publisher);
+    publisher.handle(at(1), PublisherInput::Answered(vec![Err(TopicRefusal::RateLimited)]));
+    assert_eq!(outputs(&mut publisher), []);
+    publisher.handle_timeout(at(2));
+    assert_eq!(sent(&mut publisher), [1, 2]);
+    publisher.handle(at(2), PublisherInput::Refused(TopicRefusal::Deleted));
+    assert_eq!(outputs(&mut publisher).len(), 2);
+    assert!(publisher.outbox().is_empty());
+}
+
+#[test]
+fn the_policy_available_says_queued_once_and_the_other_waits() {
+    for (availability, expected) in [(Availability::Available, 1), (Availability::Consistent, 0)] {
+        let mut publisher = publisher(availability);
+        publish(&mut publisher, at(1), 1);
+        sent(&mut publisher);
+        let mut queued = 0;
+        for seconds in 1..5 {
+            publisher.handle(at(seconds), PublisherInput::Unreachable);
+            let is_queued = |output: &PublisherOutput| matches!(output, PublisherOutput::Queued(_));
+            queued += outputs(&mut publisher).iter().filter(|output| is_queued(output)).count();
+            publisher.handle_timeout(at(seconds + 1));
+            sent(&mut publisher);
+        }
+        assert_eq!(queued, expected);
+    }
+}
+
+#[test]
+fn ps1523_a_durable_publisher_sends_what_is_on_disk_and_goes_on_after_a_restart() {
+    let outbox = Outbox::new(Incarnation(4));
+    let mut publisher = Publisher::restore(address(), Availability::Available, outbox.clone());
+    publish(&mut publisher, at(1), 3);
+    let records: Vec<_> = outputs(&mut publisher)
+        .into_iter()
+        .map(|output| match output {
+            PublisherOutput::Persist(record) => record,
+            other => panic!("nothing is sent before it is durable: {other:?}"),
+        })
+        .collect();
+    publisher.handle(at(1), PublisherInput::Persisted(PublisherSequence(2)));
+    assert_eq!(sent(&mut publisher), [1, 2]);
+    publisher.handle(at(1), PublisherInput::Answered(vec![ok(1)]));
+    let mut kept = outbox;
+    records.iter().for_each(|record| kept.apply(record));
+    for output in outputs(&mut publisher) {
+        if let PublisherOutput::Persist(record) = output {
+            kept.apply(&record);
+        }
+    }
+    let mut again = Publisher::restore(address(), Availability::Available, kept);
+    again.handle_timeout(at(2));
+    assert_eq!(sent(&mut again), [2, 3]);
+    publish(&mut again, at(2), 1);
+    assert_eq!(again.outbox().last(), PublisherSequence(4));
+}
+
+#[test]
+fn a_full_outbox_takes_no_more() {
+    let mut publisher = publisher(Availability::Available);
+    let large = Bytes::from(vec![7; 1024 * 1024]);
+    let keys = identity(1);
+    let taken = (0..100)
+        .take_while(|_| publisher.publish(at(1), (large.clone(), MINUTE), &keys).is_ok())
+        .count();
+    assert_eq!(taken, OUTBOX_BYTES_MAX / large.len());
+    let refused = publisher.publish(at(1), (large, MINUTE), &keys);
+    assert!(matches!(refused, Err(OutboxError::Full { messages: 64, .. })));
+}

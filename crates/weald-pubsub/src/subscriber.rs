@@ -1,0 +1,325 @@
+//! The subscriber's side of delivery: each message once, in the order of positions, or the exact
+//! range that is gone.
+//!
+//! The driver feeds inputs with the time, carries out [`SubscriberOutput`]s, and calls
+//! [`Subscriber::handle_timeout`] at [`Subscriber::poll_timeout`]. The application takes
+//! [`Event`]s; what it has not taken bounds what the member may send. Spurious inputs are harmless.
+
+mod events;
+mod lease;
+mod window;
+
+use std::{collections::VecDeque, time::Duration};
+
+use weald_core::{PeerId, Time};
+
+use crate::{
+    LeaseAnswer, LeaseRequest, Part, StreamRequest, SubscriberId, TopicId, TopicPosition,
+    TopicRefusal, assign,
+};
+
+pub use events::Event;
+use events::Events;
+use lease::LeaseKeeper;
+use window::Window;
+
+/// Settings of a subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SubscriberConfig {
+    /// Positions that may be on their way or waiting for the application. Default: 1024.
+    pub window: u64,
+    /// After how long without a word the member is asked whether something was lost. Default: 2 s.
+    pub check_interval: Duration,
+    /// The first pause before a member is dialled again; doubled each time. Default: 50 ms.
+    pub redial_delay: Duration,
+    /// The longest pause before a member is dialled again. Default: 5 s.
+    pub redial_delay_max: Duration,
+    /// How long a subscription lasts without renewal. Default: 30 min.
+    pub lease: Duration,
+}
+
+impl Default for SubscriberConfig {
+    fn default() -> Self {
+        Self {
+            window: 1024,
+            check_interval: Duration::from_secs(2),
+            redial_delay: Duration::from_millis(50),
+            redial_delay_max: Duration::from_secs(5),
+            lease: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// What happens to a subscriber.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SubscriberInput {
+    /// The home members of the topic, or others than before.
+    Members(Vec<PeerId>),
+    /// A member that was dialled is connected.
+    Connected(PeerId),
+    /// A member refused, could not be reached or is gone.
+    Disconnected(PeerId),
+    /// A member has sent a part.
+    Part(PeerId, Part),
+    /// The topic has answered a lease request.
+    Leased(LeaseAnswer),
+    /// The topic, or whoever stands before it, has refused a lease request.
+    LeaseRefused(TopicRefusal),
+    /// A forced recovery began a new generation: positions from before say nothing any more.
+    Reset {
+        /// The generation.
+        generation: u64,
+    },
+    /// The application ends the subscription.
+    Unsubscribe,
+}
+
+/// What the driver carries out.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum SubscriberOutput {
+    /// Connect to a member; then [`SubscriberInput::Connected`] or
+    /// [`SubscriberInput::Disconnected`].
+    Dial(PeerId),
+    /// The connection to a member is not needed any more.
+    Hangup(PeerId),
+    /// Send a request to the member that is connected.
+    Send(PeerId, StreamRequest),
+    /// Sign a lease request and bring it to the topic.
+    Lease(LeaseRequest),
+    /// Keep the cursor durably: everything up to here was acknowledged.
+    Persist(TopicPosition),
+}
+
+/// How a subscriber reaches its topic.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Link {
+    /// Not before this.
+    Waiting(Time),
+    Dialling(PeerId),
+    /// Connected; whether a word was heard since the member was last asked.
+    Open {
+        member: PeerId,
+        is_asked: bool,
+        check_at: Time,
+    },
+    Ended,
+}
+
+/// One subscription of one application.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Subscriber {
+    config: SubscriberConfig,
+    id: SubscriberId,
+    topic: TopicId,
+    /// Members in the order in which they are tried.
+    order: Vec<PeerId>,
+    /// Failures in a row; names the member that is tried next.
+    failures: u32,
+    link: Link,
+    window: Window,
+    events: Events,
+    lease: LeaseKeeper,
+    outputs: VecDeque<SubscriberOutput>,
+}
+
+impl Subscriber {
+    /// A subscription that has seen everything up to `cursor`; nothing, for the whole history.
+    pub fn new(
+        config: SubscriberConfig,
+        (id, topic): (SubscriberId, TopicId),
+        cursor: TopicPosition,
+        now: Time,
+    ) -> Self {
+        Self {
+            config,
+            id,
+            topic,
+            order: Vec::new(),
+            failures: 0,
+            link: Link::Waiting(now),
+            window: Window::new(cursor),
+            events: Events::new(cursor),
+            lease: LeaseKeeper::new(id.stream, config.lease, now),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The last position that the application has acknowledged: where a restart resumes.
+    pub const fn cursor(&self) -> TopicPosition {
+        self.events.cursor()
+    }
+
+    /// The last position that the application has taken: the `lastSeenVersion`.
+    pub const fn last_seen(&self) -> TopicPosition {
+        self.events.taken()
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, now: Time, input: SubscriberInput) {
+        match input {
+            SubscriberInput::Members(members) => {
+                self.order = assign(&self.id, &self.topic, &members);
+                self.leave_strangers(now);
+            }
+            SubscriberInput::Connected(member) => self.handle_connected(now, member),
+            SubscriberInput::Disconnected(member) => self.handle_disconnected(now, member),
+            SubscriberInput::Part(member, part) => self.handle_part(now, member, part),
+            SubscriberInput::Leased(answer) => self.lease.handle_answer(now, &answer),
+            SubscriberInput::LeaseRefused(refusal) => self.lease.handle_refusal(now, &refusal),
+            SubscriberInput::Reset { generation } => self.handle_reset(now, generation),
+            SubscriberInput::Unsubscribe => self.end(now),
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.link == Link::Ended {
+            return;
+        }
+        if let Some(request) = self.lease.poll_request(now, self.events.taken()) {
+            self.outputs.push_back(SubscriberOutput::Lease(request));
+        }
+        match self.link {
+            Link::Waiting(at) if at <= now => self.dial(),
+            Link::Open { member, is_asked: false, check_at } if check_at <= now => {
+                self.ask(now, member);
+            }
+            Link::Open { member, is_asked: true, check_at } if check_at <= now => {
+                self.outputs.push_back(SubscriberOutput::Hangup(member));
+                self.handle_disconnected(now, member);
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Subscriber::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let link = match self.link {
+            Link::Waiting(at) => (!self.order.is_empty()).then_some(at),
+            Link::Open { check_at, .. } => Some(check_at),
+            Link::Dialling(_) => None,
+            Link::Ended => return None,
+        };
+        [link, Some(self.lease.due())].into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<SubscriberOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// The next event for the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.take()?;
+        if let Link::Open { member, .. } = self.link
+            && let Some(until) = self.window.moved_on(self.events.taken(), self.config.window)
+        {
+            self.outputs.push_back(SubscriberOutput::Send(member, StreamRequest::Allow { until }));
+        }
+        Some(event)
+    }
+
+    /// The application is done with everything up to `position`. A position that it has not taken
+    /// says nothing, so the cursor never passes a message that was not delivered.
+    pub fn acknowledge(&mut self, position: TopicPosition) {
+        if self.events.acknowledge(position) {
+            self.outputs.push_back(SubscriberOutput::Persist(position));
+        }
+    }
+
+    fn dial(&mut self) {
+        let Some(count) = u32::try_from(self.order.len()).ok().filter(|count| *count > 0) else {
+            return;
+        };
+        let nth = usize::try_from(self.failures % count).expect("a place in a list in memory");
+        let member = self.order[nth];
+        self.link = Link::Dialling(member);
+        self.outputs.push_back(SubscriberOutput::Dial(member));
+    }
+
+    fn handle_connected(&mut self, now: Time, member: PeerId) {
+        if self.link == Link::Dialling(member) {
+            self.ask(now, member);
+        }
+    }
+
+    /// Asks a member to deliver what comes next: when it is connected, and when it was silent.
+    fn ask(&mut self, now: Time, member: PeerId) {
+        let check_at = now.after(self.config.check_interval);
+        self.link = Link::Open { member, is_asked: true, check_at };
+        let (from, until) = self.window.open(self.events.taken(), self.config.window);
+        self.outputs.push_back(SubscriberOutput::Send(member, StreamRequest::Open { from, until }));
+    }
+
+    fn handle_disconnected(&mut self, now: Time, member: PeerId) {
+        let is_it = match self.link {
+            Link::Dialling(dialled) => dialled == member,
+            Link::Open { member: open, .. } => open == member,
+            Link::Waiting(_) | Link::Ended => false,
+        };
+        if !is_it {
+            return;
+        }
+        let factor = 1_u32 << self.failures.min(16);
+        let delay = (self.config.redial_delay * factor).min(self.config.redial_delay_max);
+        self.failures = self.failures.saturating_add(1);
+        self.window.forget_parts();
+        self.link = Link::Waiting(now.after(delay));
+    }
+
+    /// Goes to another member when its own is no member any more.
+    fn leave_strangers(&mut self, now: Time) {
+        if let Link::Open { member, .. } | Link::Dialling(member) = self.link
+            && !self.order.contains(&member)
+        {
+            self.outputs.push_back(SubscriberOutput::Hangup(member));
+            self.failures = 0;
+            self.window.forget_parts();
+            self.link = Link::Waiting(now);
+        }
+    }
+
+    fn handle_part(&mut self, now: Time, from: PeerId, part: Part) {
+        let Link::Open { member, .. } = self.link else { return };
+        if member != from || !self.window.take(part) {
+            return;
+        }
+        self.failures = 0;
+        let check_at = now.after(self.config.check_interval);
+        self.link = Link::Open { member, is_asked: false, check_at };
+        while let Some(part) = self.window.poll_part() {
+            self.events.add(part);
+        }
+        self.events.note_end(self.window.end(), self.window.is_full());
+        if let Some((from, until)) = self.window.poll_hole() {
+            let fill = StreamRequest::Fill { from, until };
+            self.outputs.push_back(SubscriberOutput::Send(member, fill));
+        }
+    }
+
+    fn handle_reset(&mut self, now: Time, generation: u64) {
+        if self.link == Link::Ended || !self.events.reset(generation) {
+            return;
+        }
+        self.window = Window::new(TopicPosition::ZERO);
+        self.outputs.push_back(SubscriberOutput::Persist(TopicPosition::ZERO));
+        if let Link::Open { member, .. } = self.link {
+            self.ask(now, member);
+        }
+    }
+
+    fn end(&mut self, now: Time) {
+        if let Link::Open { member, .. } | Link::Dialling(member) = self.link {
+            self.outputs.push_back(SubscriberOutput::Hangup(member));
+        }
+        if self.link != Link::Ended {
+            let request = self.lease.ending(now, self.events.taken());
+            self.outputs.push_back(SubscriberOutput::Lease(request));
+        }
+        self.link = Link::Ended;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! A directory serves a node of a network or a program, never both, and one process at a time.
+
+use crate::{
+    node::{self, Node},
+    program::{Ended, Place},
+};
+
+/// Verbs that open a directory.
+const VERBS: [&[&str]; 7] = [
+    &["tree", "get", "t", "k"],
+    &["tree", "put", "t", "k", "w"],
+    &["diary", "append", "d", "e"],
+    &["collections"],
+    &["status"],
+    &["verify"],
+    &["export"],
+];
+
+#[test]
+fn the_directory_of_a_node_is_its_own_whether_it_runs_or_not() {
+    let place = Place::new();
+    let node = Node::start(&place);
+    assert_eq!(node.run(&place, &["tree", "put", "t", "k", "v"], b"").code, 0);
+    let refused = || {
+        for verb in VERBS {
+            place.run(verb).refused(2, "belongs to a node of a network");
+        }
+    };
+    refused();
+    Ended::of(&mut node::command(&place)).refused(5, "another process");
+    assert_eq!(node.run(&place, &["tree", "get", "t", "k"], b"").stdout, "v\n");
+    drop(node);
+    refused();
+    let node = Node::start(&place);
+    assert_eq!(node.run(&place, &["tree", "get", "t", "k"], b"").stdout, "v\n");
+    assert_eq!(node.run(&place, &["verify"], b"").code, 0);
+}
+
+#[test]
+fn the_directory_of_a_program_is_refused_to_a_node() {
+    let place = Place::new();
+    place.prints(&["tree", "put", "t", "k", "v"]);
+    for _ in 0..2 {
+        Ended::of(&mut node::command(&place)).refused(2, "export it and import it");
+        assert_eq!(place.prints(&["tree", "get", "t", "k"]), "v\n");
+    }
+    assert_eq!(place.run(&["verify"]).code, 0);
+    // The way that the refusal names.
+    let (exported, other) = (place.prints(&["export"]), Place::new());
+    let node = Node::start(&other);
+    assert_eq!(node.run(&other, &["import"], exported.as_bytes()).code, 0);
+    assert_eq!(node.run(&other, &["tree", "get", "t", "k"], b"").stdout, "v\n");
+}
