@@ -84,6 +84,11 @@ impl EngineKind {
             Self::RocksDb => "rocksdb",
         }
     }
+
+    /// Whether this build has its code.
+    pub fn is_in_build(self) -> bool {
+        self != Self::RocksDb || cfg!(feature = "rocksdb")
+    }
 }
 
 impl fmt::Display for EngineKind {

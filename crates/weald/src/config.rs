@@ -74,6 +74,8 @@ impl Config {
             let error = || Error::new(ErrorKind::Invalid, format!("setting out of range: {what}"));
             if holds { Ok(()) } else { Err(error()) }
         };
+        let what = "engine: this build has no rocksdb; build it with `--features rocksdb`";
+        positive(self.engine.is_in_build(), what)?;
         positive(self.writes_waiting_max > 0, "writes_waiting_max must be at least 1")?;
         positive(self.transact_attempts_max > 0, "transact_attempts_max must be at least 1")?;
         positive(!self.write_timeout.is_zero(), "write_timeout must not be zero")?;

@@ -227,6 +227,14 @@ impl Database {
         }
     }
 
+    /// How many collections there are; `None` when a node cannot tell.
+    pub(crate) async fn collection_count(&self) -> Result<Option<usize>, Failure> {
+        match self {
+            Self::Here(node) => Ok(Some(node.collection_count().await?)),
+            Self::There(client) => there::collection_count(client),
+        }
+    }
+
     /// Settles a transaction; what became of it, as the gateway's JSON tells it.
     pub(crate) async fn resolve(&self, id: TransactionId) -> Result<serde_json::Value, Failure> {
         match self {

@@ -12,8 +12,8 @@ use super::{
 /// Describes the database.
 pub(crate) async fn run(target: &Target, output: &mut Output) -> Result<(), Failure> {
     session::existing(target, async |database| {
-        let collections = database.collections().await?;
-        tell(target, &database.status()?, collections.len(), output)
+        let collections = database.collection_count().await?;
+        tell(target, &database.status()?, collections, output)
     })
     .await
 }
@@ -21,7 +21,7 @@ pub(crate) async fn run(target: &Target, output: &mut Output) -> Result<(), Fail
 fn tell(
     target: &Target,
     status: &NodeStatus,
-    collections: usize,
+    collections: Option<usize>,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let kind = match target {
@@ -34,14 +34,16 @@ fn tell(
                 (Some(reason), _) => format!("refused until a restart or a repair: {reason}"),
                 (None, 0) => "taken".to_owned(),
                 (None, count) => format!(
-                    "waiting in {count} of {} partitions: nobody coordinates them; is a majority of \
-                     their voters up?",
+                    "wait in {count} of {} partitions: nobody coordinates them; a majority of their \
+                     voters may be down",
                     status.partitions
                 ),
             };
+            let unknown = || "cannot be counted now".to_owned();
+            let counted = collections.map_or_else(unknown, |count| count.to_string());
             let mut lines = vec![
                 format!("{kind:<13} {}", target.place()),
-                format!("collections   {collections}"),
+                format!("collections   {counted}"),
                 format!("writes        {writes}"),
                 format!("partitions    {} kept here", status.partitions),
             ];

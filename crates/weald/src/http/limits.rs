@@ -43,6 +43,8 @@ pub(crate) const VALUE_BODY_BYTES_MAX: usize = weald_core::limits::VALUE_BYTES_M
 pub(crate) const TRANSACTION_BODY_BYTES_MAX: usize = weald_core::limits::ENTRY_BYTES_MAX / 3 * 4;
 /// Operations of one transaction.
 pub(crate) const OPERATIONS_MAX: usize = weald_core::limits::TRANSACTION_ACTIONS_MAX;
+/// How long the collections may take to be counted for `/v1/status`, which goes without then.
+pub(crate) const COUNT_TIME_MAX: Duration = Duration::from_secs(1);
 /// Entries of a page without a `limit`.
 pub(crate) const PAGE_ENTRIES: usize = 1000;
 /// Entries of a page, at most.

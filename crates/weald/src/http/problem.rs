@@ -37,9 +37,14 @@ impl Problem {
     /// A bound of the gateway was met.
     pub(crate) fn busy(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let mut problem = Self::refused(status, "busy", detail, ErrorKind::Busy.advice());
-        problem.0.is_retryable = true;
-        problem
+        Self::refused(status, "busy", detail, ErrorKind::Busy.advice()).for_now()
+    }
+
+    /// The same problem where the same request may succeed later.
+    #[must_use]
+    pub(crate) fn for_now(mut self) -> Self {
+        self.0.is_retryable = true;
+        self
     }
 
     /// A refusal of the gateway's own; nothing happened.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Gateway,
     answer::{self, Answer},
-    percent,
+    limits, percent,
     problem::Problem,
     query::Query,
 };
@@ -20,6 +20,9 @@ pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answ
     Query::parse(parts.uri.query(), &[])?;
     let status = gateway.node.status();
     let readiness = gateway.node.readiness();
+    // A node tells of itself also where nobody can tell it what there is.
+    let counted = tokio::time::timeout(limits::COUNT_TIME_MAX, gateway.node.collection_count());
+    let collections = counted.await.ok().and_then(Result::ok);
     Ok(answer::json(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "peer_id": gateway.node.peer_id().map(|peer| peer.to_string()),
@@ -33,7 +36,7 @@ pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answ
         "partitions": status.partitions,
         "leaderless": status.leaderless,
         "voters": status.voters.map(voters_json),
-        "collections": gateway.node.collection_count().await?,
+        "collections": collections,
     })))
 }
 
@@ -138,7 +141,7 @@ pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Answer {
 
 fn not_ready(reason: &str) -> Problem {
     let next = "wait, or ask another node";
-    Problem::refused(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason, next)
+    Problem::refused(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason, next).for_now()
 }
 
 fn plain(text: impl Into<axum::body::Body>) -> Response<axum::body::Body> {

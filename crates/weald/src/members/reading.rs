@@ -37,7 +37,7 @@ pub(crate) enum ReadRefused {
     #[error("this node is no member of the partition")]
     NotMember,
     /// Nobody is known to coordinate, or the coordinator could not confirm; retry.
-    #[error("no coordinator has confirmed the read in time: is a majority of the voters up?")]
+    #[error("no coordinator has confirmed the read in time; a majority of the voters may be down")]
     NotConfirmed {
         /// Who coordinates, if it is known.
         hint: Option<Member>,

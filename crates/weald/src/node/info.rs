@@ -104,14 +104,15 @@ pub struct Voters {
 }
 
 impl Voters {
-    /// How many of them may be lost while writes go on.
-    pub const fn spare(self) -> usize {
-        self.fewest.saturating_sub(1) / 2
+    /// How many of the fewest have to be up for writes to go on.
+    pub const fn majority(self) -> usize {
+        self.fewest / 2 + 1
     }
 }
 
 impl fmt::Display for Voters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}, {} may be lost", self.fewest, self.wanted, self.spare())
+        let Self { fewest, wanted } = self;
+        write!(f, "{fewest} of {wanted}, of which {} must be up", self.majority())
     }
 }

@@ -31,7 +31,7 @@ fn d60_health_readiness_and_metrics_are_served() {
     assert_eq!(node.call("GET /healthz").done().text(), "ok\n");
     // It serves, and says that it is not as safe as it is to be.
     let ready = node.call("GET /readyz").done();
-    assert_eq!(ready.text(), "ready\nvoters: 1 of 3, 0 may be lost\n");
+    assert_eq!(ready.text(), "ready\nvoters: 1 of 3, of which 1 must be up\n");
     let status = node.call("GET /v1/status").done().json();
     assert_eq!(status["voters"], serde_json::json!({ "fewest": 1, "wanted": 3 }));
     node.send("PUT /v1/trees/t/a", "0").done();

@@ -51,3 +51,17 @@ fn the_directory_of_a_program_is_refused_to_a_node() {
     assert_eq!(node.run(&other, &["import"], exported.as_bytes()).code, 0);
     assert_eq!(node.run(&other, &["tree", "get", "t", "k"], b"").stdout, "v\n");
 }
+
+#[test]
+fn what_cannot_be_started_makes_no_directory() {
+    let place = Place::new();
+    let refused = |arguments: &[&str], told: &str| {
+        Ended::of(node::command(&place).args(arguments)).refused(2, told);
+        assert!(!place.data().exists(), "{arguments:?}");
+    };
+    refused(&["--bootstrap", "127.0.0.1:4101"], "/ip4/127.0.0.1/tcp/");
+    refused(&["--external", "/tcp/x"], "external");
+    if !cfg!(feature = "rocksdb") {
+        refused(&["--engine", "rocksdb"], "--features rocksdb");
+    }
+}

@@ -254,6 +254,11 @@ pub(super) fn status(client: &Client) -> Result<NodeStatus, Failure> {
     wire::status(&get(client, "/v1/status")?).ok_or_else(|| strange("no status"))
 }
 
+pub(super) fn collection_count(client: &Client) -> Result<Option<usize>, Failure> {
+    let count = get(client, "/v1/status")?["collections"].as_u64();
+    Ok(count.and_then(|count| usize::try_from(count).ok()))
+}
+
 pub(super) fn resolve(client: &Client, id: TransactionId) -> Result<Value, Failure> {
     let path = format!("/v1/transactions/{id}/resolve");
     client.call(&Call::new("POST", path))?.done()?.json()
