@@ -25,7 +25,7 @@ fn random_runs_notice_that_a_rule_is_left_out() {
 /// Rules of transactions over several partitions that runs of a bank show, with where to begin.
 const CAUGHT_IN_BANK: [(Mutation, u64); 4] = [
     (Mutation::DropOverdueParts, 0),
-    (Mutation::NeverAskForDecisions, 0),
+    (Mutation::NeverAskForDecisions, 180),
     (Mutation::ReadPartitionsOnce, 0),
     (Mutation::ReadPastLocks, 0),
 ];

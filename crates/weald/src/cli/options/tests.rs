@@ -39,17 +39,18 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
         let setting = settings.iter().find(|setting| setting.name == name).unwrap();
         (setting.values.join(","), setting.source.to_string())
     };
-    let file = "network = \"file\"\npartitions = 4\nlisten = [\"/a\", \"/b\"]\nmdns = false";
+    let file = "network = \"file\"\npartitions = 4\nlisten = [\"/ip4/1.2.3.4/tcp/1\", \"/ip4/1.2.3.4/tcp/2\"]\nmdns = false";
     let variables = [("WEALD_NETWORK", "variable"), ("WEALD_PARTITIONS", "8")];
     let found = settings(&[("network", "flag")], &variables, file).unwrap();
     assert_eq!(find(&found, "network"), ("flag".into(), "command line".into()));
     assert_eq!(find(&found, "partitions"), ("8".into(), "environment WEALD_PARTITIONS".into()));
-    assert_eq!(find(&found, "listen"), ("/a,/b".into(), "file w.toml".into()));
+    let listen = ["/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/2"];
+    assert_eq!(find(&found, "listen"), (listen.join(","), "file w.toml".into()));
     assert_eq!(find(&found, "engine"), ("redb".into(), "default".into()));
     let all = Settings::of(&found).unwrap();
     assert_eq!(all.node.network, "flag");
     assert_eq!(all.node.partitions, 8);
-    assert_eq!(all.node.listen, ["/a", "/b"]);
+    assert_eq!(all.node.listen, listen);
     assert!(!all.node.mdns);
 }
 

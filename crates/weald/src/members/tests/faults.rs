@@ -13,7 +13,7 @@ use weald_storage::{
 
 use super::{
     PARTITION,
-    rig::{Cluster, put, put_of, wait},
+    rig::{Cluster, put, wait},
 };
 use crate::members::{Answer, Letterbox, MemberHealth, MembersConfig, ProposeError};
 
@@ -209,39 +209,4 @@ fn r28_a_block_that_cannot_be_read_stops_its_member_and_nobody_diverges() {
     cluster.start(ill);
     cluster.wait_equal(PARTITION);
     assert_eq!(cluster.node(ill).count(PARTITION), 16, "each entry is applied once");
-}
-
-#[test]
-fn w111_a_follower_that_has_lost_the_end_of_its_log_gets_it_from_its_peers() {
-    let mut cluster = Cluster::on_simulated_disks(3);
-    cluster.found(PARTITION, 3);
-    for number in 0..24 {
-        cluster.write(PARTITION, put_of(number, 100_000));
-    }
-    cluster.wait_equal(PARTITION);
-    let robbed = (cluster.coordinator(PARTITION) + 1) % 3;
-    let last = cluster.node(robbed).status(PARTITION).unwrap().last;
-    cluster.kill(robbed);
-    let disk = cluster.node(robbed).disk.clone().unwrap();
-    let segments = segments_with_entries(&disk);
-    assert!(segments.len() > 1, "{segments:?}");
-    disk.remove(segments.last().unwrap()).unwrap();
-    cluster.isolate(robbed);
-    cluster.start(robbed);
-    let status = |cluster: &Cluster| cluster.node(robbed).status(PARTITION).unwrap();
-    wait(|| status(&cluster).health != MemberHealth::Well);
-    assert!(status(&cluster).last < last, "{:?}", status(&cluster).health);
-    cluster.heal();
-    wait(|| status(&cluster).health == MemberHealth::Well);
-    cluster.write(PARTITION, put(24));
-    cluster.wait_equal(PARTITION);
-    assert_eq!(cluster.node(robbed).count(PARTITION), 25);
-}
-
-/// The files of the log that hold values of the test, in order.
-fn segments_with_entries(disk: &SimDisk) -> Vec<String> {
-    let mut names = disk.list().unwrap();
-    names.sort();
-    names.retain(|name| position_of_value(disk, name).is_some());
-    names
 }

@@ -520,19 +520,10 @@ pub(super) fn wait(mut holds: impl FnMut() -> bool) {
 
 /// An action that puts one entry into a tree, which it makes if there is none.
 pub(super) fn put_into(name: &str, number: u64) -> Vec<Action> {
-    put_value(name, number, 100)
-}
-
-fn put_value(name: &str, number: u64, bytes: usize) -> Vec<Action> {
     let tree = RawTree::new(name.parse().unwrap());
     let (mode, options) = (CreateMode::OpenOrCreate, TreeOptions::default());
     let create = tree.create(mode, CollectionPolicy::default(), &options);
-    vec![create, tree.put(number.to_be_bytes().to_vec(), vec![7; bytes])]
-}
-
-/// As [`put`], with a value of so many bytes.
-pub(super) fn put_of(number: u64, bytes: usize) -> Payload {
-    transaction("stock", put_value("stock", number, bytes))
+    vec![create, tree.put(number.to_be_bytes().to_vec(), vec![7; 100])]
 }
 
 /// A transaction that puts one entry into the tree of the test, under a fresh id.
