@@ -17,7 +17,7 @@ use weald_cluster::{
             shares,
         },
     },
-    routing::{Purpose, RouteError},
+    routing::{Purpose, RouteError, UnknownReason},
 };
 use weald_core::{
     LogError, Outcome, PartitionId, Payload, PlacementKey, Time, TransactionBody, TransactionId,
@@ -27,7 +27,7 @@ use weald_core::{
 use super::{
     Core,
     asker::{Ask as Question, Ended},
-    limits::REQUEST_VALID,
+    limits::{ASTRAY_PAUSE, REQUEST_VALID},
     message::{SUBMIT, Submitted, Wire},
 };
 use crate::{
@@ -201,8 +201,17 @@ impl Write {
         asker.ask(question, Caller::function(move |ended| self.ended(ended)));
     }
 
+    /// Sends it again, a little later. Its id is the same, so that it happens once.
+    fn send_later(self) {
+        let asker = Arc::clone(&self.core.asker);
+        asker.runtime().spawn(async move {
+            tokio::time::sleep(ASTRAY_PAUSE).await;
+            self.send();
+        });
+    }
+
     /// What came of sending it.
-    fn ended(self, ended: Ended) {
+    fn ended(mut self, ended: Ended) {
         match ended {
             Ok(bytes) => match Submitted::from_wire(&bytes) {
                 Ok(Submitted::Outcome(outcome)) => self.finish(Answer::Settled(outcome)),
@@ -212,6 +221,13 @@ impl Write {
                 Ok(Submitted::TooLarge { bytes, max }) => self.refuse(too_large(bytes, max)),
                 Err(_) => self.finish(Answer::Settled(Outcome::Unknown(UnknownCause::Stopped))),
             },
+            // While nobody coordinates, nodes send it in circles; there is time left to ask anew.
+            Err(RouteError::Unknown { reason, .. })
+                if reason != UnknownReason::Deadline && !self.is_late() =>
+            {
+                self.may_have_run = true;
+                self.send_later();
+            }
             Err(RouteError::Unknown { .. }) => {
                 self.finish(Answer::Settled(Outcome::Unknown(UnknownCause::Deadline)));
             }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::{sync::watch, task::JoinSet};
-use weald::{Effect, Error, TransactionStatus, Weald};
+use weald::{Effect, TransactionId, TransactionStatus, Weald};
 
 use super::{JOURNAL, LATEST, account::Acknowledged};
 use crate::cli::failure::Failure;
@@ -74,21 +74,21 @@ pub(super) async fn write(node: &Weald, caller: u32, number: u64) -> Result<(), 
     let started = Instant::now();
     loop {
         let Err(error) = transact(node, caller, number).await else { return Ok(()) };
-        if has_happened(node, &error, started).await? {
-            return Ok(());
-        }
-        if !error.is_retryable() || started.elapsed() > PATIENCE {
+        let may_retry = match (error.effect(), error.transaction()) {
+            (Effect::Unknown, Some(id)) if has_happened(node, id, started).await? => return Ok(()),
+            // It never happens any more.
+            (Effect::Unknown, Some(_)) => true,
+            _ => error.is_retryable(),
+        };
+        if !may_retry || started.elapsed() > PATIENCE {
             return Err(error.into());
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Whether the transaction that ended with `error` was committed after all.
-async fn has_happened(node: &Weald, error: &Error, started: Instant) -> Result<bool, Failure> {
-    let (Effect::Unknown, Some(id)) = (error.effect(), error.transaction()) else {
-        return Ok(false);
-    };
+/// Whether a transaction of unknown outcome was committed after all; if not, it never will be.
+async fn has_happened(node: &Weald, id: TransactionId, started: Instant) -> Result<bool, Failure> {
     loop {
         match node.resolve(id).await {
             Ok(TransactionStatus::Committed(_)) => return Ok(true),
