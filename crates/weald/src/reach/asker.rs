@@ -136,10 +136,12 @@ impl Asker {
     /// Asks. The caller is told once, by the deadline, or dropped when the runtime ends.
     pub(super) fn ask(self: &Arc<Self>, ask: Ask, caller: Caller<Ended>) {
         let Ask { service, purpose, payload, deadline, tried } = ask;
-        if self.state.lock().is_over {
-            return drop(caller);
-        }
+        let mut late = None;
         self.step(|state, now| {
+            if state.is_over {
+                late = Some(caller);
+                return;
+            }
             let ticket = state.next;
             state.next = Ticket(ticket.0 + 1);
             let asked = Asked { service, purpose, payload: payload.clone(), deadline, caller };
@@ -148,6 +150,8 @@ impl Asker {
             let submit = Submit { tried, ..Submit::new(ticket, purpose, payload, deadline) };
             state.router.handle(now, Input::Submit(submit));
         });
+        // Outside the lock: whoever is let go may ask something else.
+        drop(late);
     }
 
     /// Takes a map that was computed from committed state.
@@ -370,3 +374,6 @@ impl Drop for Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
