@@ -56,7 +56,8 @@ pub(crate) struct MembersConfig {
     pub(crate) types: Vec<(TypeName, TypeVersion)>,
     /// The feature level that a partition's first coordinator raises it to, default the newest.
     pub(crate) level: FeatureLevel,
-    /// Bytes of a partition's log after which it is checkpointed, default 32 MiB.
+    /// Bytes of a partition's log after which it is checkpointed, default 8 MiB: so much a start
+    /// has to apply anew.
     pub(crate) checkpoint_log_bytes: u64,
     /// Time after which a partition is checkpointed if anything was applied, default 60 s.
     pub(crate) checkpoint_interval: Duration,
@@ -76,7 +77,7 @@ impl Default for MembersConfig {
             limits: PartitionLimits::default(),
             types: Vec::new(),
             level: FeatureLevel::NEWEST,
-            checkpoint_log_bytes: 32 * 1024 * 1024,
+            checkpoint_log_bytes: 8 * 1024 * 1024,
             checkpoint_interval: Duration::from_secs(60),
             log_entries_kept: 1024,
             slow_sync: Duration::from_millis(250),

@@ -14,7 +14,9 @@ use weald_cluster::{
 };
 use weald_core::{Outcome, PartitionId, Payload, UnknownCause};
 
-use super::{Answer, MembersConfig, ProposeError, ReadRefused, Standing, TransferRefused};
+use super::{
+    Answer, MembersConfig, PartitionStatus, ProposeError, ReadRefused, Standing, TransferRefused,
+};
 use crate::consistency::Consistency;
 
 const PARTITION: PartitionId = PartitionId(3);
@@ -63,6 +65,20 @@ fn w26_what_was_acknowledged_outlives_a_crash_of_all() {
     cluster.write(PARTITION, put(5));
     cluster.wait_equal(PARTITION);
     assert_eq!(cluster.node(0).count(PARTITION), 6);
+}
+
+#[test]
+fn what_a_start_applied_anew_is_checkpointed_long_before_the_interval_is_over() {
+    let mut cluster = Cluster::on_disks(3);
+    cluster.found(PARTITION, 3);
+    for number in 0..5 {
+        cluster.write(PARTITION, put(number));
+    }
+    cluster.kill(0);
+    cluster.start(0);
+    cluster.wait_equal(PARTITION);
+    let covers_all = |status: PartitionStatus| status.checkpointed == status.applied;
+    wait(|| cluster.node(0).status(PARTITION).is_some_and(covers_all));
 }
 
 #[test]

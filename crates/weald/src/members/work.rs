@@ -5,6 +5,7 @@ mod events;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use super::{
     clocks::Clocks,
     event::Event,
     figures::{Counters, count},
+    limits::APPLY_MAX,
     office::{DiskWatch, Office},
     opening,
     post::{Post, Step, standing},
@@ -45,6 +47,8 @@ pub(super) struct Work {
     timers: BTreeSet<(Time, PartitionId)>,
     /// Replicas that something has happened to in this turn.
     touched: BTreeSet<PartitionId>,
+    /// Who has applied something last.
+    applied_last: PartitionId,
     next_beat: Time,
     has_log_failed: bool,
     /// Who waits for the end, and since when.
@@ -97,6 +101,7 @@ impl Work {
             hosted,
             timers: BTreeSet::new(),
             touched: BTreeSet::new(),
+            applied_last: PartitionId::default(),
             next_beat: Time::ZERO,
             has_log_failed: false,
             closing: None,
@@ -265,18 +270,33 @@ impl Work {
             if !std::mem::take(&mut is_first) {
                 break;
             }
-            for id in std::mem::take(&mut self.office.to_apply) {
-                self.with(id, |replica, office| {
-                    if replica.apply(office) {
-                        office.to_apply.insert(id);
-                    }
-                });
-            }
+            self.apply();
         }
         self.office.post.flush();
         self.renew_peers();
         for id in std::mem::take(&mut self.touched) {
             self.rest(id);
+        }
+    }
+
+    /// Applies what is committed, for no longer than a turn may take: after a restart there is much of
+    /// it, and peers wait for promises and acks. Whoever is not reached comes first in the next turn.
+    fn apply(&mut self) {
+        let until = Instant::now() + APPLY_MAX;
+        let waiting = std::mem::take(&mut self.office.to_apply);
+        let behind = (Bound::Excluded(self.applied_last), Bound::Unbounded);
+        let order = waiting.range(behind).chain(waiting.range(..=self.applied_last));
+        for id in order.copied() {
+            if Instant::now() >= until {
+                self.office.to_apply.insert(id);
+                continue;
+            }
+            self.applied_last = id;
+            self.with(id, |replica, office| {
+                if replica.apply(office) {
+                    office.to_apply.insert(id);
+                }
+            });
         }
     }
 

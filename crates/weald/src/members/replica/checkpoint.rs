@@ -12,14 +12,16 @@ use weald_core::{Digest, LogIndex, StateError, StateStore, SyncTicket, Time};
 use weald_storage::state::{PartitionStore, StateInstall};
 
 use super::{Loading, Replica};
-use crate::members::{Caller, clerk::Job, figures::count, office::Office};
+use crate::members::{
+    Caller, clerk::Job, figures::count, limits::FIRST_CHECKPOINT_AFTER, office::Office,
+};
 
 /// Which checkpoints there are and what is under way.
 pub(super) struct Checkpoints {
     /// Bytes of entries applied since the last.
     log_bytes: u64,
-    /// When the last one ended, by the steady clock.
-    ended: Time,
+    /// When the next one is due at the latest, by the steady clock.
+    due: Time,
     running: Option<Mark>,
     /// What the last one covers.
     last: Option<Mark>,
@@ -55,7 +57,7 @@ impl Checkpoints {
     pub(super) fn new(now: Time) -> Self {
         Self {
             log_bytes: 0,
-            ended: now,
+            due: now.after(FIRST_CHECKPOINT_AFTER),
             running: None,
             last: None,
             is_wanted: false,
@@ -104,7 +106,7 @@ impl Replica {
             return self.checkpoints.answer(&Ok(()));
         }
         let config = &office.config;
-        let is_late = office.now.steady.since(checkpoints.ended) >= config.checkpoint_interval;
+        let is_late = office.now.steady >= checkpoints.due;
         let is_long = checkpoints.log_bytes >= config.checkpoint_log_bytes;
         // A checkpoint covers only what is durable in the log here.
         let is_durable = self.state.synced() >= applied;
@@ -131,7 +133,7 @@ impl Replica {
         covered: Result<LogIndex, StateError>,
     ) {
         let mark = self.checkpoints.running.take();
-        self.checkpoints.ended = office.now.steady;
+        self.checkpoints.due = office.now.steady.after(office.config.checkpoint_interval);
         match (covered, mark) {
             (Ok(covered), Some(mark)) => {
                 count(&office.counters.checkpoints);
