@@ -50,7 +50,8 @@ pub struct NodeConfig {
     /// What all nodes of the network know and nobody else does. Default: none; then only nodes at
     /// loopback and private addresses join.
     pub pre_shared_key: Option<[u8; 32]>,
-    /// The settings of storage and writes.
+    /// The settings of storage and writes. `checkpoint_log_bytes` counts for each partition; default
+    /// 8 MiB.
     pub store: Config,
 }
 
@@ -71,7 +72,7 @@ impl Default for NodeConfig {
             allow: Vec::new(),
             light: false,
             pre_shared_key: None,
-            store: Config::default(),
+            store: Config { checkpoint_log_bytes: 8 << 20, ..Config::default() },
         }
     }
 }

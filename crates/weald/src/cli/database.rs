@@ -10,12 +10,12 @@ use std::ops::Bound;
 
 use weald::{
     CollectionInfo, ExpectedVersion, NodeStatus, PartitionId, PartitionInfo, PeerId, RawDiaryEntry,
-    RawEntry, RawPages, RawTreeChange, Retention, Sequence, TailEvent, TransactionId,
-    VerifyProgress, VerifyReport, WatchEvent, Weald,
+    RawEntry, RawPages, RawTreeChange, Retention, Sequence, TailEvent, TransactionId, WatchEvent,
+    Weald,
 };
 
 pub(crate) use client::Client;
-pub(crate) use there::Feed;
+pub(crate) use there::{Feed, verify as verify_node};
 
 use super::failure::Failure;
 use there::ScanPages;
@@ -284,17 +284,6 @@ impl Database {
         match self {
             Self::Here(node) => Ok(node.drain().await?),
             Self::There(client) => there::drain(client),
-        }
-    }
-
-    /// Checks everything that is stored. A node tells no progress.
-    pub(crate) async fn verify(
-        &self,
-        progress: impl FnMut(VerifyProgress) + Send,
-    ) -> Result<VerifyReport, Failure> {
-        match self {
-            Self::Here(node) => Ok(node.verify(progress).await?),
-            Self::There(client) => there::verify(client),
         }
     }
 }

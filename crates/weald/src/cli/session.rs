@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weald::{Config, Error, ErrorKind, NodeConfig, Rejection, Weald};
+use weald::{Config, Error, ErrorKind, NodeConfig, Rejection, VerifyProgress, VerifyReport, Weald};
 
 use super::{
     database::{Client, Database},
@@ -39,15 +39,29 @@ pub(crate) async fn existing<T>(
     command: impl AsyncFnOnce(&Database) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     if let Target::Directory(directory) = target {
-        let is_empty = std::fs::read_dir(directory).map(|mut files| files.next().is_none());
-        if is_empty.unwrap_or_else(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Err(Failure::usage(format_args!(
-                "there is no database in {}; write something first, or name another with --data-dir",
-                directory.display()
-            )));
-        }
+        is_there(directory)?;
     }
     made(target, command).await
+}
+
+fn is_there(directory: &Path) -> Result<(), Failure> {
+    let is_empty = std::fs::read_dir(directory).map(|mut files| files.next().is_none());
+    if is_empty.unwrap_or_else(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(Failure::usage(format_args!(
+            "there is no database in {}; write something first, or name another with --data-dir",
+            directory.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Checks everything in `directory`, be it a program's database or a stopped node's.
+pub(crate) async fn verify(
+    directory: &Path,
+    progress: impl FnMut(VerifyProgress) + Send,
+) -> Result<VerifyReport, Failure> {
+    is_there(directory)?;
+    started(directory, Weald::verify_directory(directory, Config::default(), progress).await)
 }
 
 /// Runs `command` on the database; a directory is made if it is not there, and closed after. What
@@ -88,7 +102,7 @@ pub(crate) async fn start_node(config: &NodeConfig) -> Result<Weald, Failure> {
 }
 
 /// What came of opening `directory`.
-fn started(directory: &Path, opened: weald::Result<Weald>) -> Result<Weald, Failure> {
+fn started<T>(directory: &Path, opened: weald::Result<T>) -> Result<T, Failure> {
     opened.map_err(|error| {
         let class = class(&error);
         let class = if class == Class::Usage { class } else { Class::Storage };

@@ -1,10 +1,10 @@
 //! `weald verify`.
 
 use serde_json::json;
-use weald::VerifyReport;
+use weald::{VerifyProgress, VerifyReport};
 
 use super::{
-    database::Database,
+    database::verify_node,
     failure::{Class, Failure},
     output::Output,
     progress,
@@ -13,13 +13,10 @@ use super::{
 
 /// Reads everything that is stored and checks it.
 pub(crate) async fn run(target: &Target, output: &mut Output) -> Result<(), Failure> {
-    session::existing(target, async |database| {
-        let report = check(database).await?;
-        tell(&report, output)?;
-        output.flush()?;
-        damages(&report)
-    })
-    .await
+    let report = check(target).await?;
+    tell(&report, output)?;
+    output.flush()?;
+    damages(&report)
 }
 
 fn damages(report: &VerifyReport) -> Result<(), Failure> {
@@ -33,15 +30,17 @@ fn damages(report: &VerifyReport) -> Result<(), Failure> {
     Err(Failure::new(Class::Storage, message))
 }
 
-async fn check(database: &Database) -> Result<VerifyReport, Failure> {
+async fn check(target: &Target) -> Result<VerifyReport, Failure> {
     let bar = progress::bar("checking", Some(0));
     let shown = bar.clone();
-    let report = database
-        .verify(move |progress| {
-            shown.set_length(progress.total);
-            shown.set_position(progress.done);
-        })
-        .await;
+    let progress = move |progress: VerifyProgress| {
+        shown.set_length(progress.total);
+        shown.set_position(progress.done);
+    };
+    let report = match target {
+        Target::Directory(directory) => session::verify(directory, progress).await,
+        Target::Node(client) => verify_node(client),
+    };
     bar.finish_and_clear();
     report
 }

@@ -199,12 +199,12 @@ pub(super) fn refuse_networks(path: &Path) -> Result<()> {
         return Ok(());
     }
     let what = "the directory belongs to a node of a network; start it with `weald node` and ask it \
-        with --node";
+        with --node (`weald verify` checks it while it is stopped)";
     Err(Error::new(ErrorKind::Invalid, format!("{what} path={}", path.display())))
 }
 
 /// Whether a node of a network has run on the directory.
-fn has_run(path: &Path) -> Result<bool> {
+pub(super) fn has_run(path: &Path) -> Result<bool> {
     path.join(RUNS_FILE).try_exists().map_err(|error| {
         let what = format!("the directory cannot be read: {error} path={}", path.display());
         Error::caused(ErrorKind::Unavailable, what, error)

@@ -1,18 +1,27 @@
 //! Checking everything that is stored.
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
+use weald_cluster::partition::{collection_of, collections_prefix};
 use weald_collections::{
     CollectionState, RawTree, ReadError, TreeType,
     chain::{ChainDamage, ChainVerifier},
 };
-use weald_core::{BlockId, Halt};
-use weald_storage::{engine::EngineError, header::IDENTITY_FILE, state::PartitionStore};
+use weald_core::{At, BlockId, Halt, LogStore as _, StateStore as _};
+use weald_storage::{
+    engine::EngineError, header::IDENTITY_FILE, log::Notifier, state::PartitionStore,
+};
 
-use super::{Weald, home::state_error, listing::header, read::read_blocking};
+use super::{
+    Weald,
+    home::{Home, has_run, state_error},
+    listing::header,
+    read::read_blocking,
+    system::{SystemClock, SystemEntropy},
+};
 use crate::{
-    Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport,
+    Config, Damage, Error, ErrorKind, Result, VerifyProgress, VerifyReport,
     backend::{Kept, Version},
 };
 
@@ -42,42 +51,102 @@ impl Weald {
         let ids = self.collection_ids().await?;
         let version = self.whole().await?;
         let kept = self.running()?.backend.kept();
-        let (sender, mut receiver) = mpsc::channel(16);
-        let work = tokio::task::spawn_blocking(move || {
-            let total = u64::try_from(ids.len()).unwrap_or(u64::MAX).saturating_add(3);
-            let now = VerifyProgress { done: 0, total };
-            let mut check = Check { kept, version, sender, now, report: VerifyReport::default() };
-            check.run(&ids)?;
-            Ok(check.report)
-        });
-        while let Some(step) = receiver.recv().await {
-            progress(step);
-        }
-        work.await.map_err(|error| {
-            Error::caused(ErrorKind::Unavailable, "the runtime ended during the check", error)
-        })?
+        let subject = move || Ok(Subject { kept, parts: vec![Part { version, ids }] });
+        check(subject, &mut progress).await
     }
+
+    /// [`Self::verify`] of the directory `path`, which nobody has open. Of a node of a network it is what
+    /// the node keeps itself, collections as its last checkpoints left them.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened, or the check cannot go on. What it finds is in the report.
+    pub async fn verify_directory(
+        path: impl AsRef<Path>,
+        config: Config,
+        mut progress: impl FnMut(VerifyProgress) + Send,
+    ) -> Result<VerifyReport> {
+        let path = path.as_ref().to_owned();
+        if has_run(&path)? {
+            return check(move || stopped(&path, &config), &mut progress).await;
+        }
+        let node = Self::builder().config(config).open(path).await?;
+        let report = node.verify(progress).await;
+        node.close().await?;
+        report
+    }
+}
+
+/// What a node of a network keeps while it does not run.
+fn stopped(path: &Path, config: &Config) -> Result<Subject> {
+    let quiet: Notifier = Arc::new(|| {});
+    let home = Home::open(path, config, &SystemClock, &mut SystemEntropy, quiet)?;
+    let mut kept = Kept { home: Arc::new(home), stores: Vec::new() };
+    let mut parts = Vec::new();
+    for partition in kept.home.log.store().recovered().into_keys() {
+        let store = kept.home.store(partition, config)?;
+        let version = Version::new(partition, store.view(At::Latest).map_err(state_error)?);
+        let rows = store.rows(collections_prefix()).map_err(state_error)?;
+        let ids = rows.iter().filter_map(|(key, _)| collection_of(key)).collect();
+        parts.push(Part { version, ids });
+        kept.stores.push(store);
+    }
+    Ok(Subject { kept: Some(kept), parts })
+}
+
+/// Checks what `subject` gives, on a thread that may block.
+async fn check(
+    subject: impl FnOnce() -> Result<Subject> + Send + 'static,
+    progress: &mut (impl FnMut(VerifyProgress) + Send),
+) -> Result<VerifyReport> {
+    let (sender, mut receiver) = mpsc::channel(16);
+    let work = tokio::task::spawn_blocking(move || {
+        let Subject { kept, parts } = subject()?;
+        let ids = parts.iter().map(|part| part.ids.len()).sum::<usize>();
+        let total = u64::try_from(ids).unwrap_or(u64::MAX).saturating_add(3);
+        let now = VerifyProgress { done: 0, total };
+        let mut check = Check { sender, now, report: VerifyReport::default() };
+        if let Some(kept) = kept {
+            check.check_kept(&kept)?;
+        }
+        for part in &parts {
+            check.check_part(part);
+        }
+        Ok(check.report)
+    });
+    while let Some(step) = receiver.recv().await {
+        progress(step);
+    }
+    work.await.map_err(|error| {
+        Error::caused(ErrorKind::Unavailable, "the runtime ended during the check", error)
+    })?
+}
+
+/// What is checked.
+struct Subject {
+    /// What is on this machine.
+    kept: Option<Kept>,
+    parts: Vec<Part>,
+}
+
+/// Collections, and the version in which they are looked at.
+struct Part {
+    version: Version,
+    ids: Vec<BlockId>,
 }
 
 /// One check of everything, on a thread that may block.
 struct Check {
-    kept: Option<Kept>,
-    version: Version,
     sender: mpsc::Sender<VerifyProgress>,
     now: VerifyProgress,
     report: VerifyReport,
 }
 
 impl Check {
-    fn run(&mut self, ids: &[BlockId]) -> Result<()> {
-        if let Some(kept) = self.kept.take() {
-            self.check_kept(&kept)?;
-        }
+    fn check_part(&mut self, Part { version, ids }: &Part) {
         for id in ids {
-            self.check_collection(*id);
+            self.check_collection(version, *id);
             self.step();
         }
-        Ok(())
     }
 
     fn check_kept(&mut self, kept: &Kept) -> Result<()> {
@@ -140,9 +209,8 @@ impl Check {
         Ok(())
     }
 
-    fn check_collection(&mut self, id: BlockId) {
-        let version = self.version.clone();
-        let found = match read_blocking(&version, |reader| header(reader, id)) {
+    fn check_collection(&mut self, version: &Version, id: BlockId) {
+        let found = match read_blocking(version, |reader| header(reader, id)) {
             Ok(Some(found)) => found,
             Ok(None) => return,
             Err(error) => return self.damage(&format!("collection={id}"), &error),
@@ -150,13 +218,13 @@ impl Check {
         self.report.collections += 1;
         let place = format!("collection={}", found.name);
         let state =
-            read_blocking(&version, |reader| Ok(CollectionState::read(reader, &found.name)?));
+            read_blocking(version, |reader| Ok(CollectionState::read(reader, &found.name)?));
         let state = match state {
             Ok(state) => state,
             Err(error) => return self.damage(&place, &error),
         };
         let mut chain = ChainVerifier::new(&state.chain);
-        let checked = read_blocking(&version, |reader| match chain.run(reader) {
+        let checked = read_blocking(version, |reader| match chain.run(reader) {
             Ok(_) => Ok(None),
             Err(ChainDamage::Halt(halt @ Halt::Need(_))) => Err(ReadError::Halt(halt)),
             Err(damage) => Ok(Some(damage)),
@@ -168,8 +236,7 @@ impl Check {
         }
         if found.type_name == TreeType::type_name() {
             let tree = RawTree::new(found.name);
-            let checked =
-                read_blocking(&version, |reader| Ok(tree.open(reader)?.verify(reader)?));
+            let checked = read_blocking(version, |reader| Ok(tree.open(reader)?.verify(reader)?));
             if let Err(error) = checked {
                 self.damage(&place, &error);
             }

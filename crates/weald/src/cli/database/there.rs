@@ -290,7 +290,8 @@ pub(super) fn drain(client: &Client) -> Result<(), Failure> {
     client.call(&Call::new("POST", "/v1/drain"))?.done().map(drop)
 }
 
-pub(super) fn verify(client: &Client) -> Result<VerifyReport, Failure> {
+/// Has a node check everything that it keeps. It tells no progress.
+pub(crate) fn verify(client: &Client) -> Result<VerifyReport, Failure> {
     let told = client.call(&Call::new("POST", "/v1/verify"))?.done()?.json()?;
     wire::report(&told).ok_or_else(|| strange("no report"))
 }
