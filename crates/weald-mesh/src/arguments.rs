@@ -24,9 +24,56 @@ pub(crate) enum Task {
     /// Holds a network namespace; a run starts it
     #[command(hide = true)]
     Keeper,
+    /// Publishes to a topic; a run starts it
+    #[command(hide = true)]
+    Publish(PublisherOptions),
+    /// Subscribes to a topic; a run starts it
+    #[command(hide = true)]
+    Subscribe(SubscriberOptions),
     /// Tries to connect from the namespace that it is started in; a run starts it
     #[command(hide = true)]
     Reach { address: std::net::SocketAddr },
+}
+
+/// What a publisher does.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PublisherOptions {
+    #[arg(long)]
+    pub(crate) bootstrap: Vec<String>,
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// Stands in each message
+    #[arg(long)]
+    pub(crate) label: usize,
+    /// Messages
+    #[arg(long)]
+    pub(crate) count: usize,
+    /// From one message to the next, at least and at most
+    #[arg(long)]
+    pub(crate) pause_min_ms: usize,
+    #[arg(long)]
+    pub(crate) pause_max_ms: usize,
+    #[arg(long)]
+    pub(crate) expires_ms: Option<u64>,
+    #[arg(long)]
+    pub(crate) seed: u64,
+}
+
+/// What a subscriber does.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SubscriberOptions {
+    #[arg(long)]
+    pub(crate) bootstrap: Vec<String>,
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// The name of its cursor
+    #[arg(long)]
+    pub(crate) durable: Option<String>,
+    /// The position that it has seen
+    #[arg(long)]
+    pub(crate) after: Option<u64>,
+    #[arg(long)]
+    pub(crate) lease_ms: Option<u64>,
 }
 
 /// What is run, and how.
@@ -97,6 +144,12 @@ pub(crate) struct BenchOptions {
     /// Members of a partition
     #[arg(long)]
     pub(crate) k: Option<usize>,
+    /// Looks first at what the nodes cost while nobody asks them anything
+    #[arg(long)]
+    pub(crate) idle: bool,
+    /// Light clients that are connected then, besides
+    #[arg(long, default_value_t = 0, requires = "idle", value_name = "N")]
+    pub(crate) idle_clients: usize,
     /// Where the nodes keep their data: a real disk, or nothing is measured
     #[arg(long, default_value = ".")]
     pub(crate) directory: PathBuf,

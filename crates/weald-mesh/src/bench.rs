@@ -5,6 +5,7 @@ mod etcd;
 mod floor;
 mod grpc;
 mod http;
+mod idle;
 mod light;
 mod process;
 mod run;
@@ -69,6 +70,9 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     let mut table = Table::new(&HEADING);
     if options.nodes > 0 {
         let mesh = weald::Mesh::start(options, &directory, &guard)?;
+        if options.idle {
+            idle::measure(&mesh, options.idle_clients)?;
+        }
         measure_system(&light::Light::start(&mesh)?, options, &mut table)?;
         if !options.rust_only {
             measure_system(&mesh, options, &mut table)?;

@@ -148,6 +148,16 @@ impl Client {
             .and_then(|reply| reply.partition())
     }
 
+    /// `GET /v1/topics/{name}`: how the topic is.
+    pub(crate) fn topic(&self, name: &str) -> Answer<Value> {
+        self.json(&topic_path(name))
+    }
+
+    /// The partition that has the topic.
+    pub(crate) fn partition_of_topic(&self, name: &str) -> Answer<u64> {
+        self.send(Call::new(Method::GET, topic_path(name))).and_then(|reply| reply.partition())
+    }
+
     /// `POST /v1/transactions` with this list of operations.
     pub(crate) fn transact(&self, operations: &Value, transaction: &str) -> Answer<Value> {
         let call = Call::new(Method::POST, String::from("/v1/transactions"));
@@ -225,6 +235,10 @@ fn conditional(call: Call, condition: Condition) -> Call {
         Condition::Revision(revision) => call.with("If-Match", revision),
         Condition::Absent => call.with("If-None-Match", "*"),
     }
+}
+
+fn topic_path(name: &str) -> String {
+    format!("/v1/topics/{}", encoded(name))
 }
 
 fn entry_path((tree, key): (&str, &str)) -> String {

@@ -7,6 +7,7 @@ mod client;
 mod guard;
 mod isolation;
 mod judge;
+mod light;
 mod load;
 mod mesh;
 mod metrics;
@@ -14,6 +15,7 @@ mod namespaces;
 mod node;
 mod outcome;
 mod partitions;
+mod party;
 mod proxy;
 mod random;
 mod report;
@@ -51,6 +53,8 @@ fn run(arguments: Arguments) -> Result<bool> {
         Task::Bench(options) => bench::run(&options).map(|()| true),
         Task::Guard { directory } => guard::stand(&directory).map(|()| true),
         Task::Keeper => keep_namespace().map(|()| true),
+        Task::Publish(options) => party::publish(&options).map(|()| true),
+        Task::Subscribe(options) => party::subscribe(&options).map(|()| true),
         Task::Reach { address } => Ok(TcpStream::connect_timeout(&address, REACH_MAX).is_ok()),
     }
 }

@@ -16,6 +16,7 @@ mod restart_all;
 mod rogue;
 mod rolling_restart;
 mod soak;
+mod topics;
 mod trial;
 mod two_nodes;
 
@@ -50,7 +51,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 17] = [
+const ALL: [Scenario; 23] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -68,6 +69,12 @@ const ALL: [Scenario; 17] = [
     lost_answers::SCENARIO,
     rogue::SCENARIO,
     soak::SCENARIO,
+    topics::LATE_JOINER,
+    topics::CONCURRENT,
+    topics::CHURN,
+    topics::PARTITION,
+    topics::RENEWAL,
+    topics::EXPIRY,
 ];
 
 /// Runs the scenarios that are asked for; whether all passed.

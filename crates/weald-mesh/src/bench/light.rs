@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::weald::{NodeConfig, RawTree, Weald};
+use ::weald::{RawTree, Weald};
 use anyhow::{Context as _, Result, ensure};
 use tokio::runtime::{Builder, Runtime};
 
@@ -11,12 +11,11 @@ use super::http::TREE_COUNT;
 use super::run::Call;
 use super::weald::Mesh;
 use super::{Counters, KEY_COUNT, System, VALUE_BYTES};
+use crate::light;
 use crate::random::Random;
 
 /// Threads of the client: nodes and clients share the machine.
 const THREADS: usize = 2;
-/// How long the client may take to learn where partitions are.
-const READY_MAX: Duration = Duration::from_secs(30);
 /// Clients that fill the trees before they are measured.
 const FILLING_CLIENTS: usize = 32;
 
@@ -33,26 +32,13 @@ impl<'a> Light<'a> {
     /// Connects to all nodes of `mesh` and opens the trees, which it makes where they are not.
     pub(super) fn start(mesh: &'a Mesh) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
-        let config = NodeConfig {
-            bootstrap: mesh.addresses()?,
-            network: String::from("mesh"),
-            listen: Vec::new(),
-            mdns: false,
-            light: true,
-            ..NodeConfig::default()
-        };
-        let (node, trees) = runtime.block_on(open(config))?;
+        let (node, trees) = runtime.block_on(open(mesh.addresses()?))?;
         Ok(Self { mesh, node, trees: Arc::new(trees), runtime })
     }
 }
 
-async fn open(config: NodeConfig) -> Result<(Weald, Vec<RawTree>)> {
-    let node = Weald::node(config).start().await?;
-    let started = Instant::now();
-    while let Err(why) = node.readiness() {
-        ensure!(started.elapsed() < READY_MAX, "the client is not ready: {why}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+async fn open(addresses: Vec<String>) -> Result<(Weald, Vec<RawTree>)> {
+    let node = light::start(addresses).await?;
     let mut trees = Vec::new();
     for tree in 0..TREE_COUNT {
         trees.push(node.raw_tree(&format!("bench-{tree}")).open_or_create().await?);
