@@ -109,6 +109,10 @@ pub struct State {
     peers: BTreeMap<Member, Peer>,
     /// Up to here a snapshot of this member covers the log; the log holds what comes after.
     snapshot: Option<Point>,
+    /// From here to its end the log holds only what this member has made in this run, and it has
+    /// followed nobody since: where it coordinates, its watermark says exactly what of that is
+    /// committed. Beyond every index where there is nothing of the kind.
+    own_from: LogIndex,
     attesting: attestation::Attesting,
     rebirth: rebirth::Rebirth,
     outputs: VecDeque<Output>,
@@ -182,6 +186,7 @@ impl State {
             stop: None,
             peers,
             snapshot: None,
+            own_from: LogIndex(u64::MAX),
             attesting: attestation::Attesting::default(),
             rebirth: rebirth::Rebirth::default(),
             outputs: VecDeque::new(),
@@ -317,10 +322,18 @@ impl State {
         self.log.push(entry);
     }
 
+    /// What is in the log is not this member's own any more, or may have been committed by others.
+    fn disown(&mut self) {
+        self.own_from = LogIndex(u64::MAX);
+    }
+
     /// Cuts the log; a configuration that goes with it counts no more.
     fn cut(&mut self, from: LogIndex) {
         assert!(from > self.watermark, "what is committed is never cut");
         self.log.cut(from);
+        if from <= self.own_from {
+            self.disown();
+        }
         // An entry far ahead in time that goes takes its time with it.
         self.log_time = LogTime::new(self.log.last_time(), self.now);
         if self.configurations.cut(from) {

@@ -7,7 +7,7 @@ use std::{
 
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Config, Health, Point, ReadId, Restart, State, Stored},
+    replica::{Config, Health, Point, ReadId, Restart, SnapshotMeta, State, Stored},
 };
 use weald_collections::RawTree;
 use weald_core::{
@@ -198,8 +198,10 @@ impl Node {
         let first = || Stored::founding(self.first_member(), genesis.clone());
         let mut stored = found.stored.unwrap_or_else(first);
         let (mut before, mut entries) = (found.before, found.entries);
-        if let Some(meta) = snapshot.as_ref().filter(|meta| !holds(&before, &entries, &meta.point))
-        {
+        let is_unknown = |meta: &&SnapshotMeta| !holds(&before, &entries, &meta.point);
+        // Who has lost its promises keeps nothing but a new life.
+        let is_kept = health != Health::Amnesiac;
+        if let Some(meta) = snapshot.as_ref().filter(is_unknown).filter(|_| is_kept) {
             // The snapshot was switched in, the log did not learn of it: it begins after it.
             stored.base = meta.point;
             stored.watermark = meta.point.index;

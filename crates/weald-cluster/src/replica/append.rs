@@ -225,6 +225,7 @@ impl State {
             return false;
         }
         self.append(entry.clone());
+        self.disown();
         self.following.standing_refusal = None;
         self.following.agree(index);
         true
@@ -294,7 +295,11 @@ impl State {
         }
         let last = self.log.last_index();
         let known = if self.following.is_tail_foreign { self.following.agreed } else { last };
-        let effect = self.following.effect_wanted.take().and_then(|index| self.effect_at(index));
+        // What is not applied yet is told with a later answer: under load it seldom is at once.
+        let effect = self.following.effect_wanted.and_then(|index| self.effect_at(index));
+        if effect.is_some() {
+            self.following.effect_wanted = None;
+        }
         let ack = ReplicateAck {
             epoch: self.promised,
             matched,
@@ -372,6 +377,7 @@ impl State {
         }
         if is_beyond {
             self.log.restart(meta.point, meta.time);
+            self.disown();
             self.following.standing_refusal = None;
             self.base = meta.point;
             self.configurations.install(meta.configuration, meta.configurations);

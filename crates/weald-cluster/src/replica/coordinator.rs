@@ -182,6 +182,7 @@ impl State {
         if let RoleState::Coordinator(coordinator) = &mut self.role {
             coordinator.uncommitted_bytes += bytes;
         }
+        self.own_from = self.own_from.min(entry.index());
         self.append(entry);
     }
 

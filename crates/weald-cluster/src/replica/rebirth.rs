@@ -121,6 +121,7 @@ impl State {
         self.watermark = LogIndex::ZERO;
         self.applied = LogIndex::ZERO;
         self.snapshot = None;
+        self.disown();
         self.effects.clear();
         self.following = Following::new(LogIndex::ZERO);
         self.rebirth.due = None;
