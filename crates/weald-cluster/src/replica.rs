@@ -30,6 +30,7 @@ mod campaign;
 mod config;
 mod configurations;
 mod coordinator;
+mod effects;
 mod entry;
 mod feed;
 mod following;
@@ -54,7 +55,7 @@ use std::collections::{BTreeMap, VecDeque};
 use weald_core::{Entropy, Epoch, LogIndex, PartitionId, SeededEntropy, Time};
 
 use self::{
-    campaign::Campaign, configurations::Configurations, coordinator::Coordinator,
+    campaign::Campaign, configurations::Configurations, coordinator::Coordinator, effects::Effects,
     following::Following, log::Log,
 };
 use crate::{LogTime, configuration::Member};
@@ -97,9 +98,8 @@ pub struct State {
     /// Where the log began when it was founded or last restarted by a snapshot.
     base: Point,
     watermark: LogIndex,
-    /// The last applied entries with their effect hashes, the newest last.
-    applied: LogIndex,
-    effects: VecDeque<Effect>,
+    /// What was applied, and what came of it.
+    effects: Effects,
     configurations: Configurations,
     role: RoleState,
     following: Following,
@@ -132,9 +132,6 @@ enum RoleState {
     Candidate(Campaign),
     Coordinator(Box<Coordinator>),
 }
-
-/// Effect hashes that are remembered, to be compared with other members'.
-const EFFECTS_MAX: usize = 64;
 
 impl State {
     /// A member that begins a run with what recovery found.
@@ -177,8 +174,7 @@ impl State {
             log_time: LogTime::new(time, now),
             base: stored.base,
             watermark,
-            applied: restart.applied,
-            effects: VecDeque::new(),
+            effects: Effects::new(restart.applied),
             configurations,
             role: RoleState::Follower,
             following: Following::new(watermark),
@@ -275,27 +271,22 @@ impl State {
     }
 
     fn handle_applied(&mut self, effect: Effect) {
-        if effect.index <= self.applied && !self.effects.is_empty() {
-            return;
+        if let Some(wrong) = self.effects.note_applied(effect) {
+            self.become_stopped(Stop::Diverged(wrong));
         }
-        self.applied = self.applied.max(effect.index);
-        self.effects.push_back(effect);
-        if self.effects.len() > EFFECTS_MAX {
-            self.effects.pop_front();
+        let is_alone = self.coordinating().is_some() && self.is_quorum(|member| *member == self.me);
+        if is_alone {
+            self.effects.confirm_all();
         }
         self.trim();
     }
 
     fn trim(&mut self) {
-        let upto = self.applied.min(self.watermark);
+        let upto = self.effects.applied().min(self.watermark);
         self.log.trim(upto, self.config.tail_bytes_max);
         // Where apply lags, what is durable is read back from the log.
         let kept = self.config.tail_bytes_max.saturating_add(self.config.uncommitted_bytes_max);
         self.log.trim(self.watermark, kept);
-    }
-
-    fn effect_at(&self, index: LogIndex) -> Option<Effect> {
-        self.effects.iter().rev().find(|effect| effect.index == index).copied()
     }
 
     /// Moves the watermark, never back; what becomes committed is announced once.

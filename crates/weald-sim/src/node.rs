@@ -18,7 +18,7 @@ use weald_core::{
 use crate::{
     clock::Clock,
     command::DiskState,
-    disk::{Disk, LogKind},
+    disk::{Checkpoint, Disk, LogKind},
     machine::{MachineKind, MemberMachine, RequestId},
     name::{NODES_MAX, Name},
     random::Random,
@@ -73,6 +73,8 @@ pub(crate) struct Process {
     pub(crate) is_healthy: bool,
     pub(crate) was_damaged: bool,
     pub(crate) is_installing: bool,
+    /// The last state that was taken, until it is confirmed.
+    pub(crate) draft: Option<Draft>,
     pub(crate) has_coordinated: bool,
     /// Bytes of entries that recovery brought into memory.
     pub(crate) recovered_bytes: usize,
@@ -85,6 +87,15 @@ pub(crate) struct Beginning<'a> {
     pub(crate) genesis: &'a Configuration,
     pub(crate) machine: MachineKind,
     pub(crate) seed: u64,
+}
+
+/// A state that is kept once it is confirmed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) checkpoint: Checkpoint,
+    /// Entries before it that the log keeps.
+    pub(crate) kept: u64,
+    pub(crate) taken: Instant,
 }
 
 /// A request that waits for its entry.
@@ -182,6 +193,7 @@ impl Node {
             is_healthy: true,
             was_damaged,
             is_installing: false,
+            draft: None,
             has_coordinated: false,
         });
         true

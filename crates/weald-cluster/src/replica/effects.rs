@@ -1,21 +1,24 @@
 //! Effect hashes: what members compare to find out whose state is not what the log says, and what
-//! a snapshot has to agree with before it is handed on (rules C15, G6).
+//! a state has to agree with before it is kept and handed on (rule C15).
 //!
 //! The hash after an entry covers all effects before it. Members that have one hash at one index
 //! have had the same effects up to there, so what a quorum confirms at an index it confirms for every
 //! earlier one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use weald_core::{Digest, LogIndex};
 
-use super::Effect;
+use super::{Effect, Output, Report, RoleState, State, Stop};
+use crate::{configuration::Member, mutation::Mutation};
 
 /// Effect hashes that are remembered, the newest ones.
 const RECENT_MAX: usize = 256;
 /// Indexes at which members compare that are remembered until this member has applied them: with
 /// one in a round, a member whose apply lags by as many rounds still compares.
 const MARKS_MAX: usize = 32;
+/// Rounds in which members are asked for one index before another is chosen.
+const ROUNDS_MAX: u64 = 10;
 
 /// What a member knows of the effects of what it has applied.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -39,17 +42,17 @@ struct Mark {
 }
 
 impl Effects {
-    /// Of a member that has applied everything up to `applied` and does not know what came of it.
+    /// Of a member whose state covers everything up to `applied`: a checkpoint, which covers only what
+    /// was confirmed.
     pub(super) fn new(applied: LogIndex) -> Self {
         let (recent, marks) = (VecDeque::new(), VecDeque::new());
-        Self { applied, recent, marks, confirmed: LogIndex::ZERO }
+        Self { applied, recent, marks, confirmed: applied }
     }
 
-    /// Of a member whose state is another one's, which a quorum has confirmed.
+    /// Of a member whose state is another one's checkpoint.
     pub(super) fn installed(effect: Effect) -> Self {
         let mut effects = Self::new(effect.index);
         effects.recent.push_back(effect);
-        effects.confirmed = effect.index;
         effects
     }
 
@@ -112,6 +115,11 @@ impl Effects {
         self.compare(settled.index)
     }
 
+    /// Nobody else has to agree.
+    pub(super) fn confirm_all(&mut self) {
+        self.confirmed = self.applied;
+    }
+
     fn compare(&mut self, index: LogIndex) -> Option<Effect> {
         let mark = self.marks.iter().find(|mark| mark.index == index)?;
         let (own, settled) = (mark.own?, mark.settled?);
@@ -120,6 +128,95 @@ impl Effects {
         }
         self.confirmed = self.confirmed.max(index);
         None
+    }
+}
+
+/// What a coordinator asks members about their effects, and what they answer. Between its end and
+/// the next one members remember what was confirmed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Comparison {
+    /// What the coordinator has at the index that it asks for.
+    asked: Option<Effect>,
+    /// The round in which it began to.
+    since: u64,
+    answers: BTreeMap<Member, Digest>,
+    /// What a quorum has, at the last index where one agrees.
+    settled: Option<Effect>,
+}
+
+impl Comparison {
+    pub(super) fn settled(&self) -> Option<Effect> {
+        self.settled
+    }
+
+    /// Chooses what to ask for in a round: one index until a quorum agrees, so that members whose
+    /// apply lags are waited for, but not without end.
+    fn begin(&mut self, round: u64, last: Option<Effect>) -> Option<Effect> {
+        let is_open = self.asked.is_some()
+            && self.asked.map(|asked| asked.index) != self.settled.map(|settled| settled.index)
+            && round < self.since + ROUNDS_MAX;
+        if !is_open && self.asked != last {
+            (self.asked, self.since) = (last, round);
+            self.answers.clear();
+        }
+        self.asked
+    }
+}
+
+impl State {
+    /// Chooses at which index members compare their effects in the round that begins.
+    pub(super) fn begin_comparison(&mut self) -> Option<Effect> {
+        let last = self.effects.last();
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return None };
+        let asked = coordinator.comparison.begin(coordinator.round, last)?;
+        self.effects.mark(asked.index);
+        self.settle_effects();
+        Some(asked)
+    }
+
+    /// A member answers what it has.
+    pub(super) fn compare_effect(&mut self, from: Member, effect: Effect) {
+        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
+        let comparison = &mut coordinator.comparison;
+        if comparison.asked.is_some_and(|asked| asked.index == effect.index) {
+            comparison.answers.insert(from, effect.hash);
+            self.settle_effects();
+        }
+    }
+
+    /// Looks whether a quorum agrees; who differs from one has diverged.
+    fn settle_effects(&mut self) {
+        let RoleState::Coordinator(coordinator) = &self.role else { return };
+        let Some(asked) = coordinator.comparison.asked else { return };
+        let answers = coordinator.comparison.answers.clone();
+        let of = |member: &Member| match *member == self.me {
+            true => Some(asked.hash),
+            false => answers.get(member).copied(),
+        };
+        let mut candidates = answers.values().copied().chain([asked.hash]);
+        let agreed = candidates.find(|hash| self.is_quorum(|member| of(member) == Some(*hash)));
+        let Some(hash) = agreed else { return };
+        let settled = Effect { index: asked.index, hash };
+        for (member, _) in answers.iter().filter(|(_, other)| **other != hash) {
+            let report = Report::Diverged { member: *member, settled };
+            self.outputs.push_back(Output::Report(report));
+        }
+        if let RoleState::Coordinator(coordinator) = &mut self.role {
+            coordinator.comparison.settled = Some(settled);
+        }
+        if let Some(wrong) = self.effects.settle(settled) {
+            self.become_stopped(Stop::Diverged(wrong));
+        }
+    }
+
+    /// Up to here what this member has applied is what a quorum has applied. A checkpoint of the state
+    /// covers no more (rule C15): a damaged state is neither kept nor handed to others, and a restart
+    /// begins before the damage.
+    pub fn confirmed(&self) -> LogIndex {
+        match self.config.breaks(Mutation::KeepUnconfirmed) {
+            true => self.effects.applied(),
+            false => self.effects.confirmed(),
+        }
     }
 }
 
@@ -138,7 +235,7 @@ mod tests {
         for index in 4..=9 {
             assert_eq!(effects.note_applied(effect(index, "right")), None);
         }
-        assert_eq!(effects.confirmed(), LogIndex::ZERO);
+        assert_eq!(effects.confirmed(), LogIndex(3));
         assert_eq!(effects.settle(effect(7, "right")), None);
         assert_eq!(effects.confirmed(), LogIndex(7));
         assert_eq!(effects.settle(effect(9, "other")), Some(effect(9, "right")));
@@ -175,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_installed_what_a_quorum_has_may_hand_it_on() {
+    fn a_state_that_was_installed_is_confirmed() {
         let effects = Effects::installed(effect(7, "right"));
         assert_eq!((effects.applied(), effects.confirmed()), (LogIndex(7), LogIndex(7)));
     }

@@ -236,9 +236,9 @@ impl Rig {
                 let held = self.nodes[&source].disk.entries.iter();
                 let held =
                     held.map(|entry| *entry.point()).chain([self.nodes[&source].disk.before]);
-                let Some(point) =
-                    held.filter(|point| point.index >= at_least).min_by_key(|p| p.index)
-                else {
+                let confirmed = self.state(source).confirmed();
+                let may_have = |point: &Point| point.index >= at_least && point.index <= confirmed;
+                let Some(point) = held.filter(may_have).min_by_key(|p| p.index) else {
                     return self.input(name, Input::InstallFailed);
                 };
                 let effect = Digest::of("effect", &[&point.index.0.to_le_bytes()]);
