@@ -346,7 +346,7 @@ impl State {
         self.counting().is_quorum(agrees)
     }
 
-    pub(super) fn quorum_value<T: Ord>(&self, reached: impl Fn(&Member) -> T) -> T {
+    pub(super) fn quorum_value<T: Ord + Copy>(&self, reached: impl Fn(&Member) -> T) -> T {
         self.counting().quorum_value(reached)
     }
 

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::*;
+use crate::node::PARTITION;
+
+/// An entry of so many bytes stands in a block of its own.
+const ENTRY_BYTES: usize = 100_000;
 
 /// A request to append to the first diary, under an id and without a session, at a log time.
 fn append(machine: &mut RealMachine, id: u8, expected: ExpectedVersion, at: Time) -> RealOutcome {
     let (mode, policy) = (CreateMode::OpenOrCreate, CollectionPolicy::default());
-    let entries = vec![Bytes::from_static(b"entry")];
+    let entries = vec![Bytes::from(vec![id; ENTRY_BYTES])];
     let actions = vec![diary(1).create(mode, policy), diary(1).append(expected, entries)];
     let id = TransactionId::new(PlacementKey::of(diary(1).name()), [id; 16]);
     let (expiry, body) = (at.after(Duration::from_secs(30)), TransactionBody::default());
