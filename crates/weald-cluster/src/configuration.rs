@@ -176,14 +176,21 @@ impl Configuration {
     }
 
     /// The greatest value that a quorum has reached, each voter having reached `reached`.
-    pub fn quorum_value<T: Ord>(&self, reached: impl Fn(&Member) -> T) -> T {
-        // Asked for at each acknowledgement: few members are compared faster than a list is made.
+    pub fn quorum_value<T: Ord + Copy>(&self, reached: impl Fn(&Member) -> T) -> T {
+        // Asked for at each acknowledgement: each voter is looked up once, and a list is made for many only.
         let of_side = |side: &BTreeSet<Member>| {
-            let is_of_majority = |value: &T| {
-                let count = side.iter().filter(|member| reached(member) >= *value).count();
-                count > side.len() / 2
+            let (mut few, mut many) = ([None; VOTERS_MAX], Vec::new());
+            let values = match few.get_mut(..side.len()) {
+                Some(few) => few,
+                None => {
+                    many.resize(side.len(), None);
+                    &mut many[..]
+                }
             };
-            side.iter().map(&reached).filter(is_of_majority).max()
+            values.iter_mut().zip(side).for_each(|(value, member)| *value = Some(reached(member)));
+            values.sort_unstable();
+            // So many have reached it or more.
+            values[(side.len() - 1) / 2]
         };
         self.sides().filter_map(of_side).min().expect("a configuration has a voter")
     }

@@ -51,6 +51,8 @@ pub enum Mutation {
     CoordinateUnheard,
     /// C11: a member that has lost its promises takes part as before.
     ForgetAmnesia,
+    /// C15: a state is kept and handed on before a quorum has confirmed its effects.
+    KeepUnconfirmed,
     /// T8: a participant drops a part past its deadline without asking the primary.
     DropOverdueParts,
     /// T8: a participant never asks what became of a part.

@@ -30,6 +30,7 @@ mod campaign;
 mod config;
 mod configurations;
 mod coordinator;
+mod effects;
 mod entry;
 mod feed;
 mod following;
@@ -54,7 +55,7 @@ use std::collections::{BTreeMap, VecDeque};
 use weald_core::{Entropy, Epoch, LogIndex, PartitionId, SeededEntropy, Time};
 
 use self::{
-    campaign::Campaign, configurations::Configurations, coordinator::Coordinator,
+    campaign::Campaign, configurations::Configurations, coordinator::Coordinator, effects::Effects,
     following::Following, log::Log,
 };
 use crate::{LogTime, configuration::Member};
@@ -97,9 +98,8 @@ pub struct State {
     /// Where the log began when it was founded or last restarted by a snapshot.
     base: Point,
     watermark: LogIndex,
-    /// The last applied entries with their effect hashes, the newest last.
-    applied: LogIndex,
-    effects: VecDeque<Effect>,
+    /// What was applied, and what came of it.
+    effects: Effects,
     configurations: Configurations,
     role: RoleState,
     following: Following,
@@ -109,6 +109,10 @@ pub struct State {
     peers: BTreeMap<Member, Peer>,
     /// Up to here a snapshot of this member covers the log; the log holds what comes after.
     snapshot: Option<Point>,
+    /// From here to its end the log holds only what this member has made in this run, and it has
+    /// followed nobody since: where it coordinates, its watermark says exactly what of that is
+    /// committed. Beyond every index where there is nothing of the kind.
+    own_from: LogIndex,
     attesting: attestation::Attesting,
     rebirth: rebirth::Rebirth,
     outputs: VecDeque<Output>,
@@ -128,9 +132,6 @@ enum RoleState {
     Candidate(Campaign),
     Coordinator(Box<Coordinator>),
 }
-
-/// Effect hashes that are remembered, to be compared with other members'.
-const EFFECTS_MAX: usize = 64;
 
 impl State {
     /// A member that begins a run with what recovery found.
@@ -173,8 +174,7 @@ impl State {
             log_time: LogTime::new(time, now),
             base: stored.base,
             watermark,
-            applied: restart.applied,
-            effects: VecDeque::new(),
+            effects: Effects::new(restart.applied),
             configurations,
             role: RoleState::Follower,
             following: Following::new(watermark),
@@ -182,6 +182,7 @@ impl State {
             stop: None,
             peers,
             snapshot: None,
+            own_from: LogIndex(u64::MAX),
             attesting: attestation::Attesting::default(),
             rebirth: rebirth::Rebirth::default(),
             outputs: VecDeque::new(),
@@ -270,27 +271,22 @@ impl State {
     }
 
     fn handle_applied(&mut self, effect: Effect) {
-        if effect.index <= self.applied && !self.effects.is_empty() {
-            return;
+        if let Some(wrong) = self.effects.note_applied(effect) {
+            self.become_stopped(Stop::Diverged(wrong));
         }
-        self.applied = self.applied.max(effect.index);
-        self.effects.push_back(effect);
-        if self.effects.len() > EFFECTS_MAX {
-            self.effects.pop_front();
+        let is_alone = self.coordinating().is_some() && self.is_quorum(|member| *member == self.me);
+        if is_alone {
+            self.effects.confirm_all();
         }
         self.trim();
     }
 
     fn trim(&mut self) {
-        let upto = self.applied.min(self.watermark);
+        let upto = self.effects.applied().min(self.watermark);
         self.log.trim(upto, self.config.tail_bytes_max);
         // Where apply lags, what is durable is read back from the log.
         let kept = self.config.tail_bytes_max.saturating_add(self.config.uncommitted_bytes_max);
         self.log.trim(self.watermark, kept);
-    }
-
-    fn effect_at(&self, index: LogIndex) -> Option<Effect> {
-        self.effects.iter().rev().find(|effect| effect.index == index).copied()
     }
 
     /// Moves the watermark, never back; what becomes committed is announced once.
@@ -317,10 +313,18 @@ impl State {
         self.log.push(entry);
     }
 
+    /// What is in the log is not this member's own any more, or may have been committed by others.
+    fn disown(&mut self) {
+        self.own_from = LogIndex(u64::MAX);
+    }
+
     /// Cuts the log; a configuration that goes with it counts no more.
     fn cut(&mut self, from: LogIndex) {
         assert!(from > self.watermark, "what is committed is never cut");
         self.log.cut(from);
+        if from <= self.own_from {
+            self.disown();
+        }
         // An entry far ahead in time that goes takes its time with it.
         self.log_time = LogTime::new(self.log.last_time(), self.now);
         if self.configurations.cut(from) {

@@ -248,6 +248,10 @@ impl BlockWriter for Scope<'_, '_> {
         self.ledger.ordinal += 1;
         let collection = self.opened.id;
         let inserted = self.overlay.insert(Block { id, kind, collection, payload });
+        if matches!(inserted, Err(OverlayError::Exists(_))) {
+            // Only an earlier transaction of this id can have made it, of which no result is kept.
+            return self.refuse(id, Rejection::IdReused);
+        }
         self.staged(id, inserted)?;
         Ok(id)
     }

@@ -30,6 +30,8 @@ pub(crate) enum Rare {
     JointEntered,
     /// The one after a joint configuration was committed.
     JointLeft,
+    /// A state was not kept: too few had said that it is theirs, too.
+    CheckpointDropped,
     /// A configuration was certified.
     Certified,
     /// An unknown sender was asked for its configurations.
@@ -72,7 +74,7 @@ pub(crate) enum Rare {
 
 impl Rare {
     /// All of them.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::Takeover,
         Self::PreVoteRefused,
         Self::LowerEpochRefused,
@@ -85,6 +87,7 @@ impl Rare {
         Self::SnapshotAhead,
         Self::JointEntered,
         Self::JointLeft,
+        Self::CheckpointDropped,
         Self::Certified,
         Self::NeedConfiguration,
         Self::ConfigurationsTold,

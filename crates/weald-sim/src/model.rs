@@ -108,6 +108,11 @@ impl Bounds {
         Self { resignations: 1, is_begun: true, campaigns: 2, epoch_number: 3, ..Self::takeover() }
     }
 
+    /// The same, after it has stepped down with the command in its log and was elected again.
+    pub const fn resignation_again() -> Self {
+        Self { has_step_downs: true, ..Self::resignation() }
+    }
+
     /// The third voter makes room for a fourth member.
     pub const fn change() -> Self {
         let begun = Self { has_change: true, is_begun: true, ..Self::takeover() };
@@ -128,6 +133,7 @@ impl Bounds {
             ("wipe", Self::wipe()),
             ("change", Self::change()),
             ("resignation", Self::resignation()),
+            ("resignation-again", Self::resignation_again()),
             ("contested-change", Self::contested_change()),
             ("contested-twice", Self { campaigns: 2, epoch_number: 3, ..Self::contested_change() }),
             ("step-down", Self { has_step_downs: true, ..takeover() }),

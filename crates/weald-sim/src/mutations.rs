@@ -5,7 +5,7 @@ use weald_cluster::mutation::Mutation;
 use crate::{plan::Plan, run};
 
 /// Every rule that can be left out.
-pub(crate) const ALL: [Mutation; 24] = [
+pub(crate) const ALL: [Mutation; 25] = [
     Mutation::ServeLowerEpochs,
     Mutation::AnswerBeforePromiseIsDurable,
     Mutation::ReuseEpochNumber,
@@ -26,6 +26,7 @@ pub(crate) const ALL: [Mutation; 24] = [
     Mutation::ConfigureAtCommit,
     Mutation::CoordinateUnheard,
     Mutation::ForgetAmnesia,
+    Mutation::KeepUnconfirmed,
     Mutation::DropOverdueParts,
     Mutation::NeverAskForDecisions,
     Mutation::ReadPartitionsOnce,

@@ -7,7 +7,7 @@ use std::{
 
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Config, Health, Point, ReadId, Restart, State, Stored},
+    replica::{Config, Health, Point, ReadId, Restart, SnapshotMeta, State, Stored},
 };
 use weald_collections::RawTree;
 use weald_core::{
@@ -18,7 +18,7 @@ use weald_core::{
 use crate::{
     clock::Clock,
     command::DiskState,
-    disk::{Disk, LogKind},
+    disk::{Checkpoint, Disk, LogKind},
     machine::{MachineKind, MemberMachine, RequestId},
     name::{NODES_MAX, Name},
     random::Random,
@@ -73,6 +73,8 @@ pub(crate) struct Process {
     pub(crate) is_healthy: bool,
     pub(crate) was_damaged: bool,
     pub(crate) is_installing: bool,
+    /// The last state that was taken, until it is confirmed.
+    pub(crate) draft: Option<Draft>,
     pub(crate) has_coordinated: bool,
     /// Bytes of entries that recovery brought into memory.
     pub(crate) recovered_bytes: usize,
@@ -85,6 +87,15 @@ pub(crate) struct Beginning<'a> {
     pub(crate) genesis: &'a Configuration,
     pub(crate) machine: MachineKind,
     pub(crate) seed: u64,
+}
+
+/// A state that is kept once it is confirmed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) checkpoint: Checkpoint,
+    /// Entries before it that the log keeps.
+    pub(crate) kept: u64,
+    pub(crate) taken: Instant,
 }
 
 /// A request that waits for its entry.
@@ -182,6 +193,7 @@ impl Node {
             is_healthy: true,
             was_damaged,
             is_installing: false,
+            draft: None,
             has_coordinated: false,
         });
         true
@@ -198,8 +210,10 @@ impl Node {
         let first = || Stored::founding(self.first_member(), genesis.clone());
         let mut stored = found.stored.unwrap_or_else(first);
         let (mut before, mut entries) = (found.before, found.entries);
-        if let Some(meta) = snapshot.as_ref().filter(|meta| !holds(&before, &entries, &meta.point))
-        {
+        let is_unknown = |meta: &&SnapshotMeta| !holds(&before, &entries, &meta.point);
+        // Who has lost its promises keeps nothing but a new life.
+        let is_kept = health != Health::Amnesiac;
+        if let Some(meta) = snapshot.as_ref().filter(is_unknown).filter(|_| is_kept) {
             // The snapshot was switched in, the log did not learn of it: it begins after it.
             stored.base = meta.point;
             stored.watermark = meta.point.index;

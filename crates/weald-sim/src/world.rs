@@ -21,7 +21,7 @@ use weald_cluster::{
 use crate::{
     client::{Client, Reply, What},
     coverage::Coverage,
-    disk::{Checkpoint, LogKind},
+    disk::LogKind,
     invariants::{Oracle, Seen, Violation},
     machine::MachineKind,
     name::Name,
@@ -248,11 +248,6 @@ impl World {
         let coordinating = running
             .filter_map(|(name, process)| process.state.coordinating().map(|epoch| (epoch, *name)));
         coordinating.max().map(|(_, name)| name)
-    }
-
-    /// A copy of a node's checkpoint, for another one.
-    fn checkpoint_of(&self, node: Name) -> Option<Checkpoint> {
-        self.nodes.get(&node)?.disk.checkpoint.clone()
     }
 }
 

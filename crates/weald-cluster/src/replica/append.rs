@@ -4,8 +4,9 @@
 use weald_core::{Epoch, LogIndex};
 
 use super::{
-    AckRefusal, Contradiction, Envelope, Evidence, Health, Heartbeat, LogEntry, Message, Point,
-    RefusedReason, ReplicateAck, ReplicateWrite, RoleState, Run, State, Stop, following::Following,
+    AckRefusal, Contradiction, Effect, Envelope, Evidence, Health, Heartbeat, LogEntry, Message,
+    Point, RefusedReason, ReplicateAck, ReplicateWrite, RoleState, Run, State, Stop,
+    effects::Effects,
 };
 use crate::{configuration::Member, mutation::Mutation};
 
@@ -225,6 +226,7 @@ impl State {
             return false;
         }
         self.append(entry.clone());
+        self.disown();
         self.following.standing_refusal = None;
         self.following.agree(index);
         true
@@ -261,14 +263,12 @@ impl State {
         self.following.round = self.following.round.max(heartbeat.round);
         self.following.is_answer_owed = true;
         self.following.effect_wanted = heartbeat.effect.map(|effect| effect.index);
+        self.following.effect_wanted.into_iter().for_each(|index| self.effects.mark(index));
         let heard = (heartbeat.heard, heartbeat.watermark);
         self.following.answers.hear(heartbeat.epoch, heard, self.run);
         self.confirm(heartbeat.watermark);
-        let own = heartbeat.settled.and_then(|settled| self.effect_at(settled.index));
-        if Following::differs(own, heartbeat.settled)
-            && let Some(own) = own
-        {
-            self.become_stopped(Stop::Diverged(own));
+        if let Some(wrong) = heartbeat.settled.and_then(|settled| self.effects.settle(settled)) {
+            self.become_stopped(Stop::Diverged(wrong));
         }
     }
 
@@ -294,7 +294,11 @@ impl State {
         }
         let last = self.log.last_index();
         let known = if self.following.is_tail_foreign { self.following.agreed } else { last };
-        let effect = self.following.effect_wanted.take().and_then(|index| self.effect_at(index));
+        // What is not applied yet is told with a later answer: under load it seldom is at once.
+        let effect = self.following.effect_wanted.and_then(|index| self.effects.at(index));
+        if effect.is_some() {
+            self.following.effect_wanted = None;
+        }
         let ack = ReplicateAck {
             epoch: self.promised,
             matched,
@@ -372,14 +376,14 @@ impl State {
         }
         if is_beyond {
             self.log.restart(meta.point, meta.time);
+            self.disown();
             self.following.standing_refusal = None;
             self.base = meta.point;
             self.configurations.install(meta.configuration, meta.configurations);
             self.log_time.follow(meta.time, self.now);
         }
-        self.applied = meta.point.index;
-        self.effects.clear();
-        self.effects.push_back(super::Effect { index: meta.point.index, hash: meta.effect });
+        let effect = Effect { index: meta.point.index, hash: meta.effect };
+        self.effects = Effects::installed(effect);
         self.following.agree(meta.point.index);
         self.following.is_answer_owed = true;
         self.advance_watermark(meta.point.index);

@@ -49,6 +49,9 @@ impl Buffer {
     /// Drops what has waited too long. Whether something was dropped.
     pub(super) fn expire(&mut self, now: Time, limits: &BufferLimits) -> bool {
         let before = self.entries.len();
+        if before == 0 {
+            return false;
+        }
         let bytes = &mut self.bytes;
         self.entries.retain(|_, (came, entry)| {
             let is_kept = now.since(*came) < limits.age_max;

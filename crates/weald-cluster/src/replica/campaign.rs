@@ -48,6 +48,9 @@ impl State {
         if let RoleState::Coordinator(coordinator) = before {
             self.fail_reads(coordinator.reads);
         }
+        if coordinator.is_some() {
+            self.disown();
+        }
         self.following.follow(coordinator, self.promised, self.watermark);
         self.following.jitter = self.draw_jitter();
         self.schedule_campaign();
@@ -287,6 +290,7 @@ impl State {
         self.following.set_campaign_due(None);
         let time = self.log_time.stamp(self.now);
         let noop = LogEntry::new(self.log.last(), self.promised, time, (EntryKind::Noop, &[]));
+        self.own_from = self.own_from.min(noop.index());
         self.append(noop);
         self.announce_role();
         self.begin_round();

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use weald_core::{Epoch, LogIndex, Time, limits::ENTRY_BYTES_MAX};
 
 use super::{
-    AckRefusal, ENTRY_HEAD_LEN, Effect, EntryKind, Heard, Heartbeat, LogEntry, Message, Output,
-    ReplicateAck, Report, RoleState, State, Stop,
+    AckRefusal, ENTRY_HEAD_LEN, EntryKind, Heard, Heartbeat, LogEntry, Message, ReplicateAck,
+    RoleState, State,
+    effects::Comparison,
     freshness::Contact,
     progress::{Flow, Progress},
     read::Reads,
@@ -37,9 +38,8 @@ pub(super) struct Coordinator {
     pub(super) transfer: Option<Transfer>,
     /// Bytes of entries that are not committed.
     uncommitted_bytes: usize,
-    /// What members answered about the effect hash at an index, and what a majority agrees on.
-    effects: BTreeMap<Member, Effect>,
-    settled: Option<Effect>,
+    /// What members answer about their effects.
+    pub(super) comparison: Comparison,
 }
 
 /// Why proposals were not taken. Nothing of them is in the log.
@@ -96,8 +96,7 @@ impl Coordinator {
             reads: Reads::default(),
             transfer: None,
             uncommitted_bytes: 0,
-            effects: BTreeMap::new(),
-            settled: None,
+            comparison: Comparison::default(),
         }
     }
 
@@ -136,7 +135,7 @@ impl Coordinator {
 impl State {
     /// Gives proposals their places, in order, and sends them. Returns the first one's place; the
     /// others follow without a gap. They are committed once the watermark covers them, unless
-    /// [`Output::Cut`] says otherwise before.
+    /// [`Output::Cut`](super::Output::Cut) says otherwise before.
     ///
     /// # Errors
     /// [`ProposeError`]; then none of them is in the log.
@@ -182,6 +181,7 @@ impl State {
         if let RoleState::Coordinator(coordinator) = &mut self.role {
             coordinator.uncommitted_bytes += bytes;
         }
+        self.own_from = self.own_from.min(entry.index());
         self.append(entry);
     }
 
@@ -189,7 +189,7 @@ impl State {
     /// member still coordinated when the round began (rule C7).
     pub(super) fn begin_round(&mut self) {
         let now = self.now.steady;
-        let effect = self.effects.back().copied();
+        let effect = self.begin_comparison();
         let (last, watermark, epoch) = (self.log.last_index(), self.watermark, self.promised);
         self.track_members();
         let RoleState::Coordinator(coordinator) = &mut self.role else { return };
@@ -202,7 +202,7 @@ impl State {
             round: coordinator.round,
             heard: None,
             effect,
-            settled: coordinator.settled,
+            settled: coordinator.comparison.settled(),
         };
         if coordinator.has_own_commit || self.config.breaks(Mutation::ReadBeforeOwnEntry) {
             coordinator.reads.begin_round(coordinator.round, watermark);
@@ -297,7 +297,9 @@ impl State {
         if has_moved {
             self.advance_commit();
         }
-        self.compare_effects(from, ack.effect);
+        if let Some(effect) = ack.effect {
+            self.compare_effect(from, effect);
+        }
         self.note_confirmed();
         self.run_transfer();
     }
@@ -339,41 +341,12 @@ impl State {
         entries.map(LogEntry::len).sum()
     }
 
-    /// Compares effect hashes at one index; who differs from a majority has diverged.
-    fn compare_effects(&mut self, from: Member, effect: Option<Effect>) {
-        let Some(effect) = effect else { return };
-        let own = self.effect_at(effect.index);
-        let RoleState::Coordinator(coordinator) = &mut self.role else { return };
-        coordinator.effects.insert(from, effect);
-        coordinator.effects.retain(|_, other| other.index == effect.index);
-        let answers = coordinator.effects.clone();
-        let of = |member: &Member| match *member == self.me {
-            true => own,
-            false => answers.get(member).copied(),
-        };
-        let candidates = answers.values().copied().chain(own);
-        let mut agreed =
-            candidates.filter(|candidate| self.is_quorum(|m| of(m) == Some(*candidate)));
-        let Some(settled) = agreed.next() else { return };
-        drop(agreed);
-        if let RoleState::Coordinator(coordinator) = &mut self.role {
-            coordinator.settled = Some(settled);
-        }
-        for (member, _) in answers.iter().filter(|(_, other)| **other != settled) {
-            let report = Report::Diverged { member: *member, settled };
-            self.outputs.push_back(Output::Report(report));
-        }
-        if let Some(own) = own.filter(|own| *own != settled) {
-            self.become_stopped(Stop::Diverged(own));
-        }
-    }
-
     /// Whether those for whom `agrees` holds are a quorum of the configuration that counts.
     pub(super) fn is_quorum(&self, agrees: impl Fn(&Member) -> bool) -> bool {
         self.counting().is_quorum(agrees)
     }
 
-    pub(super) fn quorum_value<T: Ord>(&self, reached: impl Fn(&Member) -> T) -> T {
+    pub(super) fn quorum_value<T: Ord + Copy>(&self, reached: impl Fn(&Member) -> T) -> T {
         self.counting().quorum_value(reached)
     }
 

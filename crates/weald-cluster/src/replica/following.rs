@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weald_core::{Epoch, LogIndex, Time};
 
-use super::{AckRefusal, Effect, buffer::Buffer, freshness::Answers};
+use super::{AckRefusal, buffer::Buffer, freshness::Answers};
 use crate::configuration::Member;
 
 /// A member's view of its coordinator.
@@ -123,10 +123,5 @@ impl Following {
     pub(super) fn take_refusal(&mut self) -> Option<AckRefusal> {
         let passing = self.refusal.take();
         self.standing_refusal.or(passing)
-    }
-
-    /// Whether this member's effect at the majority's index is another one.
-    pub(super) fn differs(own: Option<Effect>, settled: Option<Effect>) -> bool {
-        matches!((own, settled), (Some(own), Some(settled)) if own != settled)
     }
 }

@@ -47,7 +47,8 @@ pub enum Input {
     Persisted(PersistTicket),
     /// A sync failed: nothing after the last ticket is known to be durable (rule C12).
     PersistFailed,
-    /// Entries up to here were applied, with this effect hash.
+    /// Entries up to here were applied, with this effect hash. A run may begin with what is applied
+    /// already, so that it is compared, too.
     Applied {
         /// The last applied entry.
         index: LogIndex,
@@ -63,7 +64,8 @@ pub enum Input {
         entries: Vec<LogEntry>,
     },
     /// The point up to which a snapshot of the state machine can be sent to members whose place in
-    /// the log is no longer held; the log holds everything after it.
+    /// the log is no longer held; the log holds everything after it. It
+    /// lies at or below [`State::confirmed`](super::State::confirmed).
     SnapshotReady(Point),
     /// A snapshot asked for by [`Output::Install`](super::Output::Install) is installed, durable.
     Installed(super::SnapshotMeta),

@@ -7,7 +7,7 @@ use weald_core::{Epoch, LogIndex, Time};
 
 use super::{
     CertifiedConfiguration, Health, Message, Output, Point, RefusedReason, RoleState, State, Stop,
-    following::Following,
+    effects::Effects, following::Following,
 };
 use crate::{LogTime, configuration::Member};
 
@@ -119,9 +119,9 @@ impl State {
         self.log.forget_promises();
         self.configurations.forget_log();
         self.watermark = LogIndex::ZERO;
-        self.applied = LogIndex::ZERO;
         self.snapshot = None;
-        self.effects.clear();
+        self.disown();
+        self.effects = Effects::new(LogIndex::ZERO);
         self.following = Following::new(LogIndex::ZERO);
         self.rebirth.due = None;
         self.outputs.push_back(Output::Reborn { member });

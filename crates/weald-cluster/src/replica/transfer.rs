@@ -136,17 +136,19 @@ impl State {
     /// Stops coordinating because the entry at `refused` and those after it cannot be committed
     /// here: the next campaign of this member waits until the others had their turn.
     ///
-    /// Those of the own epoch are cut, so that the log does not end in what the others refuse and
-    /// keep them from being promised. Only this coordination could have committed them in its epoch,
-    /// and it has not: its watermark is exact and moves no more. Entries of earlier epochs stay, as
+    /// Its own ones of this run are cut, so that the log does not end in what the others refuse and
+    /// keep them from being promised. Only its own coordinations could have committed them, and they
+    /// have not: its watermark is exact and moves no more. What was committed under another
+    /// coordinator since would have that one's entry after it in this log. All others stay, as
     /// somebody else may have committed them (rule C3).
     pub(super) fn resign(&mut self, refused: LogIndex) {
-        let RoleState::Coordinator(coordinator) = &self.role else { return };
-        let first = coordinator.first();
+        if !matches!(self.role, RoleState::Coordinator(_)) {
+            return;
+        }
         self.become_follower(None);
         let wait = self.config.election_timeout * 3;
         self.following.set_campaign_due(Some(self.now.steady.after(wait)));
-        let is_own = refused >= first || self.config.breaks(Mutation::CutEarlierEpochs);
+        let is_own = refused >= self.own_from || self.config.breaks(Mutation::CutEarlierEpochs);
         if is_own && refused <= self.log.last_index() {
             self.cut(refused);
         }

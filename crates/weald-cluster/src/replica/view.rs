@@ -76,8 +76,12 @@ impl State {
 
     /// What a snapshot of the state machine at `point` stands for, if the configuration that holds
     /// there is still known, and certified: whoever installs the snapshot has no entry to sign.
-    /// `time` and `effect` are the state machine's at the point.
+    /// `time` and `effect` are the state machine's at the point; `None` if it has said of another
+    /// effect there.
     pub fn snapshot_meta(&self, point: Point, time: Time, effect: Digest) -> Option<SnapshotMeta> {
+        if self.effects.at(point.index).is_some_and(|known| known.hash != effect) {
+            return None;
+        }
         let uncertified = self.configurations.uncertified();
         if uncertified.is_some_and(|(entry, _)| entry.index() <= point.index) {
             return None;
@@ -119,10 +123,12 @@ impl State {
             RoleState::Coordinator(coordinator)
                 if coordinator.has_own_commit && self.is_quorum(|member| *member == self.me) =>
             {
-                (self.applied >= self.watermark).then_some(self.now.steady)
+                (self.effects.applied() >= self.watermark).then_some(self.now.steady)
             }
-            RoleState::Coordinator(coordinator) => coordinator.contact.fresh_as_of(self.applied),
-            _ => self.following.answers.fresh_as_of(self.applied),
+            RoleState::Coordinator(coordinator) => {
+                coordinator.contact.fresh_as_of(self.effects.applied())
+            }
+            _ => self.following.answers.fresh_as_of(self.effects.applied()),
         }
     }
 

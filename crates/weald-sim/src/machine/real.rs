@@ -271,3 +271,6 @@ fn told(outcome: &RealOutcome) -> Outcome {
         other => panic!("nothing else can come of a request: {other:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

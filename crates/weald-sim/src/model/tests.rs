@@ -52,6 +52,11 @@ fn any_resignation_for_a_clock_keeps_what_is_committed() {
 }
 
 #[test]
+fn any_resignation_after_a_second_election_keeps_what_is_committed() {
+    holds(Bounds::resignation_again());
+}
+
+#[test]
 fn the_model_catches_a_resignation_that_cuts_what_an_earlier_epoch_made() {
     is_caught(
         Mutation::CutEarlierEpochs,

@@ -11,8 +11,12 @@ use weald_core::LogIndex;
 
 use super::{Event, World, names_of};
 use crate::{
-    coverage::Rare, disk::Checkpoint, invariants::Seen, machine::MemberMachine, name::Name,
-    node::name_of,
+    coverage::Rare,
+    disk::Checkpoint,
+    invariants::Seen,
+    machine::MemberMachine,
+    name::Name,
+    node::{Draft, name_of},
 };
 
 /// How often, us.
@@ -23,6 +27,8 @@ pub(super) const SLOW_SYNC: u64 = 250_000;
 const SLOW_FOR: u64 = 2_000_000;
 /// What a snapshot takes on its way, at most, us.
 const SNAPSHOT_DELAY: u64 = 200_000;
+/// How long a state that was taken waits for its confirmation before a later one is taken, us.
+const DRAFT_KEPT: u64 = 1_000_000;
 
 impl World {
     /// Lets a node beat.
@@ -36,6 +42,7 @@ impl World {
         self.tell_standing(name);
         let every = self.settings.checkpoint_every;
         let (applied, checkpoint) = self.progress_of(name);
+        self.keep_confirmed(name);
         if every > 0 && applied.0 >= checkpoint.0 + every {
             self.checkpoint(name, self.settings.log_kept);
         }
@@ -87,22 +94,40 @@ impl World {
         }
     }
 
-    /// Keeps the state of a node's machine, as far as its log is durable, and lets go of its log
-    /// but for the last `kept` entries before.
-    /// A state that was damaged on purpose is not kept: a restart begins with what was right.
+    /// Takes the state of a node's machine, damaged or not, as far as its log is durable. It is kept
+    /// once it is confirmed, and then all but the last `kept` entries before it are let go of.
     pub(super) fn checkpoint(&mut self, name: Name, kept: u64) {
-        if self.oracle.expects_rot(name) {
-            return;
-        }
+        let taken = self.now;
         let Some(node) = self.nodes.get_mut(&name) else { return };
         let Some(process) = &mut node.process else { return };
         let machine = &process.machine;
-        if process.state.synced() < machine.applied() || process.state.stop().is_some() {
+        let is_awaited = process.draft.as_ref().is_some_and(|d| taken.since(d.taken) < DRAFT_KEPT);
+        let is_durable = process.state.synced() >= machine.applied();
+        if !is_durable || is_awaited || process.state.stop().is_some() {
             return;
         }
         let (point, time, effect) = (machine.point(), machine.time(), machine.effect());
         let Some(meta) = process.state.snapshot_meta(point, time, effect) else { return };
-        node.disk.checkpoint = Some(Checkpoint { machine: machine.snapshot(), meta });
+        let checkpoint = Checkpoint { machine: machine.snapshot(), meta };
+        if process.draft.replace(Draft { checkpoint, kept, taken }).is_some() {
+            self.coverage.reach(Rare::CheckpointDropped);
+        }
+        self.keep_confirmed(name);
+    }
+
+    /// Keeps what was taken of a node's state, if it is confirmed by now.
+    fn keep_confirmed(&mut self, name: Name) {
+        let Some(node) = self.nodes.get_mut(&name) else { return };
+        let Some(process) = &mut node.process else { return };
+        let confirmed = process.state.confirmed();
+        let is_right = |draft: &mut Draft| draft.checkpoint.meta.point.index <= confirmed;
+        let Some(Draft { checkpoint, kept, .. }) = process.draft.take_if(is_right) else { return };
+        let point = checkpoint.meta.point;
+        let is_later = |last: &Checkpoint| last.meta.point.index < point.index;
+        if !node.disk.checkpoint.as_ref().is_none_or(is_later) {
+            return;
+        }
+        node.disk.checkpoint = Some(checkpoint);
         node.disk.log.release(LogIndex((point.index.0 + 1).saturating_sub(kept).max(1)));
         self.handle(name, Input::SnapshotReady(point));
     }
@@ -127,52 +152,78 @@ impl World {
 
     /// A snapshot has come, if its source is there and has it.
     pub(super) fn fetched(&mut self, name: Name, process: u64, (from, least): (Name, u64)) {
-        let is_reachable = self.network.is_open(from, name)
-            && self.network.is_open(name, from)
-            && self.state(from).is_some()
-            && !self.nodes[&from].is_paused;
-        let is_lost = self.state(name).and_then(|state| state.stop()).is_some_and(is_diverged);
-        let kept = self.checkpoint_of(from).map_or(0, |checkpoint| checkpoint.meta.point.index.0);
-        if is_reachable && (is_lost || kept < least) {
-            // What is asked for is made, if it can be.
-            self.checkpoint(from, self.settings.log_kept);
+        if self.process(name, process).is_none() {
+            return;
         }
-        let checkpoint = self.checkpoint_of(from).filter(|_| is_reachable);
-        let checkpoint = checkpoint.filter(|checkpoint| checkpoint.meta.point.index.0 >= least);
-        let log = &self.nodes[&name].disk.log;
-        let held = checkpoint.as_ref().map(|c| log.read(c.meta.point.index.next(), 1));
-        let follows = |_: LogIndex| held.as_ref().is_some_and(|entries| !entries.is_empty());
+        let found = self.served(name, (from, least));
         let Some(process) = self.process(name, process) else { return };
         process.is_installing = false;
+        match found {
+            Some(checkpoint) => self.switch(name, from, checkpoint),
+            None => self.handle(name, Input::InstallFailed),
+        }
+    }
+
+    /// The checkpoint that a node gets from another one. Where that has none which helps, it takes one
+    /// for the next time.
+    fn served(&mut self, to: Name, (from, least): (Name, u64)) -> Option<Checkpoint> {
+        let is_reachable = self.network.is_open(from, to)
+            && self.network.is_open(to, from)
+            && self.state(from).is_some()
+            && !self.nodes[&from].is_paused;
+        let kept = self.nodes[&from].disk.checkpoint.as_ref().filter(|_| is_reachable);
+        let is_enough = |index: LogIndex| index.0 >= least && self.is_of_use(to, index);
+        let found = kept.filter(|kept| is_enough(kept.meta.point.index)).cloned();
+        if found.is_none() && is_reachable {
+            self.checkpoint(from, self.settings.log_kept);
+        }
+        found
+    }
+
+    /// Whether a node can go on from a snapshot of this place. One that has diverged goes on from its
+    /// own log, which has to begin early enough.
+    fn is_of_use(&self, name: Name, index: LogIndex) -> bool {
+        let node = &self.nodes[&name];
+        let Some(process) = &node.process else { return false };
         let has_diverged = process.state.stop().is_some_and(is_diverged);
-        let (applied, watermark) = (process.machine.applied(), process.state.watermark());
-        let is_ahead = |checkpoint: &Checkpoint| {
-            // One that has diverged goes on from its own log, which has to begin early enough.
-            let index = checkpoint.meta.point.index;
-            index > applied || (has_diverged && (index >= watermark || follows(index)))
-        };
-        let Some(checkpoint) = checkpoint.filter(is_ahead) else {
-            return self.handle(name, Input::InstallFailed);
-        };
+        let follows = || !node.disk.log.read(index.next(), 1).is_empty();
+        index > process.machine.applied()
+            || (has_diverged && (index >= process.state.watermark() || follows()))
+    }
+
+    /// Another state takes the place of a node's own.
+    fn switch(&mut self, name: Name, from: Name, checkpoint: Checkpoint) {
+        let node = self.nodes.get_mut(&name).expect("it runs");
+        let Some(process) = &mut node.process else { return };
         process.machine = MemberMachine::restore(&checkpoint.machine);
+        process.draft = None;
         let meta = checkpoint.meta.clone();
-        let last = process.state.last().index;
         let dropped = process.pending.split_off(&meta.point.index.next());
         let dropped = std::mem::replace(&mut process.pending, dropped);
-        let is_beyond = meta.point.index > last;
         self.coverage.reach(Rare::SnapshotInstalled);
-        if is_beyond {
+        if meta.point.index > process.state.last().index {
             self.coverage.reach(Rare::SnapshotAhead);
         }
+        node.disk.checkpoint = Some(checkpoint);
         for pending in dropped.into_values() {
             self.reply((pending.client, pending.serial), crate::client::Reply::Retry);
         }
-        self.nodes.get_mut(&name).expect("it runs").disk.checkpoint = Some(checkpoint);
         self.trace.line(self.now, || format!("{name} installs {} of {from}", meta.point.index));
         self.placed(name);
         self.handle(name, Input::Installed(meta));
         self.apply(name);
         self.carry_out(name);
+    }
+
+    /// A run begins with what is applied already.
+    pub(super) fn tell_applied(&mut self, name: Name) {
+        let Some(process) = self.nodes.get(&name).and_then(|node| node.process.as_ref()) else {
+            return;
+        };
+        let (index, effect) = (process.machine.applied(), process.machine.effect());
+        if index > LogIndex::ZERO {
+            self.handle(name, Input::Applied { index, effect });
+        }
     }
 
     /// A node's machine is somewhere without having applied what is before.

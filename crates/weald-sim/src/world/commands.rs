@@ -100,6 +100,7 @@ impl World {
         let checkpoint = node.disk.checkpoint.as_ref().map(|checkpoint| checkpoint.meta.point);
         self.schedule.add(self.now.after(1_000), Event::Beat { node: name, process });
         self.placed(name);
+        self.tell_applied(name);
         self.apply(name);
         self.carry_out(name);
         if let Some(point) = checkpoint {

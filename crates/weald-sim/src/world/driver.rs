@@ -301,6 +301,7 @@ impl World {
         node.disk.log.note_repaired();
         if let Some(process) = &mut node.process {
             process.machine = MemberMachine::new(self.settings.machine);
+            process.draft = None;
             process.pending.clear();
         }
         self.placed(name);

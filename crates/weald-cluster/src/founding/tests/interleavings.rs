@@ -56,7 +56,7 @@ fn run(seed: u64, weather: Weather, configs: Vec<(Config, u64)>) -> World {
 }
 
 #[test]
-fn three_nodes_started_in_one_instant_end_as_one_network() {
+fn r31_three_nodes_started_in_one_instant_end_as_one_network() {
     let (mut met, mut dissolved) = (0, 0);
     for seed in 0..240 {
         let weather = if seed % 2 == 0 { CALM } else { ROUGH };

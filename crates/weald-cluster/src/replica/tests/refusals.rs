@@ -42,6 +42,26 @@ fn w43_what_a_member_refuses_for_its_time_is_sent_once_in_a_round() {
     assert_eq!(rig.commands('c').len(), 30, "what is committed is taken whatever its time");
 }
 
+#[test]
+fn w125_entries_of_a_wrong_time_go_with_a_later_coordination_of_the_same_run() {
+    let mut rig = Rig::led();
+    rig.write('a', "kept");
+    rig.cut_off.extend(['b', 'c']);
+    rig.ahead.insert('a', 3_600_000);
+    rig.propose('a', "of tomorrow").unwrap();
+    rig.run(1_500);
+    assert_eq!((rig.leader(), rig.commands('a').len()), (None, 2), "nobody has refused it yet");
+    rig.ahead.clear();
+    rig.cut_off = ['c'].into();
+    rig.run(6_000);
+    let leader = rig.leader().expect("two of three are well");
+    rig.write(leader, "now");
+    rig.run(300);
+    for name in ['a', 'b'] {
+        assert_eq!(rig.commands(name), ["kept", "now"]);
+    }
+}
+
 /// What a member last answered to `a`.
 fn last_ack(rig: &Rig, name: char) -> ReplicateAck {
     let acks = rig.nodes[&name].outputs.iter().filter_map(|output| match output {

@@ -59,6 +59,11 @@ pub(super) fn member(name: char) -> Member {
     Member { peer, store: StoreId([name as u8; 16]), life: 1 }
 }
 
+/// What comes of everything up to an entry, the same at every member.
+pub(super) fn effect_of(index: LogIndex) -> Digest {
+    Digest::of("effect", &[&index.0.to_le_bytes()])
+}
+
 pub(super) fn members(names: &str) -> BTreeSet<Member> {
     names.chars().map(member).collect()
 }
@@ -222,7 +227,7 @@ impl Rig {
             Output::Send(envelope) => self.wire.push_back(*envelope),
             Output::Committed { watermark } => {
                 node.applied = watermark;
-                let effect = Digest::of("effect", &[&watermark.0.to_le_bytes()]);
+                let effect = effect_of(watermark);
                 self.input(name, Input::Applied { index: watermark, effect });
             }
             Output::Fetch { to, from, .. } => {
@@ -236,12 +241,12 @@ impl Rig {
                 let held = self.nodes[&source].disk.entries.iter();
                 let held =
                     held.map(|entry| *entry.point()).chain([self.nodes[&source].disk.before]);
-                let Some(point) =
-                    held.filter(|point| point.index >= at_least).min_by_key(|p| p.index)
-                else {
+                let confirmed = self.state(source).confirmed();
+                let may_have = |point: &Point| point.index >= at_least && point.index <= confirmed;
+                let Some(point) = held.filter(may_have).min_by_key(|p| p.index) else {
                     return self.input(name, Input::InstallFailed);
                 };
-                let effect = Digest::of("effect", &[&point.index.0.to_le_bytes()]);
+                let effect = effect_of(point.index);
                 let meta = self.state(source).snapshot_meta(point, Time::ZERO, effect).unwrap();
                 self.input(name, Input::Installed(meta));
             }

@@ -137,6 +137,33 @@ fn a_member_whose_state_differs_from_the_majority_stops_and_reloads() {
         rig.state('c').stop()
     );
     assert_eq!(rig.state('a').stop(), None);
+    assert!(rig.state('a').confirmed() >= next && rig.state('b').confirmed() >= next);
+    assert_eq!(rig.state('c').confirmed(), index, "what differs is not kept");
+}
+
+#[test]
+fn what_is_applied_is_confirmed_once_a_quorum_has_the_same() {
+    let mut rig = Rig::led();
+    let first = rig.write('a', "x");
+    rig.run(300);
+    for name in ['a', 'b', 'c'] {
+        assert_eq!(rig.state(name).confirmed(), first);
+    }
+    rig.cut_off.insert('c');
+    // What b says of its effects does not arrive, its acknowledgements do.
+    let says = |envelope: &Envelope| match &envelope.message {
+        Message::ReplicateAck(ack) => ack.effect.is_some(),
+        _ => false,
+    };
+    rig.drops =
+        Box::new(move |rig, envelope| says(envelope) && rig.name_of(&envelope.from) == Some('b'));
+    let second = rig.write('a', "y");
+    rig.run(300);
+    assert!(rig.state('a').watermark() >= second);
+    assert_eq!(rig.state('a').confirmed(), first, "one of three cannot tell");
+    rig.drops = Box::new(|_, _| false);
+    rig.run(300);
+    assert_eq!((rig.state('a').confirmed(), rig.state('b').confirmed()), (second, second));
 }
 
 #[test]

@@ -75,6 +75,30 @@ fn w211_a_batch_is_divided_where_its_bytes_end_and_a_larger_entry_goes_alone() {
 }
 
 #[test]
+fn r35_small_writes_beside_large_ones_wait_for_no_more_than_the_window_and_are_refused_in_time() {
+    let mut rig = Rig::led();
+    let large = commands(1, 7 << 20);
+    propose_all(&mut rig, 'a', &large);
+    let before = said(&rig, 'a');
+    let first = propose_all(&mut rig, 'a', &commands(64, 100));
+    let early = appends(&sent(&rig, ('a', 'b'), before));
+    assert!(early.is_empty(), "the window is full until the large one has arrived");
+    rig.settle();
+    let sent = appends(&sent(&rig, ('a', 'b'), before));
+    assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [64], "then they leave together");
+    assert_eq!(rig.state('a').watermark(), LogIndex(first.0 + 63));
+    assert_eq!(rig.commands('b').len(), 65);
+    // Nobody answers: large ones fill what may wait, and a small one is told so at once.
+    rig.cut_off.extend(['b', 'c']);
+    let refused = (0..4).find_map(|_| {
+        let now = rig.now('a');
+        rig.nodes.get_mut(&'a').unwrap().state.propose(now, &large).err()
+    });
+    assert!(matches!(refused, Some(ProposeError::Busy { .. })), "{refused:?}");
+    assert!(matches!(rig.propose('a', "small"), Err(ProposeError::Busy { .. })));
+}
+
+#[test]
 fn w159_a_slow_follower_holds_up_no_write_and_gets_them_all() {
     let mut rig = Rig::led();
     rig.nodes.get_mut(&'c').unwrap().is_disk_slow = true;

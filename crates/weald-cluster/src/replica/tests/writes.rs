@@ -1,6 +1,6 @@
 //! The path of a write, of a read, and of a member that lags.
 
-use super::rig::{Rig, epoch, member};
+use super::rig::{Rig, effect_of, epoch, member};
 use crate::replica::*;
 use weald_core::{Digest, LogIndex, Time};
 
@@ -142,7 +142,10 @@ fn r17_a_damaged_log_is_replaced_by_nothing_that_ends_before_its_known_end() {
     let asked = installs(&rig, 'c');
     assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end), "{asked:?}");
     assert_eq!(rig.state('c').health(), Health::Whole);
-    let early = rig.state('a').snapshot_meta(rig.state('a').last(), Time::ZERO, Digest::default());
+    let last = rig.state('a').last();
+    let other = rig.state('a').snapshot_meta(last, Time::ZERO, Digest::default());
+    assert_eq!(other, None, "it has said of another effect there");
+    let early = rig.state('a').snapshot_meta(last, Time::ZERO, effect_of(last.index));
     rig.damage('c', LogIndex(10));
     rig.restart('c', Health::Damaged { known_end: LogIndex(1_000) });
     let before = rig.state('c').last();

@@ -3,6 +3,11 @@
 use super::check;
 
 #[test]
+fn r28_damage_of_a_state_is_not_handed_on() {
+    check("r28_damage_of_a_state_is_not_handed_on");
+}
+
+#[test]
 fn w85_writes_during_catch_up() {
     check("w85_writes_during_catch_up");
 }

@@ -1,7 +1,7 @@
 //! Checkpoints of the state, snapshots of it for others, and snapshots from others in its place
 //! (rule C15).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use weald_cluster::{
     configuration::Member,
@@ -16,12 +16,17 @@ use crate::members::{
     Caller, clerk::Job, figures::count, limits::FIRST_CHECKPOINT_AFTER, office::Office,
 };
 
+/// How long a checkpoint waits until a quorum is known to have the same; then a later one is tried.
+const AWAITED_FOR: Duration = Duration::from_secs(1);
+
 /// Which checkpoints there are and what is under way.
 pub(super) struct Checkpoints {
     /// Bytes of entries applied since the last.
     log_bytes: u64,
     /// When the next one is due at the latest, by the steady clock.
     due: Time,
+    /// What the next one is to cover, until it is known to be right, and since when.
+    awaited: Option<(Mark, Time)>,
     running: Option<Mark>,
     /// What the last one covers.
     last: Option<Mark>,
@@ -58,6 +63,7 @@ impl Checkpoints {
         Self {
             log_bytes: 0,
             due: now.after(FIRST_CHECKPOINT_AFTER),
+            awaited: None,
             running: None,
             last: None,
             is_wanted: false,
@@ -108,14 +114,28 @@ impl Replica {
         let config = &office.config;
         let is_late = office.now.steady >= checkpoints.due;
         let is_long = checkpoints.log_bytes >= config.checkpoint_log_bytes;
-        // A checkpoint covers only what is durable in the log here.
-        let is_durable = self.state.synced() >= applied;
-        if is_durable && (checkpoints.is_wanted || is_late || is_long || is_pressed) {
-            self.checkpoints.running = Some(self.mark());
-            self.checkpoints.log_bytes = 0;
-            let (partition, store) = (self.id(), Arc::clone(&self.store));
-            office.writer.ask(Job::Checkpoint { partition, store, upto: applied });
+        if checkpoints.is_wanted || is_late || is_long || is_pressed {
+            self.checkpoint_confirmed(office);
         }
+    }
+
+    /// Starts a checkpoint of what was applied when it was first due, once a quorum has the same.
+    fn checkpoint_confirmed(&mut self, office: &mut Office) {
+        let now = office.now.steady;
+        let is_young = |since: &Time| now.since(*since) < AWAITED_FOR;
+        let awaited = self.checkpoints.awaited.take().filter(|(_, since)| is_young(since));
+        // A checkpoint covers only what is durable in the log here.
+        let durable = || (self.state.synced() >= self.applied.index).then(|| (self.mark(), now));
+        let Some((mark, since)) = awaited.or_else(durable) else { return };
+        let upto = mark.point.index;
+        if upto > self.state.confirmed() {
+            self.checkpoints.awaited = Some((mark, since));
+            return;
+        }
+        self.checkpoints.running = Some(mark);
+        self.checkpoints.log_bytes = 0;
+        let (partition, store) = (self.id(), Arc::clone(&self.store));
+        office.writer.ask(Job::Checkpoint { partition, store, upto });
     }
 
     fn mark(&self) -> Mark {
@@ -169,8 +189,12 @@ impl Replica {
     /// What a run begins with is covered by a checkpoint.
     pub(in crate::members) fn begin_checkpoints(&mut self, office: &mut Office) {
         if self.partition.applied() > LogIndex::ZERO && self.state.stop().is_none() {
-            self.checkpoints.last = Some(self.mark());
+            let mark = self.mark();
+            self.checkpoints.last = Some(mark);
             self.offer(office);
+            // So that what it begins with is compared, too.
+            let applied = Input::Applied { index: mark.point.index, effect: mark.effect };
+            self.state.handle(office.now, applied);
         }
     }
 
@@ -193,10 +217,10 @@ impl Replica {
 
     /// Writes a checkpoint and waits for it, as the last thing that is done.
     pub(in crate::members) fn checkpoint_now(&self) -> Result<(), StateError> {
-        let (applied, covered) = (self.partition.applied(), self.store.checkpointed());
-        let is_due = applied > covered && self.state.synced() >= applied;
+        let upto = self.partition.applied().min(self.state.confirmed()).min(self.state.synced());
+        let is_due = upto > self.store.checkpointed();
         if is_due && self.fault.is_none() && self.state.stop().is_none() {
-            self.store.checkpoint(applied)?;
+            self.store.checkpoint(upto)?;
         }
         Ok(())
     }
@@ -260,7 +284,7 @@ impl Replica {
     /// Begins a new life with nothing.
     pub(super) fn begin_anew(&mut self, office: &Office) {
         self.waiting.abandon();
-        self.checkpoints.running = None;
+        (self.checkpoints.running, self.checkpoints.awaited) = (None, None);
         self.checkpoints.switch = Switch::Switching(None);
         self.ask_switch(office, StateInstall::of_nothing(self.id()));
     }
@@ -285,7 +309,7 @@ impl Replica {
         self.hosted.replace_store(Arc::clone(&store));
         (self.store, self.partition) = (store, partition);
         (self.loading, self.fault) = (Loading::No, None);
-        self.checkpoints.last = None;
+        (self.checkpoints.last, self.checkpoints.awaited) = (None, None);
         self.applied = meta.as_ref().map_or_else(Point::default, |meta| meta.point);
         if let Some(meta) = meta {
             self.installed(office, *meta);
