@@ -42,6 +42,7 @@ mod output;
 mod progress;
 mod read;
 mod rebirth;
+mod run;
 mod stored;
 #[cfg(test)]
 mod tests;
