@@ -27,6 +27,7 @@ pub(super) struct Embedded {
     pub(super) home: Arc<Home>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) read_only: Arc<RwLock<Option<String>>>,
+    pub(super) lone_writers_sync: bool,
 }
 
 impl Embedded {
@@ -52,6 +53,18 @@ impl Embedded {
 impl Backend for Embedded {
     fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
         self.driver.propose(proposal)
+    }
+
+    fn may_lead(&self) -> bool {
+        self.lone_writers_sync && self.driver.may_lead()
+    }
+
+    fn lead(&self) {
+        self.driver.lead();
+    }
+
+    fn rouse(&self) {
+        self.driver.rouse();
     }
 
     fn standing(&self, id: TransactionId) -> Promise<Standing> {

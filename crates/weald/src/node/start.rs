@@ -96,7 +96,14 @@ impl Start {
             Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
         })?;
         let home = Arc::new(home);
-        let backend = Arc::new(Embedded { driver, store, home, watchers, read_only });
+        let backend = Arc::new(Embedded {
+            driver,
+            store,
+            home,
+            watchers,
+            read_only,
+            lone_writers_sync: self.config.lone_writers_sync,
+        });
         Ok(Running {
             backend,
             executor,
@@ -122,7 +129,7 @@ impl Start {
         let ask = Ask::Settings(SettingsEntry { decided: LogIndex::ZERO, changes });
         let waiter = Waiter::nobody(Instant::now() + self.config.write_timeout);
         let id = TransactionId::new(PlacementKey::from_u64(0), [0; 16]);
-        let proposal = Proposal { id, ask, bytes: 0, waiter };
+        let proposal = Proposal { id, ask, bytes: 0, waiter, leads: false };
         intake.propose(proposal).expect("a new intake has room for one");
     }
 
