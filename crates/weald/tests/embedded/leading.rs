@@ -1,7 +1,7 @@
 //! Writers that sync the log in their own threads, on a runtime with several.
 
 use std::{
-    future::{Future, IntoFuture},
+    future::IntoFuture,
     task::{Context, Poll, Waker},
 };
 
