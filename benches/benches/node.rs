@@ -14,7 +14,7 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
-use weald::{RawDiary, RawTree, Weald};
+use weald::{Config, RawDiary, RawTree, Weald};
 use weald_storage::engine::{self, Batch, Durability, EngineConfig, EngineKind, Keyspace};
 
 const SIZES: [(&str, usize); 3] = [("100B", 100), ("1KiB", 1024), ("64KiB", 64 << 10)];
@@ -104,10 +104,10 @@ where
     })
 }
 
-fn puts(c: &mut Criterion, runtime: &Runtime, tree: &RawTree) {
-    let mut group = c.benchmark_group("put");
+fn puts(c: &mut Criterion, runtime: &Runtime, tree: &RawTree, (name, callers): Group<'_>) {
+    let mut group = c.benchmark_group(name);
     for (name, size) in SIZES {
-        for callers in CALLERS {
+        for &callers in callers {
             group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::new(name, callers), |bencher| {
                 bencher.iter_custom(|count| {
@@ -127,10 +127,10 @@ fn puts(c: &mut Criterion, runtime: &Runtime, tree: &RawTree) {
     group.finish();
 }
 
-fn appends(c: &mut Criterion, runtime: &Runtime, diary: &RawDiary) {
-    let mut group = c.benchmark_group("append");
+fn appends(c: &mut Criterion, runtime: &Runtime, diary: &RawDiary, (name, callers): Group<'_>) {
+    let mut group = c.benchmark_group(name);
     for (name, size) in SIZES {
-        for callers in CALLERS {
+        for &callers in callers {
             group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::new(name, callers), |bencher| {
                 bencher.iter_custom(|count| {
@@ -148,21 +148,37 @@ fn appends(c: &mut Criterion, runtime: &Runtime, diary: &RawDiary) {
     group.finish();
 }
 
+/// A group's name, and how many callers there are at once.
+type Group<'a> = (&'a str, &'a [u64]);
+
 fn node(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_time()
         .build()
         .expect("a runtime");
+    on_node(&runtime, Config::default(), |tree, diary| {
+        appends(c, &runtime, diary, ("append", &CALLERS));
+        puts(c, &runtime, tree, ("put", &CALLERS));
+    });
+    // The same with a wake-up of the log's thread for each write.
+    let config = Config { lone_writers_sync: false, ..Config::default() };
+    on_node(&runtime, config, |tree, diary| {
+        appends(c, &runtime, diary, ("append-by-the-log", &[1]));
+        puts(c, &runtime, tree, ("put-by-the-log", &[1]));
+    });
+}
+
+fn on_node(runtime: &Runtime, config: Config, measure: impl FnOnce(&RawTree, &RawDiary)) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (node, tree, diary) = runtime.block_on(async {
-        let node = Weald::open(folder.path()).await.expect("the node opens");
+        let opened = Weald::builder().config(config).open(folder.path()).await;
+        let node = opened.expect("the node opens");
         let tree = node.raw_tree("bench").create().await.expect("a tree");
         let diary = node.raw_diary("bench log").create().await.expect("a diary");
         (node, tree, diary)
     });
-    appends(c, &runtime, &diary);
-    puts(c, &runtime, &tree);
+    measure(&tree, &diary);
     runtime.block_on(node.close()).expect("the node closes");
 }
 

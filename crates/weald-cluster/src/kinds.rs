@@ -12,11 +12,11 @@ pub(crate) const CONFIGURATION: Kind = kind(16);
 /// What a member keeps beside its entries.
 pub(crate) const STORED: Kind = kind(17);
 /// A message between members.
-pub(crate) const MESSAGE: Kind = kind(18);
+pub(crate) const MESSAGE: Kind = kind(21);
 /// What an attestation signs.
 pub(crate) const ATTESTED: Kind = kind(19);
 /// What a node says to a peer at one beat.
-pub(crate) const FRAME: Kind = kind(20);
+pub(crate) const FRAME: Kind = kind(22);
 /// What a network is founded with.
 pub(crate) const GENESIS: Kind = kind(24);
 /// What a node keeps of the network that it belongs to.

@@ -43,6 +43,7 @@ mod output;
 mod progress;
 mod read;
 mod rebirth;
+mod run;
 mod stored;
 #[cfg(test)]
 mod tests;

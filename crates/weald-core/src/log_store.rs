@@ -182,6 +182,29 @@ pub trait LogStore: Send + Sync {
     /// When the batch does not fit the log or the log takes no more; nothing of it is queued.
     fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError>;
 
+    /// As [`LogStore::submit`], by somebody who calls [`LogStore::lead`], or [`LogStore::rouse`], right
+    /// after: while nothing else waits, a log with a thread of its own does not wake it.
+    ///
+    /// # Errors
+    /// Those of [`LogStore::submit`].
+    fn submit_led(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        self.submit(batch)
+    }
+
+    /// Writes and syncs what waits in the caller's thread, if nobody is at it. Returns whether that
+    /// was done; the log then tells nobody else of it.
+    fn lead(&self) -> bool {
+        false
+    }
+
+    /// Whether a sync takes so little time that a caller's thread may do it.
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
+    /// Has the log's own thread see to what waits.
+    fn rouse(&self) {}
+
     /// How far submitted batches are durable.
     fn poll_synced(&self) -> Synced;
 

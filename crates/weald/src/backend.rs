@@ -26,6 +26,18 @@ pub(crate) trait Backend: Send + Sync {
     /// When it was not taken; then nobody is answered.
     fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError>;
 
+    /// Whether a write may be proposed as led: the caller then calls [`Backend::lead`], or
+    /// [`Backend::rouse`], right after.
+    fn may_lead(&self) -> bool {
+        false
+    }
+
+    /// Syncs, applies and answers what was proposed, in this thread, unless another one is at it.
+    fn lead(&self) {}
+
+    /// Leaves to others what was to be led.
+    fn rouse(&self) {}
+
     /// What is known of a transaction, without changing anything.
     fn standing(&self, id: TransactionId) -> Promise<Standing>;
 

@@ -5,8 +5,10 @@
 //! caller --Proposal--> intake --LogBatch--> log thread --news--> relay --apply, commit--> caller
 //! ```
 //!
-//! The intake works in the caller's thread. The relay lets the log's thread apply while that has
-//! nothing else to write; otherwise the driver's own thread does.
+//! The intake works in the caller's thread. A caller who finds the log at rest may lead: it writes
+//! and syncs in its own thread, then applies and answers through the relay, and no other thread has
+//! to wake. Otherwise the log's thread syncs, and applies while it has nothing else to write; what is
+//! left is the driver's own thread's.
 //!
 //! [`Partition`]: weald_cluster::partition::Partition
 
@@ -28,6 +30,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use weald_core::LogStore;
 
 pub(crate) use applier::Applier;
 pub(crate) use event::{Answer, Ask, Event, Progress, Proposal, Refused, Standing, Waiter};
@@ -42,32 +45,51 @@ pub(crate) use watchers::Watchers;
 /// The running driver, as the node holds it.
 pub(crate) struct Driver {
     intake: Arc<Intake>,
-    queue: Arc<EventQueue>,
+    log: Arc<dyn LogStore>,
+    relay: Arc<Relay>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Driver {
     /// Starts the driver's thread, which works behind `relay`, and the one that writes checkpoints.
     pub(crate) fn spawn(relay: &Arc<Relay>, parts: Parts) -> std::io::Result<Self> {
-        let intake = Arc::clone(&parts.intake);
-        let queue = Arc::clone(relay.queue());
+        let (intake, log) = (Arc::clone(&parts.intake), Arc::clone(&parts.log));
         let (work, checkpoints) = Loop::new(parts);
         let checkpoint_thread = thread::Builder::new()
             .name("weald-checkpoint".to_owned())
             .spawn(move || checkpoints.run())?;
         relay.begin(work);
-        let relay = Arc::clone(relay);
+        let (relay, running) = (Arc::clone(relay), Arc::clone(relay));
         let driver_thread =
-            thread::Builder::new().name("weald-driver".to_owned()).spawn(move || relay.run())?;
-        Ok(Self { intake, queue, threads: Mutex::new(vec![driver_thread, checkpoint_thread]) })
+            thread::Builder::new().name("weald-driver".to_owned()).spawn(move || running.run())?;
+        let threads = Mutex::new(vec![driver_thread, checkpoint_thread]);
+        Ok(Self { intake, log, relay, threads })
     }
 
     /// Hands in a proposal.
     pub(crate) fn propose(&self, proposal: Proposal) -> Result<(), ProposeError> {
         if self.intake.propose(proposal)? {
-            self.queue.nudge();
+            self.queue().nudge();
         }
         Ok(())
+    }
+
+    /// Whether the log syncs so fast that a caller may lead.
+    pub(crate) fn may_lead(&self) -> bool {
+        self.log.is_prompt()
+    }
+
+    /// In the thread of a caller who has proposed: syncs what the log has, applies and answers,
+    /// unless another thread is at it.
+    pub(crate) fn lead(&self) {
+        if self.log.lead() {
+            self.relay.handle_led();
+        }
+    }
+
+    /// Leaves to the log's thread what a caller was to lead.
+    pub(crate) fn rouse(&self) {
+        self.log.rouse();
     }
 
     /// Proposals that were handed in and not yet answered.
@@ -77,7 +99,7 @@ impl Driver {
 
     /// What wakes the driver.
     pub(crate) fn queue(&self) -> &EventQueue {
-        &self.queue
+        self.relay.queue()
     }
 
     /// Waits for the threads to end; they do after [`Event::Close`] or [`Event::Abandon`].
@@ -91,7 +113,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.queue.push(Event::Abandon);
+        self.queue().push(Event::Abandon);
         self.join();
     }
 }

@@ -4,6 +4,7 @@ mod builder;
 mod embedded;
 mod home;
 mod info;
+mod lead;
 mod listing;
 mod mesh;
 mod read;

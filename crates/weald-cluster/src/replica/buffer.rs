@@ -18,6 +18,7 @@ impl Buffer {
     /// Keeps an entry. Whether something was evicted for it, the entry itself perhaps.
     pub(super) fn insert(&mut self, entry: LogEntry, now: Time, limits: &BufferLimits) -> bool {
         self.bytes += entry.len();
+        let entry = entry.detached();
         if let Some((_, before)) = self.entries.insert(entry.index(), (now, entry)) {
             self.bytes -= before.len();
         }

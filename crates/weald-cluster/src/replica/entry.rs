@@ -145,6 +145,17 @@ impl LogEntry {
         self.bytes.slice(ENTRY_HEAD_LEN..)
     }
 
+    /// What is stored and sent of it.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The same with bytes of its own: what came together with it can go.
+    pub(super) fn detached(mut self) -> Self {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
+        self
+    }
+
     /// Bytes that it takes in a log and on a wire.
     pub fn len(&self) -> usize {
         self.bytes.len()

@@ -7,7 +7,7 @@ use weald_core::{
     codec::{self, CodecError},
 };
 
-use super::{Attestation, CertifiedConfiguration, LogEntry, Point, ReadId};
+use super::{Attestation, CertifiedConfiguration, LogEntry, Point, ReadId, run};
 use crate::{
     configuration::{ConfigurationId, Member},
     kinds,
@@ -16,6 +16,8 @@ use crate::{
 /// Indexes and numbers of epochs stay below this: a member that makes a million a second reaches it
 /// after a hundred thousand years.
 const COUNTER_MAX: u64 = 1 << 62;
+/// Bytes of most messages without entries.
+const ENVELOPE_BYTES_EXPECTED: usize = 384;
 
 /// A message with what every receiver checks first: who says it to whom, in which run.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -77,6 +79,7 @@ pub struct ReplicateWrite {
     /// Where they begin: the point right before the first.
     pub before: Point,
     /// The entries, in order, without a gap.
+    #[serde(with = "run")]
     pub entries: Vec<LogEntry>,
     /// All up to here is committed.
     pub watermark: LogIndex,
@@ -262,7 +265,7 @@ pub enum Message {
 impl Envelope {
     /// The bytes that are sent.
     pub fn encode(&self) -> Bytes {
-        codec::encode(kinds::MESSAGE, self)
+        codec::encode_sized(kinds::MESSAGE, self, self.message.size_expected())
     }
 
     /// Reads what was sent.
@@ -324,6 +327,16 @@ impl Message {
             _ => true,
         };
         is_epoch_in_range && is_rest_in_range
+    }
+
+    /// Bytes that an envelope with it takes, about.
+    fn size_expected(&self) -> usize {
+        let entries: &[LogEntry] = match self {
+            Self::ReplicateWrite(write) => &write.entries,
+            _ => &[],
+        };
+        let bytes: usize = entries.iter().map(|entry| entry.len() + run::OVERHEAD_MAX).sum();
+        ENVELOPE_BYTES_EXPECTED + bytes
     }
 
     /// The message's name, for traces and counters.

@@ -65,7 +65,7 @@ impl Execution {
                 self.set_policy(overlay, action, policy)?
             }
         };
-        self.opened_of(action).digest_action(&action.body);
+        self.opened_of(action).note_action(&action.body);
         self.check_answers(&answer)?;
         self.acted += 1;
         if self.acted.is_multiple_of(CAPS_CHECK_INTERVAL) {

@@ -26,7 +26,8 @@ pub(crate) struct Opened {
     pub(crate) appended: u64,
     pub(crate) notes: Vec<Bytes>,
     pub(crate) notes_bytes: usize,
-    actions: DigestBuilder,
+    /// What was done, for the digest that a record of the change holds.
+    actions: Vec<ActionBody>,
 }
 
 impl Opened {
@@ -48,7 +49,7 @@ impl Opened {
             appended: 0,
             notes: Vec::new(),
             notes_bytes: 0,
-            actions: DigestBuilder::new("weald actions"),
+            actions: Vec::new(),
         }
     }
 
@@ -57,15 +58,19 @@ impl Opened {
         self.before.next()
     }
 
-    pub(crate) fn digest_action(&mut self, body: &ActionBody) {
-        match body {
-            ActionBody::Apply(operation) => self.actions.number(1).part(operation),
-            other => self.actions.number(2).part(&codec::encode(kind::ACTION, other)),
-        };
+    pub(crate) fn note_action(&mut self, body: &ActionBody) {
+        self.actions.push(body.clone());
     }
 
     pub(crate) fn actions_digest(&self) -> weald_core::Digest {
-        self.actions.clone().finish()
+        let mut digest = DigestBuilder::new("weald actions");
+        for action in &self.actions {
+            match action {
+                ActionBody::Apply(operation) => digest.number(1).part(operation),
+                other => digest.number(2).part(&codec::encode(kind::ACTION, other)),
+            };
+        }
+        digest.finish()
     }
 
     pub(crate) fn header_block(&self) -> Block {

@@ -218,6 +218,22 @@ impl LogStore for DiskLog {
         self.core.submit(batch)
     }
 
+    fn submit_led(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        self.core.submit_led(batch)
+    }
+
+    fn lead(&self) -> bool {
+        self.core.lead()
+    }
+
+    fn is_prompt(&self) -> bool {
+        self.core.is_prompt()
+    }
+
+    fn rouse(&self) {
+        self.core.rouse();
+    }
+
     fn poll_synced(&self) -> Synced {
         let ticket = SyncTicket(self.core.synced.load(Ordering::Acquire));
         match self.core.failure.get() {

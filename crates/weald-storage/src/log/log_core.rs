@@ -1,4 +1,5 @@
-//! What the log's threads and its users share: admission, and the turns of the log thread.
+//! What the log's threads and its users share: admission, and the turns of the log thread, of which
+//! a caller's thread may take one.
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +33,9 @@ use super::{
     writer::{LogFigures, Writer, absorb, plan_sections},
 };
 
+/// A caller's thread is not kept by syncs that take longer: 1 ms.
+const PROMPT_US_MAX: u64 = 1000;
+
 /// What the log's threads and its users share.
 pub(super) struct LogCore {
     pub(super) disk: Arc<dyn Disk>,
@@ -56,6 +60,8 @@ pub(super) struct LogCore {
     pub(super) is_forgetful: bool,
     /// Damage was found in this segment: what is damaged is repeated in the next one.
     pub(super) damaged_segment: AtomicU64,
+    /// How long the last write and sync took, in microseconds.
+    pub(super) sync_us: AtomicU64,
 }
 
 /// What one turn of the log thread did.
@@ -70,6 +76,22 @@ pub(super) enum Turn {
 
 impl LogCore {
     pub(super) fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        let (ticket, _) = self.enqueue(batch)?;
+        self.work.notify_one();
+        Ok(ticket)
+    }
+
+    /// As [`LogCore::submit`]; the log thread sleeps on while nothing else waits.
+    pub(super) fn submit_led(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        let (ticket, is_alone) = self.enqueue(batch)?;
+        if !is_alone {
+            self.work.notify_one();
+        }
+        Ok(ticket)
+    }
+
+    /// Takes a batch in; returns whether it is the only one that waits.
+    fn enqueue(&self, batch: LogBatch) -> Result<(SyncTicket, bool), LogError> {
         self.check_writable()?;
         let mut queue = self.queue.lock();
         if self.is_forgetful && !queue.knows(batch.partition) {
@@ -81,10 +103,8 @@ impl LogCore {
             false => Purpose::Entries,
         };
         self.admit(&queue, footprint, purpose)?;
-        let ticket = queue.push(batch);
-        drop(queue);
-        self.work.notify_one();
-        Ok(ticket)
+        let is_alone = queue.is_idle();
+        Ok((queue.push(batch), is_alone))
     }
 
     pub(super) fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError> {
@@ -221,14 +241,14 @@ impl LogCore {
     pub(super) fn run_depot(&self) {
         while self.depot.wait_for_work() {
             if self.depot.work() {
-                self.nudge();
+                self.rouse();
                 self.announce();
             }
         }
     }
 
     /// Has the log thread look whether there is something to do.
-    fn nudge(&self) {
+    pub(super) fn rouse(&self) {
         self.queue.lock().is_nudged = true;
         self.work.notify_one();
     }
@@ -237,16 +257,41 @@ impl LogCore {
         (self.notifier)();
     }
 
-    /// Writes and syncs one batch of what waits.
+    /// Writes and syncs one batch of what waits, and tells of it.
     pub(super) fn turn(&self) -> Turn {
         let Some(writer) = &self.writer else { return Turn::Failed };
+        let turn = self.turn_with(&mut writer.lock());
+        if matches!(turn, Turn::Wrote | Turn::Failed) {
+            self.announce();
+        }
+        turn
+    }
+
+    /// Takes a turn in a caller's thread, unless the writer is in use. The caller sees to what has
+    /// become durable, or failed; the log thread to what it could not take or has come meanwhile.
+    pub(super) fn lead(&self) -> bool {
+        let Some(mut writer) = self.writer.as_ref().and_then(Mutex::try_lock) else {
+            self.rouse();
+            return false;
+        };
+        let turn = self.turn_with(&mut writer);
+        drop(writer);
+        if !self.queue.lock().is_idle() {
+            self.rouse();
+        }
+        matches!(turn, Turn::Wrote | Turn::Failed)
+    }
+
+    pub(super) fn is_prompt(&self) -> bool {
+        self.sync_us.load(Ordering::Relaxed) <= PROMPT_US_MAX
+    }
+
+    fn turn_with(&self, writer: &mut Writer) -> Turn {
         if self.failure.get().is_some() {
             return Turn::Failed;
         }
-        let mut writer = writer.lock();
-        let turn = self.try_turn(&mut writer).unwrap_or_else(|error| {
+        let turn = self.try_turn(writer).unwrap_or_else(|error| {
             self.failure.get_or_init(|| error.to_string());
-            self.announce();
             Turn::Failed
         });
         self.active_room.store(writer.remaining(), Ordering::Release);
@@ -289,14 +334,16 @@ impl LogCore {
             (plan_sections(&mut plan, &catalog), catalog.head(writer.active_number()))
         };
         let head_before = writer.head();
+        let before = writer.figures();
         let places = writer.write_records(head, &sections)?;
-        *self.figures.lock() = writer.figures();
+        let figures = writer.figures();
+        self.sync_us.store(figures.sync_us - before.sync_us, Ordering::Relaxed);
+        *self.figures.lock() = figures;
         self.active_room.store(writer.remaining(), Ordering::Release);
         let synced = self.queue.lock().complete(&plan);
         self.settle(&sections, &places, plan, head_before..head);
         self.heal(&sections);
         self.synced.store(synced.0, Ordering::Release);
-        self.announce();
         Ok(())
     }
 

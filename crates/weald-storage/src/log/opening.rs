@@ -162,6 +162,7 @@ impl Opening {
             failure: OnceLock::new(),
             is_forgetful: self.found.is_forgetful,
             damaged_segment: AtomicU64::new(0),
+            sync_us: AtomicU64::new(u64::MAX),
             options: self.options,
         })
     }

@@ -4,6 +4,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod jump;
+mod leading;
 mod model;
 mod repair;
 mod rig;

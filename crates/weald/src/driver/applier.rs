@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use weald_cluster::partition::{Applied, Partition};
-use weald_core::{At, Entry, Executor, Fault, Halt, LogIndex, StateError, StateStore};
+use weald_core::{
+    At, BlockId, BlockRead, BlockSource, Entry, Executor, Fault, Halt, LogIndex, StateError,
+    StateStore, StateView,
+};
 
 /// A partition with its store and the code of its collections.
 pub(crate) struct Applier {
@@ -21,6 +24,22 @@ pub(crate) enum Reach {
     Disk,
 }
 
+/// A view that has a block brought into memory when it is asked for. An execution that halts for it
+/// would begin anew; each new block is one, because only the disk can prove that its id is free.
+struct Loading<'v>(&'v dyn StateView);
+
+impl BlockSource for Loading<'_> {
+    fn block(&self, id: BlockId) -> Result<BlockRead, Fault> {
+        match self.0.block(id)? {
+            BlockRead::NotHere => {
+                self.0.load(&[id])?;
+                self.0.block(id)
+            }
+            found => Ok(found),
+        }
+    }
+}
+
 impl Applier {
     /// Applies the entry at `index` and makes its effects visible.
     ///
@@ -34,8 +53,13 @@ impl Applier {
         reach: Reach,
     ) -> Result<Applied, Halt> {
         let view = self.store.view(At::Latest).map_err(fault)?;
+        let loading = Loading(&*view);
+        let source: &dyn BlockSource = match reach {
+            Reach::Memory => &*view,
+            Reach::Disk => &loading,
+        };
         let mut applied = loop {
-            match self.partition.apply(index, entry, &*view, &*self.executor) {
+            match self.partition.apply(index, entry, source, &*self.executor) {
                 Err(Halt::Need(ids)) if reach == Reach::Disk => view.load(&ids)?,
                 done => break done?,
             }

@@ -38,6 +38,9 @@ pub(crate) struct Proposal {
     pub(crate) bytes: usize,
     /// Who waits.
     pub(crate) waiter: Waiter,
+    /// Who proposes calls [`Driver::lead`](super::Driver::lead), or [`Driver::rouse`](super::Driver::rouse),
+    /// right after, so that the log's thread need not wake for it.
+    pub(crate) leads: bool,
 }
 
 /// What a proposal asks.

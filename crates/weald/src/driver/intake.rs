@@ -86,8 +86,9 @@ impl Intake {
             return Err(ProposeError::Full { writes: state.writes, bytes: state.bytes });
         }
         (state.writes, state.bytes) = (writes, bytes);
+        let is_led = proposal.leads && state.waiting.is_empty();
         state.waiting.push_back(proposal);
-        state.advance();
+        state.advance(is_led);
         let needs_driver = !state.waiting.is_empty() || state.proposer.failure().is_some();
         Ok(std::mem::take(&mut state.is_driver_dozing) || needs_driver)
     }
@@ -96,7 +97,7 @@ impl Intake {
     /// more in this run, if so.
     pub(crate) fn advance(&self) -> Option<LogError> {
         let mut state = self.state.lock();
-        state.advance();
+        state.advance(false);
         state.proposer.failure().cloned()
     }
 
@@ -111,8 +112,9 @@ impl Intake {
         if state.is_idle() && matches!(state.door, Door::Open) {
             let home = weald_core::PlacementKey::from_u64(0);
             let id = TransactionId::new(home, [0; 16]);
-            let tick = Proposal { id, ask: Ask::Tick, bytes: 0, waiter: Waiter::nobody(now) };
-            state.proposer.propose(&mut VecDeque::from([tick]));
+            let waiter = Waiter::nobody(now);
+            let tick = Proposal { id, ask: Ask::Tick, bytes: 0, waiter, leads: false };
+            state.proposer.propose(&mut VecDeque::from([tick]), false);
         }
     }
 
@@ -127,6 +129,13 @@ impl Intake {
         let Some(mut state) = self.state.try_lock() else { return false };
         state.take_committed(committed);
         state.is_idle() && state.proposer.failure().is_none()
+    }
+
+    /// As [`Intake::take_committed`]. Returns whether that leaves only what the log has to sync.
+    pub(crate) fn take_led(&self, committed: &mut VecDeque<Committed>) -> bool {
+        let mut state = self.state.lock();
+        state.take_committed(committed);
+        state.waiting.is_empty() && state.proposer.failure().is_none()
     }
 
     /// Whether the log has nothing to sync; `false` also while somebody is proposing.
@@ -160,9 +169,11 @@ impl Intake {
     }
 
     /// Answers those who have waited past their deadline: `Unknown` for what is in the log, a
-    /// definite refusal for what never came there.
+    /// definite refusal for what never came there. And sees to it that the log's thread does what
+    /// somebody was to lead and does not.
     pub(crate) fn expire(&self, now: Instant) {
         let mut state = self.state.lock();
+        state.proposer.rouse();
         state.proposer.expire(now);
         if state.waiting.iter().any(|proposal| proposal.waiter.deadline <= now) {
             state.expire_waiting(now, self.limits.bytes_max);
@@ -179,7 +190,7 @@ impl Intake {
         let mut state = self.state.lock();
         state.is_ended = true;
         state.door = Door::Shut(Refused::Closing);
-        state.advance();
+        state.advance(false);
         state.proposer.abandon();
     }
 
@@ -192,13 +203,13 @@ impl Intake {
 }
 
 impl State {
-    fn advance(&mut self) {
+    fn advance(&mut self, is_led: bool) {
         if self.waiting.is_empty() {
             return;
         }
         match &self.door {
             Door::Open => {
-                let released = self.proposer.propose(&mut self.waiting);
+                let released = self.proposer.propose(&mut self.waiting, is_led);
                 self.release(released);
             }
             Door::Paused => {}

@@ -28,8 +28,9 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Makes entries of proposals and tells which of them are committed.
 pub(crate) trait Proposer: Send {
     /// Takes proposals from the front of `waiting`. What there is no room for stays; what is
-    /// refused is answered. Returns what was answered and needs no more space: writes, bytes.
-    fn propose(&mut self, waiting: &mut VecDeque<Proposal>) -> (usize, usize);
+    /// refused is answered. Returns what was answered and needs no more space: writes, bytes. With
+    /// `is_led` the log's thread is left asleep if nothing else waits there.
+    fn propose(&mut self, waiting: &mut VecDeque<Proposal>, is_led: bool) -> (usize, usize);
 
     /// The next committed entry, in the order of the log; `None` when there is none yet.
     fn next_committed(&mut self) -> Option<Committed>;
@@ -45,6 +46,9 @@ pub(crate) trait Proposer: Send {
 
     /// Answers `Unknown` to those who have waited past their deadline.
     fn expire(&mut self, now: Instant);
+
+    /// Has the log's thread see to what is on its way.
+    fn rouse(&self);
 
     /// Answers `Unknown` to all who wait.
     fn abandon(&mut self);
@@ -167,7 +171,7 @@ impl LocalProposer {
         made
     }
 
-    fn submit(&mut self, made: Vec<Made>) -> Result<(), (LogError, Vec<Made>)> {
+    fn submit(&mut self, made: Vec<Made>, is_led: bool) -> Result<(), (LogError, Vec<Made>)> {
         if made.iter().any(|made| made.record.bytes.len() > ENTRY_BYTES_MAX) {
             let bytes = made.iter().map(|made| made.record.bytes.len()).max().unwrap_or(0);
             return Err((LogError::TooLarge { bytes, max: ENTRY_BYTES_MAX }, made));
@@ -177,7 +181,8 @@ impl LocalProposer {
             entries: made.iter().map(|made| made.record.clone()).collect(),
             ..LogBatch::default()
         };
-        let ticket = match self.log.submit(batch) {
+        let submitted = if is_led { self.log.submit_led(batch) } else { self.log.submit(batch) };
+        let ticket = match submitted {
             Ok(ticket) => ticket,
             Err(error) => return Err((error, made)),
         };
@@ -211,18 +216,18 @@ impl LocalProposer {
                 // A node that is alone makes no other entries; a tick is made again when it is due.
                 _ => continue,
             };
-            waiting.push_front(Proposal { id, ask, bytes, waiter });
+            waiting.push_front(Proposal { id, ask, bytes, waiter, leads: false });
         }
     }
 }
 
 impl Proposer for LocalProposer {
-    fn propose(&mut self, waiting: &mut VecDeque<Proposal>) -> (usize, usize) {
+    fn propose(&mut self, waiting: &mut VecDeque<Proposal>, is_led: bool) -> (usize, usize) {
         let mut released = (0, 0);
         while !waiting.is_empty() {
             let made = self.gather(waiting);
             let count = made.len();
-            let Err((error, made)) = self.submit(made) else { continue };
+            let Err((error, made)) = self.submit(made, is_led) else { continue };
             self.unmake(made, waiting);
             // The log says when it has room again; who waits too long is refused then.
             if matches!(error, LogError::Busy { .. }) {
@@ -281,6 +286,12 @@ impl Proposer for LocalProposer {
         }
     }
 
+    fn rouse(&self) {
+        if !self.pending.is_empty() {
+            self.log.rouse();
+        }
+    }
+
     fn abandon(&mut self) {
         for pending in &mut self.pending {
             pending.committed.waiter.give_up(UnknownCause::Stopped);
@@ -300,7 +311,7 @@ impl LocalProposer {
             let Some(proposal) = waiting.pop_front() else { break };
             let low_water = self.low_water(&[]);
             let made = self.make(proposal, self.next, low_water);
-            if let Err((error, made)) = self.submit(vec![made]) {
+            if let Err((error, made)) = self.submit(vec![made], false) {
                 self.unmake(made, waiting);
                 if matches!(error, LogError::Busy { .. }) {
                     break;

@@ -2,8 +2,9 @@
 //!
 //! The log tells in its own thread that more is durable. Where nothing else waits to be written and
 //! all blocks are in memory, that thread applies and answers at once: a lone write then passes from
-//! its caller to the log and back, and no third thread has to wake. Otherwise the driver is woken,
-//! so that applying and syncing go on beside each other.
+//! its caller to the log and back, and no third thread has to wake. A caller who has led the sync
+//! applies in its own thread, and none has to. Otherwise the driver is woken, so that applying and
+//! syncing go on beside each other.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -40,16 +41,26 @@ impl Relay {
     /// The log may be durable further, have room again, or have failed. Called in its threads, and
     /// by a log in memory in a caller's.
     pub(crate) fn handle_news(&self) {
-        if !self.apply_at_once() {
+        self.apply_or_nudge(Loop::apply_at_once);
+    }
+
+    /// As [`Relay::handle_news`], for a caller who has led the log's sync: it applies although the
+    /// log's thread has more to sync by now.
+    pub(super) fn handle_led(&self) {
+        self.apply_or_nudge(Loop::apply_led);
+    }
+
+    fn apply_or_nudge(&self, apply: impl FnOnce(&mut Loop) -> bool) {
+        if !self.apply_unless_busy(apply) {
             self.queue.nudge();
         }
     }
 
-    fn apply_at_once(&self) -> bool {
+    fn apply_unless_busy(&self, apply: impl FnOnce(&mut Loop) -> bool) -> bool {
         let Some(mut held) = self.work.try_lock() else { return false };
         let Some(work) = held.as_mut() else { return false };
-        // The log's thread outlives whatever happens to the state.
-        let applied = catch_unwind(AssertUnwindSafe(|| work.apply_at_once()));
+        // Who brings the news outlives whatever happens to the state.
+        let applied = catch_unwind(AssertUnwindSafe(|| apply(work)));
         applied.unwrap_or_else(|_| {
             work.stop();
             false

@@ -27,6 +27,8 @@ const DEADLINE_STEP: Duration = Duration::from_millis(20);
 const IDLE_STEP: Duration = Duration::from_millis(500);
 /// Answers given in one go, so that whoever waits is woken for several at once.
 const ANSWERS_MAX: usize = 8;
+/// Entries that a caller applies in its own thread, at most.
+const LED_ENTRIES_MAX: usize = 32;
 /// Outcomes kept of writes whose callers were not told.
 const RECENT_MAX: usize = 65_536;
 
@@ -129,12 +131,33 @@ impl Loop {
         if !is_all || self.is_stopped || self.closing.is_some() {
             return false;
         }
+        self.apply_some(Reach::Memory, |work| work.intake.is_log_idle())
+    }
+
+    /// In the thread of a caller who has led the log's sync: applies the first entries that are
+    /// committed, its own among them unless many are. Returns as [`Loop::apply_at_once`].
+    pub(crate) fn apply_led(&mut self) -> bool {
+        let is_all = self.intake.take_led(&mut self.committed);
+        if self.is_stopped || self.closing.is_some() {
+            return false;
+        }
+        let mut left = LED_ENTRIES_MAX;
+        let is_done = self.apply_some(Reach::Disk, |_| {
+            left -= 1;
+            left > 0
+        });
+        is_all && is_done
+    }
+
+    /// Applies what is committed while its blocks are in `reach` and, between two entries,
+    /// `may_go_on`.
+    fn apply_some(&mut self, reach: Reach, mut may_go_on: impl FnMut(&Self) -> bool) -> bool {
         while let Some(committed) = self.committed.pop_front() {
-            if let Some(committed) = self.apply_one(committed, Reach::Memory) {
+            if let Some(committed) = self.apply_one(committed, reach) {
                 self.committed.push_front(committed);
                 break;
             }
-            if !self.committed.is_empty() && !self.intake.is_log_idle() {
+            if !self.committed.is_empty() && !may_go_on(self) {
                 break;
             }
         }

@@ -30,6 +30,7 @@ pub(super) struct Embedded {
     pub(super) watchers: Arc<Watchers>,
     pub(super) read_only: Arc<RwLock<Option<String>>>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) lone_writers_sync: bool,
 }
 
 impl Embedded {
@@ -79,6 +80,18 @@ impl Shelf for OwnShelf {
 impl Backend for Embedded {
     fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
         self.driver.propose(proposal)
+    }
+
+    fn may_lead(&self) -> bool {
+        self.lone_writers_sync && self.driver.may_lead()
+    }
+
+    fn lead(&self) {
+        self.driver.lead();
+    }
+
+    fn rouse(&self) {
+        self.driver.rouse();
     }
 
     fn standing(&self, id: TransactionId) -> Promise<Standing> {

@@ -23,6 +23,9 @@ use crate::{Config, Error, ErrorKind, Metric, Result};
 /// The one partition of an embedded node.
 pub(crate) const PARTITION: PartitionId = PartitionId(0);
 
+/// Recent entries of the log that are kept in memory, at most: 8 MiB.
+const LOG_CACHE_BYTES_MAX: usize = 8 << 20;
+
 /// The stores of an open node.
 pub(crate) struct Home {
     pub(crate) engine: Arc<dyn Engine>,
@@ -79,8 +82,8 @@ impl Home {
         })?;
         let folder = open_folder(path, config, clock, entropy)?;
         let header = *folder.header();
-        let engine_config =
-            EngineConfig { cache_bytes: config.cache_bytes / 8, ..EngineConfig::default() };
+        let caches = Caches::of(config);
+        let engine_config = EngineConfig { cache_bytes: caches.engine, ..EngineConfig::default() };
         let engine = engine::open(header.engine, &folder.engine_path(), &engine_config)
             .map_err(engine_error)?;
         let log_home = LogHome {
@@ -93,13 +96,14 @@ impl Home {
         };
         let options = LogOptions {
             segment_bytes: config.log_segment_bytes,
+            cache_bytes: caches.log,
             must_exist: !folder.is_formatting().map_err(folder_error)?,
             ..LogOptions::default()
         };
         let log = DiskLog::open(log_home, options).map_err(log_error)?;
         folder.finish_formatting().map_err(folder_error)?;
-        let (cache, log) = (block_cache(config), Log::Disk(Arc::new(log)));
-        Ok(Self { engine, cache, log, folder: Some(Arc::new(folder)) })
+        let cache = Arc::new(BlockCache::new(caches.blocks));
+        Ok(Self { engine, cache, log: Log::Disk(Arc::new(log)), folder: Some(Arc::new(folder)) })
     }
 
     /// What the log has done.
@@ -199,7 +203,8 @@ impl Home {
         let engine = engine::open(EngineKind::Memory, Path::new(""), &EngineConfig::default())
             .map_err(engine_error)?;
         let log = Log::Memory(Arc::new(MemoryLog::new(notifier)));
-        Ok(Self { engine, cache: block_cache(config), log, folder: None })
+        let cache = Arc::new(BlockCache::new(config.cache_bytes));
+        Ok(Self { engine, cache, log, folder: None })
     }
 }
 
@@ -254,8 +259,19 @@ fn open_folder(
     opened.map_err(folder_error)
 }
 
-fn block_cache(config: &Config) -> Arc<BlockCache> {
-    Arc::new(BlockCache::new(config.cache_bytes))
+/// What each cache gets of the node's `cache_bytes`.
+struct Caches {
+    blocks: usize,
+    engine: usize,
+    log: usize,
+}
+
+impl Caches {
+    fn of(config: &Config) -> Self {
+        let engine = config.cache_bytes / 8;
+        let log = engine.min(LOG_CACHE_BYTES_MAX);
+        Self { blocks: config.cache_bytes - engine - log, engine, log }
+    }
 }
 
 fn identity_error(error: FileKeyError) -> Error {

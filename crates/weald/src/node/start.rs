@@ -99,8 +99,15 @@ impl Start {
         })?;
         let home = Arc::new(home);
         let topics = Topics::new(home.keys(&mut *self.entropy));
-        let clock = Arc::clone(&self.clock);
-        let backend = Arc::new(Embedded { driver, store, home, watchers, read_only, clock });
+        let backend = Arc::new(Embedded {
+            driver,
+            store,
+            home,
+            watchers,
+            read_only,
+            clock: Arc::clone(&self.clock),
+            lone_writers_sync: self.config.lone_writers_sync,
+        });
         Ok(Running {
             backend,
             executor,
@@ -127,7 +134,7 @@ impl Start {
         let ask = Ask::Settings(SettingsEntry { decided: LogIndex::ZERO, changes });
         let waiter = Waiter::nobody(Instant::now() + self.config.write_timeout);
         let id = TransactionId::new(PlacementKey::from_u64(0), [0; 16]);
-        let proposal = Proposal { id, ask, bytes: 0, waiter };
+        let proposal = Proposal { id, ask, bytes: 0, waiter, leads: false };
         intake.propose(proposal).expect("a new intake has room for one");
     }
 

@@ -9,7 +9,7 @@ use weald_core::{
     UnknownCause,
 };
 
-use super::{Running, Weald};
+use super::{Running, Weald, lead::Lead};
 use crate::{
     Accepted, Ack, Error, ErrorKind, Result, TransactionStatus,
     driver::{Answer, Ask, Proposal, ProposeError, Refused, Standing, Waiter},
@@ -129,7 +129,8 @@ impl Weald {
         let timeout = options.timeout.unwrap_or(running.config.write_timeout);
         let (sender, receiver) = oneshot::channel();
         let waiter = Waiter { reply: Some(sender), ack, deadline: Instant::now() + timeout };
-        let proposal = Proposal { id, ask, bytes, waiter };
+        let lead = (ack == Ack::Durable).then(|| Lead::new(&running.backend)).flatten();
+        let proposal = Proposal { id, ask, bytes, waiter, leads: lead.is_some() };
         running.backend.propose(proposal).map_err(|error| match error {
             ProposeError::Full { writes, bytes } => Error::new(
                 ErrorKind::Busy,
@@ -139,6 +140,9 @@ impl Weald {
             ProposeError::Ended => closed(),
         })?;
         drop(running);
+        if let Some(lead) = lead {
+            lead.await;
+        }
         // The driver answers everybody before it ends; who is dropped unanswered was on its way.
         receiver.await.map_err(|_| unknown(UnknownCause::Stopped, id))
     }

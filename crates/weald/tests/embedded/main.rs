@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod diaries;
+mod leading;
 mod lost_log;
 mod models;
 mod transactions;

@@ -136,7 +136,7 @@ impl Rig {
         let deadline = Instant::now() + Duration::from_secs(3600);
         let waiter = Waiter { reply: Some(sender), ack: Ack::Durable, deadline };
         let ask = Ask::Run { body: TransactionBody::default(), is_own_id: false };
-        self.intake.propose(Proposal { id, ask, bytes: 1, waiter }).unwrap();
+        self.intake.propose(Proposal { id, ask, bytes: 1, waiter, leads: false }).unwrap();
         receiver
     }
 
