@@ -8,7 +8,7 @@ use weald_collections::{
     CollectionState, RawTree, ReadError, TreeType,
     chain::{ChainDamage, ChainVerifier},
 };
-use weald_core::{At, BlockId, Halt, LogStore as _, StateStore as _};
+use weald_core::{At, BlockId, Halt, StateStore as _};
 use weald_storage::{
     engine::EngineError, header::IDENTITY_FILE, log::Notifier, state::PartitionStore,
 };
