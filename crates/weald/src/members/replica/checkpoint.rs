@@ -32,6 +32,8 @@ pub(super) struct Checkpoints {
     last: Option<Mark>,
     /// Somebody asks for one.
     is_wanted: bool,
+    /// What was applied when closing began: the last checkpoint is to cover it.
+    closing: Option<LogIndex>,
     callers: Vec<Caller<Result<(), StateError>>>,
     switch: Switch,
 }
@@ -67,6 +69,7 @@ impl Checkpoints {
             running: None,
             last: None,
             is_wanted: false,
+            closing: None,
             callers: Vec::new(),
             switch: Switch::No,
         }
@@ -202,11 +205,25 @@ impl Replica {
         &self.store
     }
 
+    /// Closing begins: what is applied is kept, if a quorum says in time that it is right.
+    pub(in crate::members) fn note_closing(&mut self) {
+        self.checkpoints.closing = Some(self.partition.applied());
+    }
+
+    /// Whether closing waits until a quorum has confirmed what is to be kept. Where nobody
+    /// coordinates, none will.
+    fn is_confirmation_due(&self) -> bool {
+        let confirmed = self.state.confirmed();
+        let is_open = self.checkpoints.closing.is_some_and(|upto| upto > confirmed);
+        is_open && self.state.coordinator().is_some()
+    }
+
     /// Whether nothing is on its way: what is proposed here is applied, no checkpoint is running.
     pub(in crate::members) fn is_at_rest(&self) -> bool {
         let is_done = self.waiting.is_idle() && self.desk.is_idle() && self.spanning.is_idle();
         let is_quiet = self.checkpoints.running.is_none() && !self.checkpoints.is_installing();
         let is_free = self.state.coordinating().is_none() || self.is_alone();
+        let is_done = is_done && !self.is_confirmation_due();
         (is_done && is_quiet && is_free) || self.fault.is_some() || self.state.stop().is_some()
     }
 

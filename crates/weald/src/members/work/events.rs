@@ -236,6 +236,7 @@ impl Work {
         self.office.is_closing = true;
         self.closing = Some((self.office.now.steady, caller));
         for (id, replica) in &mut self.replicas {
+            replica.note_closing();
             replica.hand_over(&self.office);
             self.touched.insert(*id);
         }
