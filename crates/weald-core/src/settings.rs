@@ -18,7 +18,8 @@ use crate::{
 pub const LOCK_HELD: Duration = Duration::from_secs(2);
 
 /// The types that every partition knows without being told, in the order of their names.
-const BUILT_IN: [(&str, TypeVersion); 2] = [("diary", TypeVersion(1)), ("tree", TypeVersion(1))];
+const BUILT_IN: [(&str, TypeVersion); 3] =
+    [("diary", TypeVersion(1)), ("topic", TypeVersion(1)), ("tree", TypeVersion(1))];
 
 /// Which kinds of entries and which rules are in use. It is raised through the log once every
 /// member has the code, and never falls.
@@ -216,11 +217,11 @@ mod tests {
         let set = TypeSet::built_in().with(name("acme"), TypeVersion(2));
         let again = set.with(name("acme"), TypeVersion(2));
         assert_eq!(set, again);
-        assert_eq!(set.len(), 3);
+        assert_eq!(set.len(), 4);
         assert!(set.contains(&name("acme"), TypeVersion(2)));
         assert!(!set.contains(&name("acme"), TypeVersion(1)));
         assert!(set.contains(&name("tree"), TypeVersion(1)));
         let sorted: Vec<_> = set.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(sorted, ["acme", "diary", "tree"]);
+        assert_eq!(sorted, ["acme", "diary", "topic", "tree"]);
     }
 }

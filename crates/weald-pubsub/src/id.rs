@@ -66,6 +66,11 @@ impl TopicId {
         &self.0
     }
 
+    /// The topic whose collection has this name; `None` where it is no topic's.
+    pub fn of_collection(name: &CollectionName) -> Option<Self> {
+        name.as_str().strip_prefix("topic-")?.parse().ok().map(Self)
+    }
+
     /// The name of the collection: nodes store and send this and never the topic's name.
     pub fn collection(&self) -> CollectionName {
         format!("topic-{}", self.0).parse().expect("hexadecimal digits are a name")

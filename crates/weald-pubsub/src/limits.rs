@@ -56,6 +56,8 @@ pub const GROUP_DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
 pub const GROUP_IDLE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Messages that one read of a topic delivers.
 pub const DELIVERY_READ_MAX: usize = 256;
+/// Bytes of bodies that one read of a topic delivers; one message goes however large it is.
+pub const DELIVERY_READ_BYTES_MAX: u64 = 512 * 1024;
 /// Streams of one topic at one member.
 pub const DELIVERY_STREAMS_MAX: usize = 10_000;
 /// Parts that a subscriber keeps before a hole is filled.
@@ -68,3 +70,5 @@ pub const OUTBOX_MESSAGES_MAX: usize = 10_000;
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Messages that a publisher sends at once.
 pub const OUTBOX_BATCH_MAX: usize = 256;
+/// Bytes of bodies that a publisher sends at once; one message goes however large it is.
+pub const OUTBOX_BATCH_BYTES_MAX: usize = 1024 * 1024;

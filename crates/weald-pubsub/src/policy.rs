@@ -81,7 +81,7 @@ pub struct Rate {
 }
 
 /// What large messages cost their publisher.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct WorkRule {
     /// Bodies above this many bytes need work.
     pub above_bytes: usize,

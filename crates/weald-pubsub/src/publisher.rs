@@ -16,8 +16,8 @@ use weald_core::{
 };
 
 use crate::{
-    Availability, Draft, Incarnation, Message, Published, PublisherSequence, TopicAddress,
-    TopicRefusal,
+    Availability, Draft, Incarnation, Message, MessageId, Published, PublisherSequence,
+    TopicAddress, TopicRefusal, WorkRule,
     limits::{OUTBOX_BATCH_MAX, OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX},
 };
 
@@ -85,6 +85,8 @@ enum Flight {
 pub struct Publisher {
     address: TopicAddress,
     availability: Availability,
+    /// What large messages cost.
+    work: Option<WorkRule>,
     outbox: Outbox,
     /// Whether messages wait for the disk before they are sent.
     is_durable: bool,
@@ -121,6 +123,7 @@ impl Publisher {
         Self {
             address,
             availability,
+            work: None,
             outbox,
             is_durable,
             persisted: PublisherSequence::ZERO,
@@ -131,12 +134,18 @@ impl Publisher {
         }
     }
 
+    /// The same publisher, doing the work that the topic asks for large messages.
+    #[must_use]
+    pub fn working(self, work: Option<WorkRule>) -> Self {
+        Self { work, ..self }
+    }
+
     /// What waits for the topic.
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Takes a message, signs it and gives it the next sequence.
+    /// Takes a message, signs it and gives it the next sequence and its id.
     ///
     /// # Errors
     /// [`OutboxError`]; then nothing has happened.
@@ -145,18 +154,23 @@ impl Publisher {
         now: Time,
         (body, ttl): (Bytes, Duration),
         keys: &dyn KeyStore,
-    ) -> Result<PublisherSequence, OutboxError> {
+    ) -> Result<(PublisherSequence, MessageId), OutboxError> {
         let (messages, bytes) = (self.outbox.len(), self.outbox.bytes());
         if messages >= OUTBOX_MESSAGES_MAX || bytes + body.len() > OUTBOX_BYTES_MAX {
             return Err(OutboxError::Full { messages, bytes });
         }
         let (incarnation, sequence) = (self.outbox.incarnation(), self.outbox.last().next());
         let (published_at, expires_at) = (now, now.after(ttl));
+        let rule = self.work.filter(|rule| body.len() > rule.above_bytes);
         let draft = Draft { incarnation, sequence, published_at, expires_at, body };
-        let message = Message::sign(&self.address, draft, keys)?;
+        let mut message = Message::sign(&self.address, draft, keys)?;
+        if let Some(rule) = rule {
+            message = message.with_work(&self.address, rule.bits);
+        }
+        let id = message.id(&self.address);
         self.note(PublisherRecord::Taken(message));
         self.send(now);
-        Ok(sequence)
+        Ok((sequence, id))
     }
 
     /// Takes an input.

@@ -36,6 +36,9 @@ pub struct SubscriberConfig {
     pub redial_delay_max: Duration,
     /// How long a subscription lasts without renewal. Default: 30 min.
     pub lease: Duration,
+    /// A member that is tried before those that are assigned: the one in the subscriber's own
+    /// process. Default: none.
+    pub near: Option<PeerId>,
 }
 
 impl Default for SubscriberConfig {
@@ -46,6 +49,7 @@ impl Default for SubscriberConfig {
             redial_delay: Duration::from_millis(50),
             redial_delay_max: Duration::from_secs(5),
             lease: Duration::from_secs(30 * 60),
+            near: None,
         }
     }
 }
@@ -144,6 +148,28 @@ impl Subscriber {
         }
     }
 
+    /// Notes that the topic is known to reach up to before `end`: the subscription has not caught up
+    /// before all of that was delivered, whatever a member that lags says.
+    pub fn expect(&mut self, end: TopicPosition) {
+        self.window.note_end(end);
+    }
+
+    /// Renews the lease now.
+    pub fn renew(&mut self, now: Time) {
+        self.lease.hurry(now);
+        self.handle_timeout(now);
+    }
+
+    /// Whether there is something to do.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Whether the subscription has ended and nothing is left to be carried out.
+    pub fn is_over(&self) -> bool {
+        self.link == Link::Ended && self.outputs.is_empty()
+    }
+
     /// The last position that the application has acknowledged: where a restart resumes.
     pub const fn cursor(&self) -> TopicPosition {
         self.events.cursor()
@@ -159,6 +185,8 @@ impl Subscriber {
         match input {
             SubscriberInput::Members(members) => {
                 self.order = assign(&self.id, &self.topic, &members);
+                // The sort is stable: the others stay in their order.
+                self.order.sort_by_key(|member| Some(*member) != self.config.near);
                 self.leave_strangers(now);
             }
             SubscriberInput::Connected(member) => self.handle_connected(now, member),

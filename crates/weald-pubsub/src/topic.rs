@@ -7,6 +7,7 @@
 //! what it changed once.
 
 mod admin;
+mod admission;
 mod answer;
 mod blocks;
 mod books;

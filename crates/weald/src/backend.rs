@@ -5,15 +5,17 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 use weald_core::{
-    BlockId, CollectionName, LogIndex, PartitionId, PeerId, PeerInfo, Position, ReadDependency,
-    StateView, TransactionId,
+    BlockId, CollectionName, Digest, LogIndex, PartitionId, PeerId, PeerInfo, Position,
+    ReadDependency, StateView, TransactionId,
 };
+use weald_pubsub::TopicAddress;
 use weald_storage::state::PartitionStore;
 
 use crate::{
     Consistency, Error, ErrorKind, Metric, NodeStatus, PartitionInfo, Result,
     driver::{Proposal, ProposeError, Standing},
     node::Home,
+    topic::{Duty, Link, Shelf},
 };
 
 /// The node behind the handles.
@@ -49,6 +51,25 @@ pub(crate) trait Backend: Send + Sync {
 
     /// The ids of all collections.
     fn collections(&self) -> Promise<Vec<BlockId>>;
+
+    /// The network that topics' addresses name: its genesis, or the node itself where that is alone.
+    fn network(&self) -> Promise<Digest>;
+
+    /// Where the messages of a topic are in this process; `None` where they are not.
+    fn shelf(&self, collection: &CollectionName) -> Option<Arc<dyn Shelf>>;
+
+    /// The partitions that this node coordinates.
+    fn duties(&self) -> Vec<Duty>;
+
+    /// The members of the partition of a topic, as far as they are known.
+    fn members(&self, _: &CollectionName) -> Vec<PeerId> {
+        Vec::new()
+    }
+
+    /// A stream of a topic from a member on another node, under a number of this node's own.
+    fn link(&self, _: PeerId, _: TopicAddress, _: u64) -> Promise<Link> {
+        Promise::Ready(Err(Error::new(ErrorKind::Unavailable, "the node is alone")))
+    }
 
     /// What this node keeps on its disk; `None` for one that stores nothing.
     fn kept(&self) -> Option<Kept>;

@@ -33,3 +33,7 @@ pub(crate) const FOLLOWED: Kind = kind(38);
 pub(crate) const STATUS: Kind = kind(39);
 /// What the coordinator of one partition says to that of another.
 pub(crate) const MESSAGE: Kind = kind(40);
+/// What a subscriber asks of a member that serves its topic.
+pub(crate) const TOPIC_ASK: Kind = kind(41);
+/// What it is told.
+pub(crate) const TOPIC_TOLD: Kind = kind(42);

@@ -2,7 +2,7 @@
 //! topics, embedded in your program.
 //!
 //! [`Weald::open`] opens a directory, [`Weald::in_memory`] a database that ends with the process.
-//! Collections are chosen by name: [`Weald::tree`], [`Weald::diary`]. A write returns when it is
+//! Collections are chosen by name: [`Weald::tree`], [`Weald::diary`], [`Weald::topic`]. A write returns when it is
 //! durable and visible; an [`Error`] says what was and was not committed and what to do next.
 //!
 //! ```
@@ -33,6 +33,7 @@ mod node;
 mod node_config;
 mod reach;
 mod stream;
+mod topic;
 mod transaction;
 mod tree;
 mod write;
@@ -55,6 +56,11 @@ pub use node::{
     PartitionRole, TransactionStatus, VerifyProgress, VerifyReport, Voters, Weald,
 };
 pub use node_config::NodeConfig;
+pub use topic::{
+    GroupConsumer, ImportReport, PublishOptions, PublishReceipt, StartAt, SubscribeOptions,
+    Subscription, Topic, TopicEvent, TopicHistory, TopicMerge, TopicMessage, TopicPages,
+    TopicSelector,
+};
 pub use transaction::{
     Transacted, Transaction, TransactionDiary, TransactionRawDiary, TransactionRawTree,
     TransactionTree,
@@ -70,10 +76,18 @@ pub use weald_collections::{
     transaction::DraftSavepoint as Savepoint,
     tree::{Expectation, IndexDefinition, IndexKey, KeyChange},
 };
+pub use weald_core::identity::PublicKey;
 pub use weald_core::{
     Action, ActionBody, Clock, CollectionName, CollectionPolicy, Commit, CreateMode, Digest,
     Entropy, LogIndex, PartitionId, PeerId, PeerInfo, Position, Rejection, Retention, Revision,
     Sequence, Time, TransactionId, TypeName, TypeVersion, limits::VALUE_BYTES_MAX,
+};
+pub use weald_pubsub::{
+    Access, Availability, ChannelState, Cid, CoordinatorObject, CoordinatorSnapshot, CreationToken,
+    DeadLetter, GroupState, HistoryEntry, Incarnation, Lease, LineageEntry, Message, MessageEntry,
+    MessageId, PageMap, PruneAnswer, PublisherSequence, Rate, Side, Signed, Standing, SubscriberId,
+    TopicAddress, TopicId, TopicPolicy, TopicPosition, TopicRefusal, TopicVersion, WorkRule,
+    merge::Missing,
 };
 pub use weald_storage::{engine::EngineKind, state::Compression};
 pub use write::{Accepted, Ack, Appended, Write, Written};

@@ -15,28 +15,36 @@ mod tests;
 mod verify;
 mod write;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::{Mutex, RwLock};
 use weald_collections::CollectionExecutor;
-use weald_core::{Clock, CollectionName, Entropy, PlacementKey, TransactionId};
+use weald_core::{
+    Clock, CollectionName, Entropy, PlacementKey, TransactionId, identity::PublicKey,
+};
 
 pub use builder::Builder;
 pub(crate) use home::{Home, state_error};
 pub use info::{
     CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport, Voters,
 };
+pub(crate) use listing::{collections_in, header};
 pub use mesh::NodeBuilder;
-pub(crate) use read::{blocking, fault_error, load, read, read_error};
+pub(crate) use read::{blocking, fault_error, load, read, read_blocking, read_error};
 pub use survey::{MemberInfo, PartitionInfo, PartitionRole};
 pub(crate) use system::Drawn;
+pub(crate) use system::SystemClock;
 #[cfg(test)]
-pub(crate) use system::{SystemClock, SystemEntropy};
+pub(crate) use system::SystemEntropy;
 pub(crate) use write::{closed, rejected, unknown};
 
 use crate::{
     Config, DiarySelector, Error, ErrorKind, RawDiarySelector, RawTreeSelector, Result,
-    TreeSelector, backend::Backend,
+    TopicSelector, TreeSelector, backend::Backend, topic::Topics,
 };
 
 /// A database in this process. Cheap to clone; all clones are one node.
@@ -54,6 +62,7 @@ pub(crate) struct Running {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Mutex<Box<dyn Entropy + Send>>,
+    pub(crate) topics: Topics,
 }
 
 impl Weald {
@@ -111,6 +120,19 @@ impl Weald {
         RawDiarySelector::new(self, name)
     }
 
+    /// Chooses the topic `name`. The name does not leave this process; nodes know a digest of it.
+    pub fn topic(&self, name: &str) -> TopicSelector {
+        TopicSelector::new(self, name)
+    }
+
+    /// The key under which this node publishes and subscribes; that of an owner in a topic's policy.
+    ///
+    /// # Errors
+    /// `Damaged` when it cannot be read.
+    pub fn public_key(&self) -> Result<PublicKey> {
+        Ok(self.running()?.topics.keys()?.public())
+    }
+
     /// How the node is. A closed node is read-only and has applied nothing.
     pub fn status(&self) -> NodeStatus {
         let Ok(running) = self.running() else {
@@ -156,6 +178,16 @@ impl Weald {
 
     pub(crate) fn running(&self) -> Result<Arc<Running>> {
         self.0.read().clone().ok_or_else(write::closed)
+    }
+
+    /// The node without a hold on it.
+    pub(crate) fn downgrade(&self) -> Weak<RwLock<Option<Arc<Running>>>> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// The node, if somebody holds it.
+    pub(crate) fn upgraded(held: &Weak<RwLock<Option<Arc<Running>>>>) -> Option<Self> {
+        held.upgrade().map(Self)
     }
 
     pub(crate) fn checked_name(&self, name: &str) -> Result<CollectionName> {

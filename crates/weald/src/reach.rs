@@ -22,6 +22,7 @@ mod mapping;
 pub(crate) mod message;
 mod numbers;
 mod server;
+mod topics;
 mod whole;
 mod writing;
 
@@ -40,9 +41,10 @@ use weald_cluster::{
     routing::{self, Map, RouteError, Router},
 };
 use weald_core::{
-    At, BlockId, Clock, CollectionName, LogIndex, Outcome, PartitionId, PeerId, PlacementKey,
-    ReadDependency, StateError, StateStore, Time, TransactionId, Transport,
+    At, BlockId, Clock, CollectionName, Digest, LogIndex, Outcome, PartitionId, PeerId,
+    PlacementKey, ReadDependency, StateError, StateStore, Time, TransactionId, Transport,
 };
+use weald_pubsub::TopicAddress;
 
 use crate::{
     Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
@@ -50,6 +52,7 @@ use crate::{
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
     node::{Home, blocking, closed, state_error},
+    topic::{Duty, Link, Shelf},
 };
 use asker::Asker;
 use courier::Courier;
@@ -157,6 +160,11 @@ impl Reach {
         self.core.asker.adopt(map);
     }
 
+    /// Learns the network's genesis.
+    pub(crate) fn know(&self, network: Digest) {
+        self.core.asker.network().send_replace(Some(network));
+    }
+
     /// Waits until a peer has told where partitions are; a node that has members knows by itself.
     ///
     /// # Errors
@@ -185,6 +193,9 @@ impl Reach {
     /// A peer is gone.
     pub(crate) fn lose(&self, peer: PeerId) {
         self.core.asker.lose(peer);
+        if let Some(server) = &self.server {
+            server.lose(peer);
+        }
     }
 }
 
@@ -365,6 +376,26 @@ impl Backend for Reach {
 
     fn collections(&self) -> Promise<Vec<BlockId>> {
         Promise::later(Arc::clone(&self.core).collections())
+    }
+
+    fn network(&self) -> Promise<Digest> {
+        Promise::later(topics::network(Arc::clone(&self.core)))
+    }
+
+    fn shelf(&self, collection: &CollectionName) -> Option<Arc<dyn Shelf>> {
+        topics::shelf(&self.core, collection)
+    }
+
+    fn duties(&self) -> Vec<Duty> {
+        topics::duties(&self.core)
+    }
+
+    fn members(&self, collection: &CollectionName) -> Vec<PeerId> {
+        topics::members(&self.core, collection)
+    }
+
+    fn link(&self, peer: PeerId, topic: TopicAddress, stream: u64) -> Promise<Link> {
+        Promise::later(topics::link(Arc::clone(&self.core), peer, (topic, stream)))
     }
 
     fn kept(&self) -> Option<Kept> {

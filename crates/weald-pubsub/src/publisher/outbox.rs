@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use weald_core::Time;
 
-use crate::{Incarnation, Message, PublisherSequence};
+use crate::{Incarnation, Message, PublisherSequence, limits::OUTBOX_BATCH_BYTES_MAX};
 
 /// What a publisher keeps durably: applied in order, records give its [`Outbox`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -101,10 +101,16 @@ impl Outbox {
         self.kept.first_key_value().map(|(sequence, kept)| (*sequence, kept.standing))
     }
 
-    /// Messages from the front that are to be published, up to and with `until`.
+    /// Messages from the front that are to be published, up to and with `until`: up to `max` of
+    /// them, and as many bytes as go at once.
     pub(super) fn batch(&self, until: PublisherSequence, max: usize) -> Vec<Message> {
+        let mut bytes = 0;
         let front = self.kept.range(..=until).take(max);
-        let waiting = front.take_while(|(_, kept)| kept.standing == Standing::Waiting);
+        let waiting = front.take_while(|(_, kept)| {
+            let is_first = bytes == 0;
+            bytes += kept.message.body.len() + 1;
+            kept.standing == Standing::Waiting && (is_first || bytes <= OUTBOX_BATCH_BYTES_MAX)
+        });
         waiting.map(|(_, kept)| kept.message.clone()).collect()
     }
 

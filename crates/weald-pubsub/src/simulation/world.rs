@@ -85,6 +85,7 @@ fn config() -> SubscriberConfig {
         redial_delay: Duration::from_millis(10),
         redial_delay_max: Duration::from_millis(200),
         lease: Duration::from_secs(20),
+        near: None,
     }
 }
 

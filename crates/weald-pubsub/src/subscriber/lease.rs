@@ -29,6 +29,11 @@ impl LeaseKeeper {
         self.due
     }
 
+    /// Makes the next request due.
+    pub(super) fn hurry(&mut self, now: Time) {
+        self.due = self.due.min(now);
+    }
+
     /// The request that is due; asked again, with another nonce, until it is answered.
     pub(super) fn poll_request(
         &mut self,

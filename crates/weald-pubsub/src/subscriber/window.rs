@@ -34,6 +34,11 @@ impl Window {
         self.end
     }
 
+    /// Notes how far the topic reaches.
+    pub(super) fn note_end(&mut self, end: TopicPosition) {
+        self.end = self.end.max(end);
+    }
+
     /// Whether as much has arrived as the member may send.
     pub(super) fn is_full(&self) -> bool {
         self.next >= self.until

@@ -59,6 +59,17 @@ pub(crate) struct Books {
     pub(crate) sweep: Bytes,
 }
 
+impl Books {
+    /// Whether nothing of the topic is left that a prune removes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.subscribers.is_empty()
+            && self.snapshots.is_empty()
+            && self.groups == 0
+            && self.incarnations == 0
+    }
+}
+
 /// The whole roots of a head's histories.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Recent {

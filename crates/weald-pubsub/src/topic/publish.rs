@@ -100,7 +100,8 @@ impl OpenTopic<'_, '_, '_> {
         let source = message.source();
         let run = self.run_of(batch, &source)?;
         let expected = run.map_or(PublisherSequence(1), |run| run.next);
-        if source.sequence < expected {
+        let is_passed = run.is_none() && source.incarnation < self.peer_of(batch, &source)?.floor;
+        if source.sequence < expected || is_passed {
             return self.repeated(batch, &source, message.id(&self.address));
         }
         if source.sequence > expected {
@@ -119,7 +120,8 @@ impl OpenTopic<'_, '_, '_> {
         let source = skip.source();
         let run = self.run_of(batch, &source)?;
         let expected = run.map_or(PublisherSequence(1), |run| run.next);
-        if source.sequence < expected {
+        let is_passed = run.is_none() && source.incarnation < self.peer_of(batch, &source)?.floor;
+        if source.sequence < expected || is_passed {
             return Ok(Ok(None));
         }
         if source.sequence > expected {
@@ -209,24 +211,34 @@ impl OpenTopic<'_, '_, '_> {
     ) -> Result<Result<(), TopicRefusal>, Stop> {
         let (peer, now) = (source.publisher, self.now());
         let is_known = self.run_of(batch, source)?.is_some();
-        let mut record = match batch.peers.get(&peer) {
-            Some(record) => *record,
-            None => self.peer_record(&peer)?.unwrap_or_default(),
-        };
-        if !is_known && record.incarnations >= PEER_INCARNATIONS_MAX {
-            let max = u64::from(PEER_INCARNATIONS_MAX);
-            return Ok(Err(TopicRefusal::Full { what: "runs of the publisher".into(), max }));
-        }
-        if !is_known && self.books.incarnations >= self.policy.publishers_max {
+        let mut record = self.peer_of(batch, source)?;
+        let is_full = !is_known && record.incarnations >= PEER_INCARNATIONS_MAX;
+        if !is_known && !is_full && self.books.incarnations >= self.policy.publishers_max {
             let max = self.policy.publishers_max;
             return Ok(Err(TopicRefusal::Full { what: "publishers".into(), max }));
         }
         if !record.bucket.take(self.policy.publish_rate, now) {
             return Ok(Err(TopicRefusal::RateLimited));
         }
+        if is_full {
+            let run = (peer, source.incarnation);
+            let Some(forgotten) = self.forget_lowest_run(&run, &mut record)? else {
+                let max = u64::from(PEER_INCARNATIONS_MAX);
+                return Ok(Err(TopicRefusal::Full { what: "runs of the publisher".into(), max }));
+            };
+            batch.runs.remove(&forgotten);
+        }
         self.pass_sequence(batch, (source, is_known), &mut record, expires_at.max(now))?;
         batch.peers.insert(peer, record);
         Ok(Ok(()))
+    }
+
+    /// What is known of the publisher of `source`.
+    fn peer_of(&mut self, batch: &Batch, source: &Source) -> Result<PeerRecord, Stop> {
+        match batch.peers.get(&source.publisher) {
+            Some(record) => Ok(*record),
+            None => Ok(self.peer_record(&source.publisher)?.unwrap_or_default()),
+        }
     }
 
     fn pass_sequence(
@@ -259,10 +271,7 @@ impl OpenTopic<'_, '_, '_> {
     ) -> Result<Published, Stop> {
         let source = message.source();
         let is_known = self.run_of(batch, &source)?.is_some();
-        let mut record = match batch.peers.get(&source.publisher) {
-            Some(record) => *record,
-            None => self.peer_record(&source.publisher)?.unwrap_or_default(),
-        };
+        let mut record = self.peer_of(batch, &source)?;
         self.pass_sequence(batch, (&source, is_known), &mut record, message.expires_at)?;
         batch.peers.insert(source.publisher, record);
         let (id, position) = (message.id(&self.address), self.head.next);

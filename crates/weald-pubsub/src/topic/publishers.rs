@@ -6,11 +6,16 @@
 //! Imports may hold two messages of one sequence; the second has a record of its own, with its id
 //! behind the sequence.
 
+use std::ops::Bound;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weald_collections::Stop;
+use weald_collections::{
+    BlockReader, Stop,
+    btree::{BTree, Direction},
+};
 use weald_core::{
-    PeerId, Time,
+    Halt, PeerId, Time,
     codec::{self},
 };
 
@@ -27,6 +32,8 @@ use crate::{
 pub(super) struct PeerRecord {
     pub(super) bucket: Bucket,
     pub(super) incarnations: u32,
+    /// Runs below this are not known any more: nothing new of them is taken.
+    pub(super) floor: Incarnation,
     pub(super) expires_at: Time,
 }
 
@@ -70,6 +77,23 @@ fn second_key(source: &Source, id: &MessageId) -> Vec<u8> {
     [&stretch_key(source)[..], id.digest().as_bytes()].concat()
 }
 
+/// The highest run of a publisher in the tree.
+pub(super) fn last_run<R: BlockReader + ?Sized>(
+    reader: &mut R,
+    tree: &BTree,
+    publisher: &PeerId,
+) -> Result<Option<Incarnation>, Halt> {
+    let peer = publisher.digest().as_bytes();
+    // Behind everything of the peer.
+    let behind = [&peer[..], &[u8::MAX; STRETCH_KEY_LEN]].concat();
+    let last = tree.before(reader, &behind)?;
+    let last = last.filter(|entry| entry.key.starts_with(peer) && entry.key.len() > PEER_KEY_LEN);
+    Ok(last.map(|entry| {
+        let bytes = entry.key[PEER_KEY_LEN..RUN_KEY_LEN].try_into().expect("a run has 8 bytes");
+        Incarnation(u64::from_be_bytes(bytes))
+    }))
+}
+
 impl OpenTopic<'_, '_, '_> {
     pub(super) fn peer_record(&mut self, peer: &PeerId) -> Result<Option<PeerRecord>, Stop> {
         self.record(peer.digest().as_bytes())
@@ -77,6 +101,32 @@ impl OpenTopic<'_, '_, '_> {
 
     pub(super) fn run_record(&mut self, run: &RunId) -> Result<Option<RunRecord>, Stop> {
         self.record(&run_key(run))
+    }
+
+    /// Forgets the lowest known run of the publisher of `run`, if `run` is higher. Messages of it that
+    /// are retained still answer repeats.
+    pub(super) fn forget_lowest_run(
+        &mut self,
+        (peer, above): &RunId,
+        record: &mut PeerRecord,
+    ) -> Result<Option<RunId>, Stop> {
+        let from = run_key(&(*peer, record.floor));
+        let tree = records(self.root.publishers);
+        let bounds = (Bound::Included(&from[..]), Bound::Unbounded);
+        let lowest = tree.range(&mut *self.scope, bounds, Direction::Forward).next().transpose()?;
+        let is_run =
+            |key: &Bytes| key.starts_with(&from[..PEER_KEY_LEN]) && key.len() == RUN_KEY_LEN;
+        let Some(key) = lowest.map(|entry| entry.key).filter(is_run) else { return Ok(None) };
+        let bytes = key[PEER_KEY_LEN..].try_into().expect("a run has 8 bytes");
+        let lowest = Incarnation(u64::from_be_bytes(bytes));
+        if lowest >= *above {
+            return Ok(None);
+        }
+        self.delete_record(&key)?;
+        record.floor = lowest.next();
+        record.incarnations = record.incarnations.saturating_sub(1);
+        self.books.incarnations = self.books.incarnations.saturating_sub(1);
+        Ok(Some((*peer, lowest)))
     }
 
     pub(super) fn put_peer(&mut self, peer: &PeerId, record: &PeerRecord) -> Result<(), Stop> {

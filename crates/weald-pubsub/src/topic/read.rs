@@ -3,16 +3,18 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_collections::{BlockReader, ReadError, btree::Direction, open};
-use weald_core::{Halt, Time, codec};
+use weald_core::{Halt, PeerId, Time, codec};
 
 use super::{
     GroupState, Topic, TopicOptions, TopicType,
     blocks::{BlockPages, bodies, records, unreadable},
     books::{Books, TopicRoot, read_head_and_books, read_snapshot},
+    publishers::last_run,
 };
 use crate::{
-    ChannelState, Cid, CoordinatorObject, CoordinatorSnapshot, Lease, Message, MessageEntry, Page,
-    PageMap, TopicPosition, TopicVersion, kind,
+    ChannelState, Cid, CoordinatorObject, CoordinatorSnapshot, Incarnation, Lease, Leaving,
+    Message, MessageEntry, Page, PageMap, SubscriberId, TopicPosition, TopicVersion, kind,
+    limits::DELIVERY_READ_BYTES_MAX,
 };
 
 /// Why a topic could not be read.
@@ -82,6 +84,17 @@ struct Opened {
 
 impl Topic {
     fn opened<R: BlockReader + ?Sized>(&self, reader: &mut R) -> Result<Opened, TopicReadError> {
+        let opened = self.opened_if_ended(reader)?;
+        if opened.head.state == ChannelState::Deleted {
+            return Err(TopicReadError::Deleted);
+        }
+        Ok(opened)
+    }
+
+    fn opened_if_ended<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+    ) -> Result<Opened, TopicReadError> {
         let header = open(reader, &self.collection(), &TopicType::type_name())?;
         let id = header.id();
         let root =
@@ -89,9 +102,6 @@ impl Topic {
         let options = codec::decode(kind::OPTIONS, &header.options)
             .map_err(|error| unreadable(id, &error))?;
         let (head, books) = read_head_and_books(reader, &root)?;
-        if head.state == ChannelState::Deleted {
-            return Err(TopicReadError::Deleted);
-        }
         Ok(Opened { root, head, books, options })
     }
 
@@ -106,6 +116,17 @@ impl Topic {
         Ok(self.opened(reader)?.head)
     }
 
+    /// The head, that of a topic that has ended, too.
+    ///
+    /// # Errors
+    /// As for any collection.
+    pub fn any_head<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+    ) -> Result<CoordinatorObject, TopicReadError> {
+        Ok(self.opened_if_ended(reader)?.head)
+    }
+
     /// The settings that the topic was created with.
     ///
     /// # Errors
@@ -117,7 +138,8 @@ impl Topic {
         Ok(self.opened(reader)?.options)
     }
 
-    /// When the next thing expires: a `Prune` has work from then on. `None` when nothing does.
+    /// When the next thing expires: a `Prune` has work from then on. `None` when nothing does. Of a
+    /// topic that has ended what is left is due at once.
     ///
     /// # Errors
     /// See [`TopicReadError`].
@@ -125,7 +147,10 @@ impl Topic {
         &self,
         reader: &mut R,
     ) -> Result<Option<Time>, TopicReadError> {
-        let Opened { head, books, .. } = self.opened(reader)?;
+        let Opened { head, books, .. } = self.opened_if_ended(reader)?;
+        if head.state == ChannelState::Deleted {
+            return Ok((!books.is_empty()).then_some(Time::ZERO));
+        }
         let sides = [books.messages.summary(), books.subscribers.summary()];
         let sides = sides.into_iter().flatten().map(|summary| summary.earliest);
         let snapshots = books.snapshots.first().map(|link| link.expires_at);
@@ -146,8 +171,9 @@ impl Topic {
     ) -> Result<TopicPage, TopicReadError> {
         let Opened { root, head, books, .. } = self.opened(reader)?;
         let end = head.next;
-        let entries = books.messages.range(&mut BlockPages(reader), from, limit)?;
-        let is_last = entries.len() < limit;
+        let mut entries = books.messages.range(&mut BlockPages(reader), from, limit)?;
+        let is_full = entries.len() >= limit;
+        let is_last = !is_cut(&mut entries) && !is_full;
         let mut next = from.max(TopicPosition(1));
         let mut items = Vec::with_capacity(entries.len());
         for entry in entries.iter().filter(|entry| entry.expires_at > now) {
@@ -201,6 +227,54 @@ impl Topic {
     ) -> Result<Vec<Lease>, TopicReadError> {
         let books = self.opened(reader)?.books;
         Ok(books.subscribers.changed_after(&mut BlockPages(reader), version, limit)?)
+    }
+
+    /// The subscription `id`, if it is known: live, or ended and not yet forgotten.
+    ///
+    /// # Errors
+    /// See [`TopicReadError`].
+    pub fn lease_of<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        id: &SubscriberId,
+    ) -> Result<Option<Lease>, TopicReadError> {
+        let books = self.opened(reader)?.books;
+        Ok(books.subscribers.get(&mut BlockPages(reader), id)?)
+    }
+
+    /// The highest run of a publisher that the topic remembers. A publisher that has lost its count
+    /// begins a higher one.
+    ///
+    /// # Errors
+    /// See [`TopicReadError`].
+    pub fn last_run<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        publisher: &PeerId,
+    ) -> Result<Option<Incarnation>, TopicReadError> {
+        let root = self.opened(reader)?.root;
+        Ok(last_run(reader, &records(root.publishers), publisher)?)
+    }
+
+    /// Up to `depth` snapshots, newest first, and before them what the head's histories hold, as
+    /// whole roots: the versions of the messages and those of the subscriptions, oldest first.
+    ///
+    /// # Errors
+    /// See [`TopicReadError`].
+    pub fn history<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        depth: usize,
+    ) -> Result<Leaving, TopicReadError> {
+        let snapshots = self.lineage(reader, depth)?;
+        let recent = self.opened(reader)?.books.recent;
+        let older = snapshots.into_iter().rev();
+        let (messages, subscribers): (Vec<_>, Vec<_>) =
+            older.map(|snapshot| (snapshot.message_history, snapshot.subscriber_history)).unzip();
+        Ok(Leaving {
+            messages: messages.into_iter().flatten().chain(recent.messages).collect(),
+            subscribers: subscribers.into_iter().flatten().chain(recent.subscribers).collect(),
+        })
     }
 
     /// A group, if there is one.
@@ -273,6 +347,19 @@ impl Topic {
         }
         Ok(count)
     }
+}
+
+/// Cuts entries to what one read delivers; whether any were left out.
+fn is_cut(entries: &mut Vec<MessageEntry>) -> bool {
+    let mut bytes = 0;
+    let is_over = |entry: &MessageEntry| {
+        bytes += u64::from(entry.bytes);
+        bytes > DELIVERY_READ_BYTES_MAX
+    };
+    let over = entries.iter().position(is_over).map(|nth| nth.max(1));
+    let is_cut = over.is_some_and(|nth| nth < entries.len());
+    entries.truncate(over.unwrap_or(usize::MAX));
+    is_cut
 }
 
 fn push_gone(items: &mut Vec<TopicItem>, from: TopicPosition, to: TopicPosition) {

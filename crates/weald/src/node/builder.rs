@@ -10,7 +10,7 @@ use super::{
     start::Start,
     system::{SystemClock, SystemEntropy},
 };
-use crate::{Config, Result, Weald};
+use crate::{Config, Result, Weald, topic::look_after};
 
 /// Builds a node: settings are values, components are handed in.
 ///
@@ -69,7 +69,9 @@ impl Builder {
     pub async fn open(self, path: impl AsRef<Path>) -> Result<Weald> {
         let path = path.as_ref().to_owned();
         let start = self.start();
-        blocking(move || start.run(Some(&path))).await?.map(Weald::started)
+        let node = blocking(move || start.run(Some(&path))).await?.map(Weald::started)?;
+        look_after(&node);
+        Ok(node)
     }
 
     /// A database that ends with the process.
@@ -77,7 +79,9 @@ impl Builder {
     /// # Errors
     /// `Invalid` for settings out of range.
     pub async fn in_memory(self) -> Result<Weald> {
-        self.start().run(None).map(Weald::started)
+        let node = self.start().run(None).map(Weald::started)?;
+        look_after(&node);
+        Ok(node)
     }
 
     fn start(self) -> Start {

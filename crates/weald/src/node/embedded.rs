@@ -1,23 +1,25 @@
 //! A node that is alone: one partition, one log, one driver.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
-use weald_cluster::partition::{collection_of, collections_prefix};
 use weald_core::{
-    At, BlockId, CollectionName, LogIndex, ReadDependency, StateStore, TransactionId,
+    At, BlockId, Clock, CollectionName, Digest, LogIndex, ReadDependency, StateStore, Time,
+    TransactionId,
 };
 use weald_storage::state::PartitionStore;
 
 use super::{
     MemberInfo, NodeStatus, PartitionInfo, PartitionRole, blocking, closed,
     home::{Home, PARTITION, state_error},
+    listing::collections_in,
 };
 use crate::{
     Result,
     backend::{Backend, Kept, Promise, Reading, Version, behind},
     driver::{Driver, Event, Progress, Proposal, ProposeError, Standing, Watchers},
+    topic::{Duty, Shelf},
 };
 
 /// The parts of a node that is alone. The driver stops before the stores go.
@@ -27,6 +29,7 @@ pub(super) struct Embedded {
     pub(super) home: Arc<Home>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) read_only: Arc<RwLock<Option<String>>>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Embedded {
@@ -46,6 +49,30 @@ impl Embedded {
             }
         }
         Ok(version)
+    }
+}
+
+/// A topic in the node's own store, which it does not keep open.
+struct OwnShelf {
+    store: Weak<PartitionStore>,
+    watchers: Arc<Watchers>,
+    clock: Arc<dyn Clock>,
+    id: BlockId,
+}
+
+impl Shelf for OwnShelf {
+    fn view(&self) -> Promise<Version> {
+        let Some(store) = self.store.upgrade() else { return Promise::Ready(Err(closed())) };
+        let view = store.view(At::Latest).map_err(state_error);
+        Promise::Ready(view.map(|view| Version::new(PARTITION, view)))
+    }
+
+    fn follow(&self) -> Result<watch::Receiver<()>> {
+        self.watchers.follow(self.id).ok_or_else(closed)
+    }
+
+    fn log_time(&self) -> Time {
+        self.clock.now()
     }
 }
 
@@ -83,11 +110,23 @@ impl Backend for Embedded {
 
     fn collections(&self) -> Promise<Vec<BlockId>> {
         let store = Arc::clone(&self.store);
-        Promise::later(async move {
-            let rows = blocking(move || store.rows(collections_prefix())).await?;
-            let rows = rows.map_err(state_error)?;
-            Ok(rows.iter().filter_map(|(key, _)| collection_of(key)).collect())
-        })
+        Promise::later(async move { blocking(move || collections_in(&store)).await? })
+    }
+
+    fn network(&self) -> Promise<Digest> {
+        let peer = self.home.peer_id();
+        let bytes = peer.as_ref().map_or(&[][..], |peer| peer.digest().as_bytes());
+        Promise::Ready(Ok(Digest::of("weald alone", &[bytes])))
+    }
+
+    fn shelf(&self, collection: &CollectionName) -> Option<Arc<dyn Shelf>> {
+        let (store, watchers) = (Arc::downgrade(&self.store), Arc::clone(&self.watchers));
+        let (clock, id) = (Arc::clone(&self.clock), BlockId::header(collection));
+        Some(Arc::new(OwnShelf { store, watchers, clock, id }))
+    }
+
+    fn duties(&self) -> Vec<Duty> {
+        vec![Duty { partition: PARTITION, store: Arc::clone(&self.store) }]
     }
 
     fn kept(&self) -> Option<Kept> {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use weald_core::{
     Clock, Entropy, LogError, LogStore, PartitionId, PeerId, StateError, StoreId,
-    identity::KeyStore,
+    identity::{Identity, KeyStore},
 };
 use weald_storage::{
     engine::{self, Engine, EngineConfig, EngineError, EngineKind},
@@ -167,6 +167,16 @@ impl Home {
         }
         let run = folder.begin_run().map_err(folder_error)?;
         Ok((Arc::new(keys), run))
+    }
+
+    /// The key of the node, a new one where nothing is kept; `None` when it cannot be read.
+    pub(super) fn keys(&self, entropy: &mut (dyn Entropy + Send)) -> Option<Arc<dyn KeyStore>> {
+        let Some(folder) = &self.folder else {
+            return Some(Arc::new(Identity::generate(&mut Drawn(entropy))));
+        };
+        let keys = FileKeyStore::load(&folder.path().join(IDENTITY_FILE), None);
+        let keys = keys.ok().filter(|keys| keys.public().peer_id() == folder.header().node)?;
+        Some(Arc::new(keys))
     }
 
     /// The node that the store was made by; `None` for one in memory.

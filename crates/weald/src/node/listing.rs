@@ -1,9 +1,11 @@
 //! Which collections there are.
 
+use weald_cluster::partition::{collection_of, collections_prefix};
 use weald_collections::{CollectionHeader, CollectionState, ReadError, SourceReader};
-use weald_core::{BlockId, BlockRead, Fault, Halt};
+use weald_core::{BlockId, BlockRead, Fault, Halt, StateStore};
+use weald_storage::state::PartitionStore;
 
-use super::{Weald, read};
+use super::{Weald, read, state_error};
 use crate::{CollectionInfo, Result};
 
 impl Weald {
@@ -29,6 +31,12 @@ impl Weald {
     }
 }
 
+/// The ids of all collections of a partition.
+pub(crate) fn collections_in(store: &PartitionStore) -> Result<Vec<BlockId>> {
+    let rows = store.rows(collections_prefix()).map_err(state_error)?;
+    Ok(rows.iter().filter_map(|(key, _)| collection_of(key)).collect())
+}
+
 /// A collection by the id of its header; `None` when it came after this version.
 fn describe(
     reader: &mut SourceReader<'_>,
@@ -50,7 +58,7 @@ fn describe(
 }
 
 /// The header block `id`.
-pub(super) fn header(
+pub(crate) fn header(
     reader: &mut SourceReader<'_>,
     id: BlockId,
 ) -> std::result::Result<Option<CollectionHeader>, ReadError> {

@@ -19,10 +19,11 @@ use weald_cluster::{
 };
 use weald_collections::CollectionType;
 use weald_core::{
-    BlockId, Clock, CollectionName, Entropy, LogIndex, PartitionId, PeerId, PeerInfo,
+    BlockId, Clock, CollectionName, Digest, Entropy, LogIndex, PartitionId, PeerId, PeerInfo,
     ReadDependency, TransactionId, Transport,
 };
 use weald_p2p::Network;
+use weald_pubsub::TopicAddress;
 
 use super::{
     Home, MemberInfo, PartitionInfo, PartitionRole, Weald, closed,
@@ -35,6 +36,7 @@ use crate::{
     founding::Founding,
     members::{MemberHealth, Members, PartitionStatus},
     reach::Reach,
+    topic::{Duty, Link, Shelf},
 };
 
 /// How long a node counts as ready while nobody coordinates any of its partitions.
@@ -197,6 +199,26 @@ impl Backend for Mesh {
 
     fn collections(&self) -> Promise<Vec<BlockId>> {
         self.reach.collections()
+    }
+
+    fn network(&self) -> Promise<Digest> {
+        self.reach.network()
+    }
+
+    fn shelf(&self, collection: &CollectionName) -> Option<Arc<dyn Shelf>> {
+        self.reach.shelf(collection)
+    }
+
+    fn duties(&self) -> Vec<Duty> {
+        self.reach.duties()
+    }
+
+    fn members(&self, collection: &CollectionName) -> Vec<PeerId> {
+        Backend::members(&*self.reach, collection)
+    }
+
+    fn link(&self, peer: PeerId, topic: TopicAddress, stream: u64) -> Promise<Link> {
+        self.reach.link(peer, topic, stream)
     }
 
     fn kept(&self) -> Option<Kept> {

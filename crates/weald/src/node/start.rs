@@ -9,6 +9,7 @@ use weald_core::{
     Clock, Entropy, Executor, LogIndex, PlacementKey, SettingsChange, SettingsEntry, StateStore,
     TransactionId, TypeName, TypeVersion,
 };
+use weald_pubsub::TopicType;
 use weald_storage::{log::Notifier, state::PartitionStore};
 
 use super::{
@@ -22,6 +23,7 @@ use crate::{
         Applier, Ask, Driver, EventQueue, Intake, IntakeLimits, LocalProposer, Parts, Proposal,
         Relay, Tuning, Waiter, Watchers, replay,
     },
+    topic::Topics,
 };
 
 /// What a builder hands over.
@@ -96,13 +98,16 @@ impl Start {
             Error::caused(ErrorKind::Unavailable, format!("no thread: {error}"), error)
         })?;
         let home = Arc::new(home);
-        let backend = Arc::new(Embedded { driver, store, home, watchers, read_only });
+        let topics = Topics::new(home.keys(&mut *self.entropy));
+        let clock = Arc::clone(&self.clock);
+        let backend = Arc::new(Embedded { driver, store, home, watchers, read_only, clock });
         Ok(Running {
             backend,
             executor,
             config: self.config,
             clock: self.clock,
             entropy: Mutex::new(self.entropy),
+            topics,
         })
     }
 
@@ -143,7 +148,8 @@ fn restore(store: &dyn StateStore) -> Result<Partition> {
 
 pub(super) fn registry(types: &[Arc<dyn CollectionType>]) -> Result<Registry> {
     let mut registry = Registry::new();
-    let own: [Arc<dyn CollectionType>; 2] = [Arc::new(TreeType), Arc::new(DiaryType)];
+    let own: [Arc<dyn CollectionType>; 3] =
+        [Arc::new(TreeType), Arc::new(DiaryType), Arc::new(TopicType::default())];
     for added in own.iter().chain(types) {
         registry
             .register(Arc::clone(added))

@@ -13,6 +13,7 @@ use super::{Running, Weald};
 use crate::{
     Accepted, Ack, Error, ErrorKind, Result, TransactionStatus,
     driver::{Answer, Ask, Proposal, ProposeError, Refused, Standing, Waiter},
+    topic::refusal_kind,
     write::{Reply, WriteOptions},
 };
 
@@ -194,6 +195,7 @@ pub(crate) fn rejected(rejection: Rejection, id: TransactionId) -> Error {
         Rejection::NoSuchCollection { .. } => ErrorKind::NotFound,
         Rejection::AlreadyExists { .. } => ErrorKind::AlreadyExists,
         Rejection::Custom { code: KEY_EXISTS | INDEX_KEY_TAKEN, .. } => ErrorKind::AlreadyExists,
+        Rejection::Custom { code, .. } => refusal_kind(*code).unwrap_or(ErrorKind::Invalid),
         Rejection::Conflict { .. }
         | Rejection::Expectation { .. }
         | Rejection::Locked { .. }
@@ -210,8 +212,7 @@ pub(crate) fn rejected(rejection: Rejection, id: TransactionId) -> Error {
         | Rejection::TooLarge { .. }
         | Rejection::Panicked { .. }
         | Rejection::Level { .. }
-        | Rejection::Invalid { .. }
-        | Rejection::Custom { .. } => ErrorKind::Invalid,
+        | Rejection::Invalid { .. } => ErrorKind::Invalid,
     };
     Error::new(kind, rejection.to_string()).with_transaction(id).with_rejection(rejection)
 }

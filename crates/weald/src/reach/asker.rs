@@ -8,13 +8,16 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
 use weald_cluster::routing::{
     Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
     Submit, Ticket, Version,
 };
 use weald_core::{
-    CallError, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
+    CallError, Digest, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
     Transport,
 };
 
@@ -36,6 +39,8 @@ pub(super) struct Asker {
     steady: Steady,
     /// Wakes the keeper of time.
     wake: Arc<Notify>,
+    /// The network's genesis, once it is known.
+    network: watch::Sender<Option<Digest>>,
 }
 
 struct State {
@@ -122,6 +127,7 @@ impl Asker {
             runtime,
             steady: Steady(Instant::now()),
             wake: Arc::clone(&wake),
+            network: watch::Sender::new(None),
         });
         asker.runtime.spawn(keep_time(Arc::downgrade(&asker), wake));
         asker
@@ -181,6 +187,11 @@ impl Asker {
     /// The network.
     pub(super) fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
+    }
+
+    /// The network's genesis, once it is known.
+    pub(super) fn network(&self) -> &watch::Sender<Option<Digest>> {
+        &self.network
     }
 
     /// What runs tasks.

@@ -20,6 +20,16 @@ pub(crate) const FOLLOWERS_MAX: usize = 65_536;
 pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(5);
 /// What a follower gives its question on top, for the way.
 pub(crate) const FOLLOW_SLACK: Duration = Duration::from_secs(3);
+/// Streams of topics that a node serves to others at a time.
+pub(crate) const STREAMS_MAX: usize = 16_384;
+/// Streams of topics that a node serves to one peer at a time.
+pub(crate) const PEER_STREAMS_MAX: usize = 4096;
+/// Questions of one stream that wait here at a time.
+pub(crate) const STREAM_ASKS_MAX: usize = 4;
+/// How long a stream is kept that its subscriber does not ask for.
+pub(crate) const STREAM_IDLE_MAX: Duration = Duration::from_secs(15);
+/// Questions for the next parts of a stream that a subscriber has under way.
+pub(crate) const NEXT_ASKS: usize = 2;
 /// How long one attempt to read from another node may take.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(2);
 /// The pause before a question that nobody took is asked anew.

@@ -11,9 +11,11 @@ use weald_cluster::{
     routing::{Map, Reply, Request},
 };
 use weald_core::{
-    BlockId, CollectionName, LogIndex, Outcome, Revision, Service, StoredBlock, TransactionId,
+    BlockId, CollectionName, Digest, LogIndex, Outcome, Revision, Service, StoredBlock,
+    TransactionId,
     codec::{self, CodecError},
 };
+use weald_pubsub::{Part, StreamRequest, TopicAddress};
 
 use crate::{Consistency, kinds};
 
@@ -30,6 +32,9 @@ pub(crate) const STATUS: Service = Service(6);
 
 /// What the coordinator of one partition says to that of another.
 pub(crate) const TELL: Service = Service(8);
+
+/// Delivers topics.
+pub(crate) const TOPIC: Service = Service(9);
 
 /// A question about a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +151,54 @@ pub(crate) enum Followed {
     NotMine,
 }
 
+/// What a subscriber asks of a member that serves its topic. It names its streams itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TopicAsk {
+    /// Which network is this?
+    Network,
+    /// Begin a stream of this topic.
+    Begin {
+        /// The stream.
+        stream: u64,
+        /// The topic.
+        topic: TopicAddress,
+    },
+    /// Deliver on the stream.
+    Deliver {
+        /// The stream.
+        stream: u64,
+        /// What.
+        request: StreamRequest,
+    },
+    /// What comes next on the stream? Waits for it.
+    Next {
+        /// The stream.
+        stream: u64,
+    },
+    /// End the stream.
+    End {
+        /// The stream.
+        stream: u64,
+    },
+}
+
+/// What a subscriber is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TopicTold {
+    /// The network's genesis.
+    Network(Digest),
+    /// It is done.
+    Done,
+    /// These parts come next, in order; none when none came in time.
+    Parts(Vec<Part>),
+    /// The stream is not, or not any more, served here.
+    NotHere,
+    /// The topic's policy does not let this peer subscribe.
+    Denied,
+    /// There is no such topic, or it has ended: this was proved.
+    NoTopic,
+}
+
 /// What a node tells of itself and of what it knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -209,6 +262,8 @@ wire! {
     Followed => FOLLOWED,
     Status => STATUS,
     Message => MESSAGE,
+    TopicAsk => TOPIC_ASK,
+    TopicTold => TOPIC_TOLD,
 }
 
 #[cfg(test)]

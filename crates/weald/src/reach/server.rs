@@ -2,6 +2,7 @@
 
 mod blocks;
 mod following;
+mod topics;
 
 use std::{
     sync::{Arc, OnceLock, atomic::AtomicUsize},
@@ -24,7 +25,8 @@ use super::{
     limits::COLLECTIONS_MAX,
     locks,
     message::{
-        Answered, BLOCKS, FOLLOW, Question, STATUS, SUBMIT, Status, Submitted, TELL, VIEW, Wire,
+        Answered, BLOCKS, FOLLOW, Question, STATUS, SUBMIT, Status, Submitted, TELL, TOPIC, VIEW,
+        Wire,
     },
 };
 use crate::{
@@ -32,6 +34,8 @@ use crate::{
     reach::writing::{Command, Slot, propose},
     write::Ack,
 };
+
+use topics::Streams;
 
 /// When to come again where a member cannot serve at the moment.
 const RETRY_AFTER: Duration = Duration::from_millis(25);
@@ -42,6 +46,8 @@ pub(crate) struct Server {
     members: Members,
     /// Followers' questions that wait.
     followers: AtomicUsize,
+    /// Topics that are served to others.
+    streams: Streams,
 }
 
 /// Takes the answer to one question.
@@ -71,8 +77,12 @@ impl Pending {
 impl Server {
     /// A server for the members of this node.
     pub(super) fn new(asker: &Arc<Asker>, members: Members) -> Arc<Self> {
-        let server =
-            Arc::new(Self { asker: Arc::clone(asker), members, followers: AtomicUsize::new(0) });
+        let server = Arc::new(Self {
+            asker: Arc::clone(asker),
+            members,
+            followers: AtomicUsize::new(0),
+            streams: Streams::default(),
+        });
         asker.set_home(&server);
         server
     }
@@ -132,6 +142,28 @@ impl Server {
             Ok(payload) if is_clients(&payload, &pending.request.purpose) => payload,
             _ => return pending.refuse(Refusal::Malformed),
         };
+        if !topics::has_topics(&payload) {
+            return self.log(hosted, pending, (Command { payload, bytes: command }, deadline));
+        }
+        let Some(network) = *self.asker.network().borrow() else {
+            return pending.answer(unavailable());
+        };
+        let server = Arc::clone(self);
+        self.asker.runtime().spawn_blocking(move || match topics::check(&payload, &network) {
+            Ok(()) => server.log(hosted, pending, (Command { payload, bytes: command }, deadline)),
+            Err(rejection) => {
+                let told = Submitted::Outcome(Outcome::Rejected(rejection));
+                pending.answer(done(&hosted, &told));
+            }
+        });
+    }
+
+    fn log(
+        self: &Arc<Self>,
+        hosted: Arc<Hosted>,
+        pending: Pending,
+        (command, deadline): (Command, Instant),
+    ) {
         let partition = hosted.partition();
         let (held, told) = Slot::of(pending);
         let server = Arc::clone(self);
@@ -141,7 +173,6 @@ impl Server {
             }
         });
         let terms = Terms { ack: Ack::Durable, deadline };
-        let command = Command { payload, bytes: command };
         // Each key is looked up by itself: a turn of the members may be taken in here, and whoever is
         // answered in it may ask anew.
         let partition_of = |key| self.asker.partition(key);
@@ -301,7 +332,7 @@ impl Services {
     pub(crate) fn handlers(
         self: &Arc<Self>,
     ) -> impl Iterator<Item = (Service, Arc<dyn ServiceHandler>)> {
-        [SUBMIT, VIEW, BLOCKS, FOLLOW, STATUS, TELL].into_iter().map(|service| {
+        [SUBMIT, VIEW, BLOCKS, FOLLOW, STATUS, TELL, TOPIC].into_iter().map(|service| {
             let endpoint = Endpoint { services: Arc::clone(self), service };
             (service, Arc::new(endpoint) as Arc<dyn ServiceHandler>)
         })
@@ -326,6 +357,7 @@ impl ServiceHandler for Endpoint {
                 reply.send(Ok(Status { map }.to_wire()));
             }
             FOLLOW => server.follow(&body, deadline, reply),
+            TOPIC => server.serve_topic(asking.peer, &body, deadline, reply),
             TELL if !server.asker.with_map(|map| map.has_member(&asking.peer)) => {
                 reply.send(Err(Refusal::Denied));
             }

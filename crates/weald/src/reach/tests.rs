@@ -5,6 +5,7 @@ mod clients;
 mod light;
 mod rig;
 mod takeovers;
+mod topics;
 mod writes;
 
 use rig::Rig;

@@ -161,6 +161,26 @@ fn the_table_of_publishers_is_bounded() {
 }
 
 #[test]
+fn a_publisher_that_begins_anew_again_and_again_is_not_shut_out_and_repeats_nothing() {
+    let mut site = Site::with(TopicPolicy::default());
+    let of = |incarnation, sequence| {
+        let incarnation = Incarnation(incarnation);
+        let draft = Draft { incarnation, ..draft(sequence, "x") };
+        Message::sign(&address(), draft, &identity(1)).unwrap()
+    };
+    let first = site.publish_one(of(1, 1)).unwrap();
+    for incarnation in 2..=40 {
+        assert!(site.publish_one(of(incarnation, 1)).unwrap().is_new, "run {incarnation}");
+    }
+    let again = site.publish_one(of(1, 1)).unwrap();
+    assert_eq!((again.position, again.is_new), (first.position, false), "it is retained");
+    assert_eq!(site.publish_one(of(1, 2)), Err(TopicRefusal::Forgotten), "its run is not known");
+    assert!(site.publish_one(of(40, 2)).unwrap().is_new);
+    let low = site.publish_one(of(24, 2));
+    assert_eq!(low, Err(TopicRefusal::Forgotten), "sixteen runs are known: 25 to 40");
+}
+
+#[test]
 fn ps1656_a_network_may_ask_for_a_token_to_create_topics() {
     let administrator = identity(9);
     let code = TopicType { administrator: Some(administrator.public()), asks_for_token: true };

@@ -27,6 +27,7 @@ use crate::{
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE, StartError},
     node::{Drawn, Home, Running, Weald, blocking, start::registry, system::SystemEntropy},
     reach::{Reach, ReachParts, Services},
+    topic::{Topics, look_after},
 };
 
 /// The share of data that a node takes, relative to others.
@@ -70,6 +71,7 @@ impl Assembly {
         let (running, reset) = assembly.start_full().await?;
         *weald.0.write() = Some(Arc::new(running));
         supervise(&weald, assembly, reset);
+        look_after(&weald);
         Ok(weald)
     }
 
@@ -81,7 +83,8 @@ impl Assembly {
             services: BTreeMap::new(),
             events: Arc::clone(&events) as _,
         };
-        let config = NetworkConfig { listen: Vec::new(), ..self.network_config(keys)? };
+        let network_config = self.network_config(Arc::clone(&keys))?;
+        let config = NetworkConfig { listen: Vec::new(), ..network_config };
         let network = Network::start(config, handlers).await.map_err(network_error)?;
         let reach = self.reach(&network, None, None)?;
         // An error would mean that it was set before.
@@ -95,7 +98,7 @@ impl Assembly {
             home: None,
             leaderless_since: Mutex::default(),
         };
-        self.running(mesh)
+        self.running(mesh, keys)
     }
 
     pub(super) async fn start_full(&mut self) -> Result<(Running, watch::Receiver<Option<Pin>>)> {
@@ -122,7 +125,7 @@ impl Assembly {
         // An error would mean that it was set before.
         events.reach.set(Arc::downgrade(&reach)).ok();
         services.open(reach.server().expect("a node with members has a server"));
-        let home = Arc::clone(&opened.home);
+        let (home, keys) = (Arc::clone(&opened.home), Arc::clone(&opened.keys));
         let founding = self.founding(opened, inbox, &network, &members)?;
         let following = follow(&reach, founding.map());
         let seeking = seeking::seek(network.clone(), founding.map());
@@ -137,7 +140,7 @@ impl Assembly {
             home: Some(home),
             leaderless_since: Mutex::default(),
         };
-        Ok((self.running(mesh)?, reset))
+        Ok((self.running(mesh, keys)?, reset))
     }
 
     async fn open(&mut self, letterbox: &Arc<Letterbox>) -> Result<Opened> {
@@ -277,8 +280,9 @@ impl Assembly {
         })
     }
 
-    fn running(&self, mesh: Mesh) -> Result<Running> {
+    fn running(&self, mesh: Mesh, keys: Arc<dyn KeyStore>) -> Result<Running> {
         Ok(Running {
+            topics: Topics::new(Some(keys)),
             backend: Arc::new(mesh),
             executor: Arc::new(CollectionExecutor::new(registry(&self.types)?)),
             config: self.config.store.clone(),
@@ -298,6 +302,9 @@ fn follow(
         loop {
             let map = maps.borrow_and_update().clone();
             let Some(reach) = reach.upgrade() else { return };
+            if let Some(map) = &map {
+                reach.know(map.network().0);
+            }
             if let Some(map) = map.and_then(|map| routing_map(&map)) {
                 reach.adopt(map);
             }

@@ -15,9 +15,10 @@ use weald_cluster::{
 };
 use weald_collections::{CollectionExecutor, DiaryType, Registry, TreeType};
 use weald_core::{
-    Executor, Handlers, LogIndex, PartitionId, PeerId, SeededEntropy, StoreId, Transport,
+    Digest, Executor, Handlers, LogIndex, PartitionId, PeerId, SeededEntropy, StoreId, Transport,
     identity::{Identity, KeyStore},
 };
+use weald_pubsub::TopicType;
 use weald_storage::{
     engine::{self, EngineConfig, EngineKind},
     log::MemoryLog,
@@ -29,6 +30,7 @@ use crate::{
     Config, Weald,
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE},
     node::{Running, SystemClock, SystemEntropy},
+    topic::Topics,
 };
 
 mod wire;
@@ -128,8 +130,10 @@ impl Rig {
             seed: u64::from(seed.store.0[0]),
         };
         let members = Members::start(parts).unwrap();
-        let (weald, reach) = self.weald(&executor, network, Some(members.clone()));
+        let keys = Arc::clone(&seed.keys);
+        let (weald, reach) = self.weald(&executor, (network, keys), Some(members.clone()));
         reach.adopt(self.map.clone());
+        reach.know(Digest::of("a rig", &[]));
         let services = Services::new();
         services.open(reach.server().unwrap());
         let mut services: Vec<_> = services.handlers().collect();
@@ -145,7 +149,7 @@ impl Rig {
     fn weald(
         &self,
         executor: &Arc<CollectionExecutor>,
-        transport: Arc<dyn Transport>,
+        (transport, keys): (Arc<dyn Transport>, Arc<Identity>),
         members: Option<Members>,
     ) -> (Weald, Arc<Reach>) {
         let session = *transport.local_peer().digest().as_bytes().first_chunk().unwrap();
@@ -167,14 +171,16 @@ impl Rig {
             config: self.config.clone(),
             clock: Arc::new(SystemClock),
             entropy: Mutex::new(Box::new(SystemEntropy)),
+            topics: Topics::new(Some(keys)),
         };
         (Weald::started(running), reach)
     }
 
     /// A node that stores nothing.
     pub(super) async fn light(&self) -> Weald {
-        let port = self.wire.port(Seed::new(200).peer());
-        let (weald, reach) = self.weald(&executor(), port, None);
+        let seed = Seed::new(200);
+        let port = self.wire.port(seed.peer());
+        let (weald, reach) = self.weald(&executor(), (port, seed.keys), None);
         reach.wait_for_map(PATIENCE).await.unwrap();
         weald
     }
@@ -182,8 +188,9 @@ impl Rig {
     /// A node with the members of another that was never told where partitions are, as after a restart.
     pub(super) fn unaware(&self, number: usize) -> Weald {
         let node = self.nodes[number].as_ref().expect("the node lives");
-        let port = self.wire.port(Seed::new(201).peer());
-        self.weald(&executor(), port, Some(node.members.clone())).0
+        let seed = Seed::new(201);
+        let port = self.wire.port(seed.peer());
+        self.weald(&executor(), (port, seed.keys), Some(node.members.clone())).0
     }
 
     /// The handles' side of a node.
@@ -239,5 +246,6 @@ fn executor() -> Arc<CollectionExecutor> {
     let mut registry = Registry::new();
     registry.register(Arc::new(TreeType)).unwrap();
     registry.register(Arc::new(DiaryType)).unwrap();
+    registry.register(Arc::new(TopicType::default())).unwrap();
     Arc::new(CollectionExecutor::new(registry))
 }

@@ -1,0 +1,180 @@
+//! Topics over several nodes.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use weald_pubsub::{Access, TopicPolicy, TopicPosition};
+
+use super::Rig;
+use crate::{ErrorKind, PublishOptions, SubscribeOptions, Subscription, TopicEvent, Weald};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn next(subscription: &mut Subscription) -> TopicEvent {
+    let event = tokio::time::timeout(PATIENCE, subscription.next()).await;
+    event.expect("it comes").expect("it goes on").unwrap()
+}
+
+/// The next messages, each of which follows the one before.
+async fn messages(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let before = subscription.last_seen_version();
+        match next(subscription).await {
+            TopicEvent::Message(message) => {
+                assert_eq!(message.position, before.next());
+                seen.push(String::from_utf8(message.body.to_vec()).unwrap());
+            }
+            TopicEvent::CaughtUp { .. } | TopicEvent::Lagged { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    seen
+}
+
+fn publishing(node: &Weald, name: &'static str, count: u32) -> tokio::task::JoinHandle<()> {
+    let node = node.clone();
+    tokio::spawn(async move {
+        let chat = node.topic("chat").open().await.unwrap();
+        for number in 0..count {
+            // It is brought to the topic however long that takes.
+            let options = PublishOptions { timeout: Some(PATIENCE), ..PublishOptions::default() };
+            chat.publish_with(format!("{name}/{number}"), options).await.unwrap();
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps138_ps1476_concurrent_publishers_on_all_nodes_are_seen_alike_everywhere() {
+    let rig = Rig::start(3, 1).await;
+    let light = rig.light().await;
+    light.topic("chat").create().await.unwrap();
+    let nodes = [rig.node(0), rig.node(1), rig.node(2), &light];
+    let mut readers = Vec::new();
+    for node in nodes {
+        let chat = node.topic("chat").open().await.unwrap();
+        readers.push(chat.subscribe(SubscribeOptions::default()).await.unwrap());
+    }
+    let writers = [
+        publishing(rig.node(0), "a", 100),
+        publishing(rig.node(1), "b", 100),
+        publishing(&light, "c", 100),
+    ];
+    let mut seen = Vec::new();
+    for reader in &mut readers {
+        seen.push(messages(reader, 300).await);
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(seen[0].iter().collect::<BTreeSet<_>>().len(), 300);
+    assert!(seen.iter().all(|other| *other == seen[0]), "one order");
+    for name in ["a", "b", "c"] {
+        let own: Vec<_> = seen[0].iter().filter(|body| body.starts_with(name)).collect();
+        let expected: Vec<_> = (0..100).map(|number| format!("{name}/{number}")).collect();
+        assert!(own.into_iter().eq(expected.iter()), "a publisher's messages stay in its order");
+    }
+    let roots: Vec<_> = {
+        let mut roots = Vec::new();
+        for node in nodes {
+            roots.push(node.topic("chat").open().await.unwrap().head().await.unwrap().messages);
+        }
+        roots
+    };
+    assert!(roots.iter().all(|side| *side == roots[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1511_ps166_subscribers_miss_nothing_while_coordinators_are_killed() {
+    let mut rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let light = rig.light().await;
+    let lost = rig.coordinator(0).await;
+    let (near, writer) = (rig.node((lost + 1) % 3).clone(), rig.node((lost + 2) % 3).clone());
+    let mut readers = Vec::new();
+    // Several streams, so that the member that is lost serves some of them.
+    for node in [&light, &light, &light, &light, &near] {
+        let chat = node.topic("chat").open().await.unwrap();
+        readers.push(chat.subscribe(SubscribeOptions::default()).await.unwrap());
+    }
+    let writing = publishing(&writer, "m", 300);
+    for reader in &mut readers {
+        messages(reader, 50).await;
+    }
+    rig.kill(lost);
+    for reader in &mut readers {
+        let rest = messages(reader, 250).await;
+        let expected: Vec<_> = (50..300).map(|number| format!("m/{number}")).collect();
+        assert_eq!(rest, expected);
+    }
+    writing.await.unwrap();
+    let chat = light.topic("chat").open().await.unwrap();
+    let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut late, 300).await.len(), 300);
+    assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(301) });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1501_a_late_joiner_gets_the_history_in_parts_then_what_comes() {
+    let rig = Rig::start(3, 1).await;
+    let chat = rig.node(0).topic("chat").create().await.unwrap();
+    let large = vec![7; 4000];
+    let bodies = (0..2000).map(|_| large.clone());
+    let done = chat.publish_batch(bodies, PublishOptions::default()).await.unwrap();
+    assert!(done.iter().all(Result::is_ok));
+    let light = rig.light().await;
+    let far = light.topic("chat").open().await.unwrap();
+    let mut late = far.subscribe(SubscribeOptions::default()).await.unwrap();
+    let mut seen = 0;
+    loop {
+        match next(&mut late).await {
+            TopicEvent::Message(message) => {
+                seen += 1;
+                assert_eq!((message.position, message.body.len()), (TopicPosition(seen), 4000));
+            }
+            TopicEvent::CaughtUp { next } => break assert_eq!(next, TopicPosition(2001)),
+            TopicEvent::Lagged { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seen, 2000);
+    chat.publish("live").await.unwrap();
+    assert_eq!(messages(&mut late, 1).await, ["live"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1680_members_serve_only_whom_the_policy_allows() {
+    let rig = Rig::start(3, 1).await;
+    let own = rig.node(0).public_key().unwrap().peer_id();
+    let subscribers = Access::Listed([own].into());
+    let policy = TopicPolicy { subscribers, ..TopicPolicy::default() };
+    let chat = rig.node(0).topic("chat").policy(policy).create().await.unwrap();
+    chat.publish("secret").await.unwrap();
+    let light = rig.light().await;
+    let topic = *chat.address();
+    let backend = std::sync::Arc::clone(&light.running().unwrap().backend);
+    for member in backend.members(&topic.topic.collection()) {
+        let refused = backend.link(member, topic, 1).wait().await;
+        assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::Invalid));
+    }
+    let far = light.topic("chat").open().await.unwrap();
+    let refused = far.subscribe(SubscribeOptions::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert!(chat.subscribe(SubscribeOptions::default()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_was_cut_off_goes_on_where_it_was() {
+    let rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let cut = (rig.coordinator(0).await + 1) % 3;
+    let chat = rig.node(cut).topic("chat").open().await.unwrap();
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    publishing(rig.node((cut + 2) % 3), "a", 20).await.unwrap();
+    messages(&mut reader, 20).await;
+    rig.cut(cut);
+    publishing(rig.node((cut + 2) % 3), "b", 20).await.unwrap();
+    rig.heal(cut);
+    let expected: Vec<_> = (0..20).map(|number| format!("b/{number}")).collect();
+    assert_eq!(messages(&mut reader, 20).await, expected);
+}

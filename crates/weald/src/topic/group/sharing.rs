@@ -1,0 +1,242 @@
+//! A consumer of a group as a stream: fetches ahead of its application, as far as that lets it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use weald_core::Time;
+use weald_pubsub::{GroupState, TopicPosition};
+
+use super::GroupConsumer;
+use crate::{
+    Error, ErrorKind, Result,
+    stream::Signal,
+    topic::{
+        StartAt, SubscribeOptions, Topic, TopicEvent, TopicMessage,
+        handle::{DistantTopic, time},
+        limits::GROUP_CREDIT_MAX,
+        publishing::Distant,
+    },
+};
+
+/// How often it is looked whether others have let messages pass.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A consumer whose messages are fetched for it. Dropped, it gives nothing back: what it holds goes
+/// to others at its deadline.
+pub(in crate::topic) struct Sharing {
+    shared: Arc<Shared>,
+    consumer: GroupConsumer,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Notify,
+    within: Duration,
+    credit: usize,
+    start: StartAt,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<TopicMessage>,
+    /// What was fetched and not acknowledged, with its deadlines.
+    held: BTreeMap<TopicPosition, Time>,
+    taken: TopicPosition,
+    waker: Option<Waker>,
+    /// Why nothing more comes; taken by the one who is told.
+    ended: Option<Option<Error>>,
+}
+
+impl Sharing {
+    pub(in crate::topic) async fn start(
+        topic: &Topic,
+        group: &str,
+        options: &SubscribeOptions,
+    ) -> Result<Self> {
+        let credit = usize::try_from(options.credit).unwrap_or(usize::MAX).min(GROUP_CREDIT_MAX);
+        // A group of this name, or its refusal, is met here.
+        let consumer = GroupConsumer::new(topic, group);
+        let first = consumer.fetch(credit, options.acknowledge_within, options.from).await?;
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            within: options.acknowledge_within,
+            credit,
+            start: options.from,
+        });
+        shared.add(first, time(&topic.node)?);
+        let fetching = Fetching {
+            ending: Ending(Arc::clone(&shared)),
+            topic: topic.distant(),
+            node: Distant::of(&topic.node),
+            group: group.to_owned(),
+        };
+        tokio::spawn(fetching.run());
+        Ok(Self { shared, consumer })
+    }
+
+    pub(in crate::topic) fn last_seen(&self) -> TopicPosition {
+        self.shared.state.lock().taken
+    }
+
+    pub(in crate::topic) async fn acknowledge(&self, position: TopicPosition) -> Result<()> {
+        let done = self.consumer.acknowledge(vec![position]).await?;
+        self.shared.state.lock().held.remove(&position);
+        self.shared.wake.notify_one();
+        if done == [true] {
+            return Ok(());
+        }
+        let what = format!("the message is not this consumer's any more: position={position}");
+        Err(Error::new(ErrorKind::Gone, what))
+    }
+
+    /// Gives back what was not acknowledged.
+    pub(in crate::topic) async fn end(self) -> Result<()> {
+        let held = std::mem::take(&mut self.shared.state.lock().held);
+        self.shared.state.lock().ended.get_or_insert(None);
+        self.shared.wake.notify_one();
+        if !held.is_empty() {
+            self.consumer.give_back(held.into_keys().collect()).await?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::topic) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<TopicEvent>>> {
+        let mut state = self.shared.state.lock();
+        if let Some(message) = state.waiting.pop_front() {
+            state.taken = state.taken.max(message.position);
+            return Poll::Ready(Some(Ok(TopicEvent::Message(message))));
+        }
+        if let Some(ended) = &mut state.ended {
+            return Poll::Ready(ended.take().map(Err));
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.shared.state.lock().ended.get_or_insert(None);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Sharing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sharing").field("consumer", &self.consumer).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn add(&self, messages: Vec<TopicMessage>, now: Time) {
+        let mut state = self.state.lock();
+        for message in messages {
+            state.held.insert(message.position, now.after(self.within));
+            state.waiting.push_back(message);
+        }
+        state.wake_up();
+    }
+
+    fn end(&self, error: Option<Error>) {
+        let mut state = self.state.lock();
+        state.ended.get_or_insert(error);
+        state.wake_up();
+    }
+
+    /// How many messages may be fetched; `None` after the end.
+    fn room(&self, now: Time) -> Option<usize> {
+        let mut state = self.state.lock();
+        state.held.retain(|_, deadline| now < *deadline);
+        state.ended.is_none().then(|| self.credit.saturating_sub(state.held.len()))
+    }
+}
+
+impl State {
+    fn wake_up(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Ends the stream with its task.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end(None);
+    }
+}
+
+/// The task that fetches.
+struct Fetching {
+    ending: Ending,
+    topic: DistantTopic,
+    node: Distant,
+    group: String,
+}
+
+impl Fetching {
+    async fn run(self) {
+        let shared = Arc::clone(&self.ending.0);
+        let mut signal: Option<Signal> = None;
+        while let Some(node) = self.node.near() {
+            let topic = self.topic.near(node);
+            let signal = signal.get_or_insert_with(|| Signal::of(&topic.code.collection()));
+            let fetched = self.fetch(&topic, signal).await;
+            drop(topic);
+            match fetched {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) if error.is_retryable() || error.kind() == ErrorKind::Unknown => {
+                    tokio::time::sleep(LOOK_PAUSE / 10).await;
+                    continue;
+                }
+                Err(error) => return shared.end(Some(error)),
+            }
+            tokio::select! {
+                () = signal.heard() => {}
+                () = shared.wake.notified() => {}
+                () = tokio::time::sleep(LOOK_PAUSE) => {}
+            }
+        }
+    }
+
+    /// Fetches what there is room for, until there is nothing; `false` after the end.
+    async fn fetch(&self, topic: &Topic, signal: &mut Signal) -> Result<bool> {
+        let shared = &self.ending.0;
+        let consumer = GroupConsumer::new(topic, &self.group);
+        loop {
+            signal.listen(&topic.node)?;
+            let now = time(&topic.node)?;
+            let Some(room) = shared.room(now) else { return Ok(false) };
+            if room == 0 || !self.has_more(&consumer, now).await? {
+                return Ok(true);
+            }
+            let messages = consumer.fetch(room, shared.within, shared.start).await?;
+            if messages.is_empty() {
+                return Ok(true);
+            }
+            shared.add(messages, now);
+        }
+    }
+
+    /// Whether a fetch would be given something: each takes a place in the log.
+    async fn has_more(&self, consumer: &GroupConsumer, now: Time) -> Result<bool> {
+        let next = consumer.topic.head().await?.next;
+        let Some(GroupState { next: given_next, given, .. }) = consumer.state().await? else {
+            return Ok(true);
+        };
+        Ok(given_next < next || given.values().any(|held| held.deadline <= now))
+    }
+}

@@ -1,0 +1,262 @@
+//! Serving a topic to its subscribers: drives the [`Delivery`] of one topic at one member.
+//!
+//! Streams at one position share one read. A stream's parts go into a bounded queue; one that finds
+//! it full is lost, and the subscriber, who sees the hole, asks for it again.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc, watch},
+};
+use weald_core::Time;
+use weald_pubsub::{
+    self as pubsub, Delivery, DeliveryInput, DeliveryOutput, Part, StreamId, StreamRequest,
+    TopicPage, TopicPosition,
+};
+
+use super::handle::look_at;
+use crate::{
+    Error, Result,
+    backend::{Promise, Version},
+};
+
+/// Parts of one stream that wait for whoever carries them.
+pub(crate) const PARTS_MAX: usize = 64;
+/// The pause before a read that may succeed later is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a topic's messages are found.
+pub(crate) trait Shelf: Send + Sync {
+    /// The newest state that may be shown.
+    fn view(&self) -> Promise<Version>;
+
+    /// Sees a change after each revision of the topic from now on.
+    ///
+    /// # Errors
+    /// When nothing changes there any more.
+    fn follow(&self) -> Result<watch::Receiver<()>>;
+
+    /// Log time as it is known there: what has expired by then is not shown.
+    fn log_time(&self) -> Time;
+}
+
+/// What a stream is told.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A part of the topic.
+    Part(Part),
+    /// There is no room for the stream here.
+    Refused,
+    /// Nothing more comes from here, for this reason.
+    Over(Error),
+}
+
+/// A topic that is served. It ends when it is dropped.
+pub(crate) struct Serving(Arc<Shared>);
+
+struct Shared {
+    code: pubsub::Topic,
+    shelf: Arc<dyn Shelf>,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+struct State {
+    delivery: Delivery,
+    streams: BTreeMap<StreamId, mpsc::Sender<News>>,
+    next: u64,
+    is_over: bool,
+}
+
+impl Serving {
+    /// Serves a topic of `shelf` to nobody yet.
+    pub(crate) fn start(code: pubsub::Topic, shelf: Arc<dyn Shelf>, runtime: &Handle) -> Arc<Self> {
+        let state = State {
+            delivery: Delivery::new(TopicPosition(1)),
+            streams: BTreeMap::new(),
+            next: 0,
+            is_over: false,
+        };
+        let shared =
+            Arc::new(Shared { code, shelf, state: Mutex::new(state), wake: Notify::new() });
+        runtime.spawn(run(Ending(Arc::clone(&shared))));
+        Arc::new(Self(shared))
+    }
+
+    /// Whether streams can be opened.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.0.state.lock().is_over
+    }
+
+    /// A stream, with what it is told. Nothing comes before it is asked for.
+    pub(crate) fn open(&self) -> (StreamId, mpsc::Receiver<News>) {
+        let (sender, receiver) = mpsc::channel(PARTS_MAX);
+        let mut state = self.0.state.lock();
+        let id = StreamId(state.next);
+        state.next += 1;
+        if !state.is_over {
+            state.streams.insert(id, sender);
+        }
+        (id, receiver)
+    }
+
+    /// Asks for more on a stream.
+    pub(crate) fn ask(&self, id: StreamId, request: StreamRequest) {
+        self.0.handle(DeliveryInput::Asked(id, request));
+        self.0.wake.notify_one();
+    }
+
+    /// Ends a stream.
+    pub(crate) fn close(&self, id: StreamId) {
+        self.0.handle(DeliveryInput::Closed(id));
+        self.0.state.lock().streams.remove(&id);
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.state.lock().is_over = true;
+        self.0.wake.notify_one();
+    }
+}
+
+/// Ends the streams with the task that serves them.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.is_over = true;
+        state.streams.clear();
+    }
+}
+
+impl Shared {
+    fn handle(&self, input: DeliveryInput) {
+        self.state.lock().delivery.handle(input);
+    }
+
+    /// The next read that is wanted; parts go out on the way.
+    fn poll(&self) -> Option<(TopicPosition, usize)> {
+        let mut state = self.state.lock();
+        while let Some(output) = state.delivery.poll_output() {
+            match output {
+                DeliveryOutput::Read { from, limit } => return Some((from, limit)),
+                DeliveryOutput::Send(id, part) => state.tell(id, News::Part(part)),
+                DeliveryOutput::Refuse(id) => state.tell(id, News::Refused),
+            }
+        }
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.lock().is_over
+    }
+
+    /// Tells all streams that nothing more comes.
+    fn end(&self, error: &Error) {
+        let mut state = self.state.lock();
+        state.is_over = true;
+        for sender in std::mem::take(&mut state.streams).into_values() {
+            // Who is gone, or has much to read, sees the end of the channel.
+            sender.try_send(News::Over(Error::new(error.kind(), error.to_string()))).ok();
+        }
+    }
+
+    async fn read(&self, from: TopicPosition, limit: usize) -> Result<TopicPage> {
+        let version = self.shelf.view().wait().await?;
+        let now = self.shelf.log_time();
+        look_at(&version, |reader| self.code.read(reader, from, (limit, now))).await
+    }
+
+    async fn reach(&self) -> Result<TopicPosition> {
+        let version = self.shelf.view().wait().await?;
+        let head = look_at(&version, |reader| self.code.head(reader)).await?;
+        Ok(head.next)
+    }
+
+    /// Carries out what the delivery wants, until it wants nothing. A read that may succeed later is
+    /// tried until it does.
+    async fn work(&self) -> Result<()> {
+        while let Some((from, limit)) = self.poll() {
+            let page = loop {
+                match self.read(from, limit).await {
+                    Err(error) if error.is_retryable() && !self.is_over() => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    done => break done?,
+                }
+            };
+            self.handle(DeliveryInput::Read { from, page });
+        }
+        Ok(())
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        if self.state.lock().streams.is_empty() {
+            return Ok(());
+        }
+        let end = self.reach().await?;
+        self.handle(DeliveryInput::Applied(end));
+        Ok(())
+    }
+}
+
+impl State {
+    fn tell(&mut self, id: StreamId, news: News) {
+        let Some(sender) = self.streams.get(&id) else { return };
+        if let Err(mpsc::error::TrySendError::Closed(_)) = sender.try_send(news) {
+            self.streams.remove(&id);
+            self.delivery.handle(DeliveryInput::Closed(id));
+        }
+    }
+}
+
+async fn run(serving: Ending) {
+    let shared = &serving.0;
+    let mut news = Listening { signal: None, is_stale: false };
+    while !shared.is_over() {
+        match serve(shared, &mut news).await {
+            Ok(()) => {}
+            Err(error) if error.is_retryable() => tokio::time::sleep(PAUSE).await,
+            Err(error) => return shared.end(&error),
+        }
+    }
+}
+
+/// What is heard of the topic.
+struct Listening {
+    signal: Option<watch::Receiver<()>>,
+    /// Whether it has changed since it was last looked at.
+    is_stale: bool,
+}
+
+/// One turn: what has changed, what is wanted, and then waits for either.
+async fn serve(shared: &Shared, listening: &mut Listening) -> Result<()> {
+    let signal = match &mut listening.signal {
+        Some(signal) => signal,
+        none => none.insert(shared.shelf.follow()?),
+    };
+    if listening.is_stale || signal.has_changed().unwrap_or(true) {
+        listening.is_stale = true;
+        signal.borrow_and_update();
+        shared.refresh().await?;
+        listening.is_stale = false;
+    }
+    shared.work().await?;
+    if shared.is_over() {
+        return Ok(());
+    }
+    tokio::select! {
+        () = shared.wake.notified() => {}
+        changed = signal.changed() => {
+            listening.is_stale = true;
+            if changed.is_err() {
+                listening.signal = None;
+            }
+        }
+    }
+    Ok(())
+}

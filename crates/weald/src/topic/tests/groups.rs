@@ -1,0 +1,72 @@
+//! Groups through the facade.
+
+use std::{sync::Arc, time::Duration};
+
+use weald_pubsub::TopicPosition;
+
+use super::{HandClock, node};
+use crate::{ErrorKind, StartAt, SubscribeOptions, TopicEvent, Weald};
+
+fn sharing(credit: u64) -> SubscribeOptions {
+    SubscribeOptions { credit, group: Some("workers".into()), ..SubscribeOptions::default() }
+}
+
+#[tokio::test]
+async fn d63_each_message_goes_to_one_consumer_of_a_group() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    let mut first = jobs.subscribe(sharing(4)).await.unwrap();
+    let mut second = jobs.subscribe(sharing(4)).await.unwrap();
+    for number in 1..=40 {
+        jobs.publish(format!("{number}")).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 40 {
+        let (worker, event) = tokio::select! {
+            event = first.next() => (&first, event),
+            event = second.next() => (&second, event),
+        };
+        let Some(Ok(TopicEvent::Message(message))) = event else { panic!("{event:?}") };
+        worker.acknowledge(message.position).await.unwrap();
+        seen.push(message.position.0);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn d63_what_is_not_acknowledged_is_given_again_and_at_last_a_dead_letter() {
+    let clock = HandClock::at(1_000_000);
+    let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
+    let policy = crate::TopicPolicy { attempts_max: 2, ..Default::default() };
+    let jobs = node.topic("jobs").policy(policy).create().await.unwrap();
+    jobs.publish("poison").await.unwrap();
+    let worker = jobs.consumer("workers");
+    let within = Duration::from_secs(10);
+    for attempt in 1..=2 {
+        let given = worker.fetch(10, within, StartAt::Beginning).await.unwrap();
+        assert_eq!((given.len(), given[0].attempt), (1, attempt));
+        clock.pass(11);
+    }
+    assert!(worker.fetch(10, within, StartAt::Beginning).await.unwrap().is_empty());
+    let dead = worker.state().await.unwrap().unwrap().dead;
+    assert_eq!((dead.len(), dead[0].position, dead[0].attempts), (1, TopicPosition(1), 2));
+    assert_eq!(worker.bury(vec![TopicPosition(1)]).await.unwrap(), [true]);
+    assert_eq!(worker.acknowledge(vec![TopicPosition(1)]).await.unwrap(), [false]);
+}
+
+#[tokio::test]
+async fn a_consumer_that_leaves_gives_back_what_it_has_not_done() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    jobs.publish("one").await.unwrap();
+    let mut first = jobs.subscribe(sharing(4)).await.unwrap();
+    assert!(first.next().await.unwrap().is_ok());
+    first.unsubscribe().await.unwrap();
+    let mut second = jobs.subscribe(sharing(4)).await.unwrap();
+    let again = second.next().await.unwrap().unwrap().into_message().unwrap();
+    assert_eq!((again.position, again.attempt), (TopicPosition(1), 2));
+    second.acknowledge(again.position).await.unwrap();
+    let twice = second.acknowledge(again.position).await.unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::Gone);
+}
