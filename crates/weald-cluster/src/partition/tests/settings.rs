@@ -39,7 +39,7 @@ fn every_partition_begins_with_the_same_settings() {
     assert_eq!(settings, Settings::default());
     assert_eq!(settings.level, FeatureLevel::FIRST);
     let names: Vec<_> = settings.types.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["diary", "tree"]);
+    assert_eq!(names, ["diary", "topic", "tree"]);
 }
 
 #[test]
