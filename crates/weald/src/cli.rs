@@ -21,6 +21,7 @@ mod session;
 mod status;
 mod stop;
 mod text;
+mod topic;
 mod tree;
 mod verify;
 
@@ -44,7 +45,7 @@ Exit codes:
       the node cannot be reached or does not serve now
   70  a defect of this program";
 
-/// A database of trees and diaries: in a directory, or of a node.
+/// A database of trees, diaries and topics: in a directory, or of a node.
 #[derive(Debug, Parser)]
 #[command(name = "weald", version, after_help = EXIT_CODES, propagate_version = true)]
 struct Cli {
@@ -71,6 +72,9 @@ enum Verb {
     /// Append-only logs
     #[command(subcommand)]
     Diary(diary::DiaryVerb),
+    /// Persistent publish/subscribe
+    #[command(subcommand)]
+    Topic(topic::TopicVerb),
     /// List the collections
     Collections,
     /// Read everything that is stored and check it; names each file or block that is damaged
@@ -157,6 +161,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Config(config) => config.run(cli.data_dir.as_deref(), &mut output)?,
         Verb::Tree(verb) => verb.run(target, &mut output).await?,
         Verb::Diary(verb) => verb.run(target, &mut output).await?,
+        Verb::Topic(verb) => verb.run(target, &mut output).await?,
         Verb::Collections => collections::run(target, &mut output).await?,
         Verb::Verify => verify::run(target, &mut output).await?,
         Verb::Export(export) => export.run(target, &mut output).await?,

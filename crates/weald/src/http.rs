@@ -1,4 +1,4 @@
-//! The HTTP gateway: trees, diaries and transactions for programs in any language.
+//! The HTTP gateway: trees, diaries, topics and transactions for programs in any language.
 //!
 //! Handlers read a request, call the facade and write the answer; they decide nothing. A name or a
 //! key is one segment of the path, percent-encoded, so a `/` in it is `%2F`. 404 means that it was
@@ -27,6 +27,7 @@ mod serving;
 mod status;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod transactions;
 mod trees;
 

@@ -15,6 +15,10 @@
 //! # Ok(()) }
 //! ```
 
+// What the program shares with the gateway names this crate as the program does.
+#[cfg(feature = "http")]
+extern crate self as weald;
+
 mod backend;
 mod config;
 mod consistency;

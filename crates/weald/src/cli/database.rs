@@ -4,6 +4,7 @@
 mod client;
 mod here;
 mod there;
+mod topics;
 mod wire;
 
 use std::ops::Bound;
@@ -16,6 +17,7 @@ use weald::{
 
 pub(crate) use client::Client;
 pub(crate) use there::{Feed, verify as verify_node};
+pub(crate) use topics::{Published, TopicFeed, TopicMessage, TopicNews};
 
 use super::failure::Failure;
 use there::ScanPages;

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weald::{Config, Error, ErrorKind, NodeConfig, Rejection, VerifyProgress, VerifyReport, Weald};
+use weald::{
+    Config, Error, ErrorKind, NodeConfig, Rejection, TopicRefusal, VerifyProgress, VerifyReport,
+    Weald,
+};
 
 use super::{
     database::{Client, Database},
@@ -124,12 +127,19 @@ pub(crate) fn absent(kind: &str, name: &str, error: Error) -> Failure {
 
 /// A collection is not there.
 pub(crate) fn not_there(kind: &str, name: &str) -> Failure {
-    Failure::not_found(format_args!(
-        "there is no {kind} named {name}; `weald collections` lists what is there"
-    ))
+    let next = match kind {
+        "topic" => "the first `weald topic pub` makes it",
+        _ => "`weald collections` lists what is there",
+    };
+    Failure::not_found(format_args!("there is no {kind} named {name}; {next}"))
 }
 
 fn class(error: &Error) -> Class {
+    // A topic's rules are not those of the command line.
+    let refusal = error.source().and_then(|source| source.downcast_ref());
+    if let Some(TopicRefusal::TooLarge { .. } | TopicRefusal::Denied) = refusal {
+        return Class::Rejected;
+    }
     match (error.kind(), error.rejection()) {
         (_, Some(Rejection::Expectation { .. }))
         | (ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Gone, _) => Class::NotFound,

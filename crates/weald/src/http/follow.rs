@@ -51,7 +51,11 @@ fn from(parts: &Parts, first: u64) -> std::result::Result<u64, Problem> {
     }
 }
 
-fn last_event(sent: &HeaderMap) -> std::result::Result<Option<u64>, Problem> {
+/// The id of the last event that the client has seen.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn last_event(sent: &HeaderMap) -> std::result::Result<Option<u64>, Problem> {
     let Some(text) = headers::text(sent, &headers::LAST_EVENT)? else { return Ok(None) };
     let next = "send the id of the last event, or leave the header out";
     let wrong = |_| Problem::invalid(format!("Last-Event-ID is no id: {text:?}"), next);
@@ -61,18 +65,23 @@ fn last_event(sent: &HeaderMap) -> std::result::Result<Option<u64>, Problem> {
 impl Gateway {
     fn follow(&self, feed: impl Feed) -> Answer {
         let permit = self.admit_stream()?;
+        Ok(self.stream(feed, permit))
+    }
+
+    /// The events of `feed` as an answer that holds `permit` until its end.
+    pub(super) fn stream(&self, feed: impl Feed, permit: OwnedSemaphorePermit) -> Response<Body> {
         let closing = self.closing.clone();
         let stream = Following { feed, closing, stage: Stage::Opening, _permit: permit };
         let mut response = Response::new(Body::from_stream(Steps::new(stream)));
         answer::kind(&mut response, "text/event-stream");
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, no_store);
-        Ok(response)
+        response
     }
 }
 
 /// What is followed.
-trait Feed: Send + 'static {
+pub(super) trait Feed: Send + 'static {
     /// The next event as text; `None` at the end. May be dropped and called again without a loss.
     fn next(&mut self) -> impl Future<Output = Option<Result<String>>> + Send;
 }
@@ -104,7 +113,7 @@ impl Feed for RawDiaryTail {
 }
 
 /// A client that has seen a gap goes on behind it.
-fn gap(from: u64, next: u64) -> String {
+pub(super) fn gap(from: u64, next: u64) -> String {
     text("gap", next.checked_sub(1), &json!({ "from": from, "next": next }))
 }
 
@@ -122,7 +131,7 @@ fn change_json(change: &RawTreeChange) -> Value {
 }
 
 /// One event as it travels. JSON has no line breaks, so one `data` line holds it.
-fn text(event: &str, id: Option<u64>, data: &Value) -> String {
+pub(super) fn text(event: &str, id: Option<u64>, data: &Value) -> String {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
     format!("event: {event}\n{id}data: {data}\n\n")
 }

@@ -6,13 +6,14 @@ use std::collections::{HashMap, VecDeque};
 use parking_lot::Mutex;
 
 use super::limits;
-use crate::{CollectionName, ErrorKind, RawDiary, RawTree, Result, Weald};
+use crate::{CollectionName, ErrorKind, RawDiary, RawTree, Result, Topic, TopicId, Weald};
 
 /// Open collections, at most [`limits::HANDLES_MAX`] of each type.
 #[derive(Debug, Default)]
 pub(crate) struct Handles {
     trees: Mutex<Kept<RawTree>>,
     diaries: Mutex<Kept<RawDiary>>,
+    topics: Mutex<Kept<Topic>>,
 }
 
 impl Handles {
@@ -57,6 +58,44 @@ impl Handles {
         let diary = node.raw_diary(name.as_str()).open_or_create().await?;
         self.diaries.lock().keep(name, &diary);
         Ok(diary)
+    }
+
+    /// The topic `name`, which must be there.
+    pub(crate) async fn topic(&self, node: &Weald, name: &str) -> Result<Topic> {
+        let collection = TopicId::of(name).collection();
+        if let Some(topic) = self.topics.lock().find(&collection) {
+            return Ok(topic);
+        }
+        let topic = node.topic(name).open().await?;
+        self.topics.lock().keep(&collection, &topic);
+        Ok(topic)
+    }
+
+    /// The topic `name`, made if it is not there.
+    pub(crate) async fn topic_made(&self, node: &Weald, name: &str) -> Result<Topic> {
+        let collection = TopicId::of(name).collection();
+        if let Some(topic) = self.topics.lock().find(&collection) {
+            return Ok(topic);
+        }
+        let topic = node.topic(name).open_or_create().await?;
+        self.topics.lock().keep(&collection, &topic);
+        Ok(topic)
+    }
+
+    /// Lets go of a topic that has ended, and of one whose rules refuse: it may have begun anew under
+    /// others.
+    pub(crate) fn heed_topic<T>(&self, name: &str, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid)
+        {
+            self.forget_topic(name);
+        }
+        result
+    }
+
+    /// Lets go of a topic.
+    pub(crate) fn forget_topic(&self, name: &str) {
+        self.topics.lock().forget(&TopicId::of(name).collection());
     }
 
     /// Lets go of a collection that turned out not to be there, as after the node joined another

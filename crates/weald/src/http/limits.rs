@@ -9,7 +9,7 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
     /// Requests served at once; more are answered `busy`.
     pub(crate) requests: usize,
-    /// Watches and tails served at once; more are answered `busy`.
+    /// Watches, tails and subscriptions served at once; more are answered `busy`.
     pub(crate) streams: usize,
     /// A connection without a byte in either direction for this long is closed; so is one on which
     /// the head of a request is not complete so long after the answer before it.
@@ -59,3 +59,5 @@ pub(crate) const STREAM_SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 pub(crate) const CORRELATION_BYTES_MAX: usize = 64;
 /// How stale a `stale` read may be when it does not say.
 pub(crate) const STALENESS_MS: u64 = 1000;
+/// Positions that a subscription is sent ahead of what its client has taken.
+pub(crate) const STREAM_CREDIT: u64 = 256;

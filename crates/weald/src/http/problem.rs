@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::headers;
-use crate::{Effect, Error, ErrorKind, Position, Rejection, TransactionId};
+use crate::{Effect, Error, ErrorKind, Position, Rejection, TopicRefusal, TransactionId};
 
 /// Why a call failed.
 #[derive(Clone, Debug)]
@@ -91,6 +91,13 @@ impl Problem {
         self
     }
 
+    /// The same problem, with something else to do about it.
+    #[must_use]
+    pub(crate) fn advise(mut self, next: &str) -> Self {
+        next.clone_into(&mut self.0.next);
+        self
+    }
+
     /// The same problem, with the position that it was found at.
     #[must_use]
     pub(crate) fn at(mut self, position: Option<Position>) -> Self {
@@ -138,6 +145,11 @@ fn status_of(error: &Error) -> StatusCode {
     if let Some(Rejection::TooLarge { .. }) = error.rejection() {
         return StatusCode::PAYLOAD_TOO_LARGE;
     }
+    match topic_refusal(error) {
+        Some(TopicRefusal::TooLarge { .. }) => return StatusCode::PAYLOAD_TOO_LARGE,
+        Some(TopicRefusal::Denied) => return StatusCode::FORBIDDEN,
+        _ => {}
+    }
     match error.kind() {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
@@ -153,6 +165,11 @@ fn status_of(error: &Error) -> StatusCode {
         ErrorKind::Gone => StatusCode::GONE,
         ErrorKind::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// The refusal of a topic behind an error.
+fn topic_refusal(error: &Error) -> Option<&TopicRefusal> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 impl IntoResponse for Problem {

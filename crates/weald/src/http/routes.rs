@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use super::{
     Gateway, admin, auth, diaries, follow, headers, limits, metrics, outcomes, problem::Problem,
-    scan, status, transactions, trees,
+    scan, status, topics, transactions, trees,
 };
 
 /// All calls.
@@ -37,6 +37,7 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
         .route("/v1/collections/{name}", {
             metered(gateway, "collection", axum::routing::put(admin::create))
         })
+        .merge(about_topics(gateway))
         .merge(about_node(gateway))
         .fallback(no_such_call)
         .method_not_allowed_fallback(wrong_method)
@@ -51,6 +52,21 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
         .merge(open)
         .layer(from_fn_with_state(gateway.clone(), correlate))
         .with_state(gateway.clone())
+}
+
+/// Calls about topics.
+fn about_topics(gateway: &Gateway) -> Router<Gateway> {
+    Router::new()
+        .route("/v1/topics/{name}", metered(gateway, "topic", get(topics::head)))
+        .route("/v1/topics/{name}/messages", {
+            metered(gateway, "topic_messages", get(topics::page).post(topics::publish))
+        })
+        .route("/v1/topics/{name}/subscribe", {
+            metered(gateway, "topic_subscribe", get(topics::subscribe))
+        })
+        .route("/v1/topics/{name}/lineage", {
+            metered(gateway, "topic_lineage", get(topics::lineage))
+        })
 }
 
 /// Calls that tell of the node, or ask something of it.
@@ -118,9 +134,8 @@ fn is_correlation(id: &HeaderValue) -> bool {
 }
 
 async fn no_such_call(uri: Uri) -> Problem {
-    let is_long = ["/v1/trees/", "/v1/diaries/", "/v1/watch/", "/v1/collections/"]
-        .iter()
-        .any(|start| uri.path().starts_with(start));
+    let named = ["/v1/trees/", "/v1/diaries/", "/v1/topics/", "/v1/watch/", "/v1/collections/"];
+    let is_long = named.iter().any(|start| uri.path().starts_with(start));
     let next = match is_long {
         true => "a `/` in a name or a key is written %2F",
         false => "see the table of calls in the README",

@@ -10,5 +10,6 @@ mod follow;
 mod lifecycle;
 mod refusals;
 mod server;
+mod topics;
 mod transactions;
 mod trees;

@@ -12,4 +12,5 @@ mod export_import;
 mod following;
 mod node;
 mod program;
+mod topics;
 mod trees_and_diaries;

@@ -205,7 +205,7 @@ impl Reply {
 
 fn class(status: u16, kind: &str) -> Class {
     match (status, kind) {
-        (413, _) => Class::Rejected,
+        (413, _) | (403, "invalid") => Class::Rejected,
         (412, _) | (_, "not_found" | "already_exists" | "gone") => Class::NotFound,
         (_, "invalid" | "method" | "unauthorized" | "forbidden") => Class::Usage,
         (_, "conflict" | "identity" | "busy") => Class::Rejected,
@@ -241,6 +241,8 @@ mod tests {
         assert_eq!(class(409, "conflict"), Class::Rejected);
         assert_eq!(class(400, "invalid"), Class::Usage);
         assert_eq!(class(413, "too_large"), Class::Rejected);
+        assert_eq!(class(403, "invalid"), Class::Rejected);
+        assert_eq!(class(403, "forbidden"), Class::Usage);
         assert_eq!(class(504, "unknown"), Class::Unknown);
         assert_eq!(class(503, "unavailable"), Class::Storage);
         assert_eq!(class(418, "teapot"), Class::Internal);

@@ -55,7 +55,7 @@ fn list<T>(told: &Value, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, F
     all.flatten().ok_or_else(|| strange("no list of the kind"))
 }
 
-fn absent(kind: &str, name: &str, reply: Reply) -> Result<Reply, Failure> {
+pub(super) fn absent(kind: &str, name: &str, reply: Reply) -> Result<Reply, Failure> {
     if reply.is_absence() { Err(session::not_there(kind, name)) } else { reply.done() }
 }
 
@@ -359,7 +359,7 @@ pub(super) fn tail(
 }
 
 /// Reads events on a thread of its own, so that whoever waits for them can be interrupted.
-fn follow<T: Send + 'static>(
+pub(super) fn follow<T: Send + 'static>(
     client: &Client,
     path: String,
     (kind, name): (&str, &str),
@@ -424,7 +424,7 @@ fn event<T>(
 }
 
 /// Refuses here what no node takes, and would not read to its end.
-fn check_size(value: &[u8]) -> Result<(), Failure> {
+pub(super) fn check_size(value: &[u8]) -> Result<(), Failure> {
     if value.len() <= weald::VALUE_BYTES_MAX {
         return Ok(());
     }

@@ -11,6 +11,8 @@ use weald::{
     VerifyReport, Voters,
 };
 
+use super::TopicMessage;
+
 /// What stands for itself in a URL.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -67,6 +69,18 @@ pub(super) fn change(event: &Value) -> Option<RawTreeChange> {
         transaction: event["transaction"].as_str()?.parse().ok()?,
         time: Time::from_millis(event["time"].as_u64()?),
         changes: event["changes"].as_array()?.iter().map(one).collect::<Option<_>>()?,
+    })
+}
+
+/// A message of a topic.
+pub(super) fn message(event: &Value) -> Option<TopicMessage> {
+    Some(TopicMessage {
+        position: event["position"].as_u64()?,
+        id: text(&event["id"])?,
+        publisher: text(&event["publisher"])?,
+        sequence: event["sequence"].as_u64()?,
+        published_at: event["published_at"].as_u64()?,
+        body: bytes(&event["data"])?,
     })
 }
 

@@ -1,0 +1,91 @@
+//! `weald topic sub`.
+
+use clap::Args;
+use serde_json::{Map, json};
+use weald::{StartAt, TopicPosition};
+
+use crate::cli::{
+    database::{TopicFeed, TopicMessage, TopicNews},
+    failure::Failure,
+    follow::{FollowOptions, Follower, Interrupt},
+    output::Output,
+    session::{self, Target},
+    text::{plain, put_bytes},
+};
+
+/// Prints messages: those that are retained, then each new one.
+#[derive(Args, Debug)]
+pub(crate) struct Subscribe {
+    /// The topic
+    topic: String,
+    /// The first position, or `now` for what is published from now on [default: the oldest message
+    /// that is retained]
+    #[arg(long, value_name = "POSITION", value_parser = start)]
+    from: Option<StartAt>,
+    #[command(flatten)]
+    follow: FollowOptions,
+}
+
+impl Subscribe {
+    pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        session::existing(target, async |database| {
+            let from = self.from.unwrap_or_default();
+            let mut subscription = database.subscribe(&self.topic, from).await?;
+            let printed = self.print(&mut subscription, output).await;
+            subscription.end().await;
+            printed
+        })
+        .await
+    }
+
+    async fn print(
+        &self,
+        subscription: &mut TopicFeed,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let mut follower = Follower::new(self.follow);
+        let mut interrupt = Interrupt::new();
+        while !follower.is_done() {
+            let Some(news) = interrupt.or(subscription.next()).await else { break };
+            match news? {
+                TopicNews::Message(message) => {
+                    print_message(&message, output)?;
+                    follower.item(output)?;
+                }
+                TopicNews::CaughtUp => follower.caught_up(output)?,
+                TopicNews::Gap { from, next } => follower.gap(from, next, output)?,
+                // Whoever reads the output is slow, and sees everything all the same.
+                TopicNews::Lagged => {}
+                TopicNews::Reset { generation } => output.answer(
+                    || format!("# the topic began anew: generation {generation}"),
+                    || json!({ "reset": { "generation": generation } }),
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_message(message: &TopicMessage, output: &mut Output) -> Result<(), Failure> {
+    output.answer(
+        || format!("{}\t{}", message.position, plain(&message.body)),
+        || {
+            let mut object = Map::new();
+            object.insert("position".into(), message.position.into());
+            object.insert("id".into(), message.id.as_str().into());
+            object.insert("publisher".into(), message.publisher.as_str().into());
+            object.insert("sequence".into(), message.sequence.into());
+            object.insert("published_at_ms".into(), message.published_at.into());
+            put_bytes(&mut object, "body", &message.body);
+            object.into()
+        },
+    )
+}
+
+fn start(text: &str) -> Result<StartAt, String> {
+    if text == "now" {
+        return Ok(StartAt::Now);
+    }
+    let first = text.parse::<u64>().map_err(|_| "say a position, or `now`".to_owned())?;
+    Ok(StartAt::After(TopicPosition(first.saturating_sub(1))))
+}

@@ -1,0 +1,262 @@
+//! Topics: publish a message, read a page of them, the head and its past.
+//!
+//! A topic's name is any text. Nodes know a digest of it, and the gateway sends no more than that to
+//! them. The gateway's node is the publisher of what comes through it.
+
+mod feed;
+mod shape;
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Response, StatusCode, Uri, request::Parts},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+pub(crate) use self::feed::subscribe;
+use super::{
+    Gateway,
+    answer::{self, Answer},
+    call::{self, Content},
+    headers, limits,
+    problem::Problem,
+    query::Query,
+    reading,
+};
+use crate::{
+    ErrorKind, PublishOptions, PublishReceipt, Result, Topic, TopicEvent, TopicMessage,
+    TopicPosition, TopicVersion, backend::Reading,
+};
+
+/// `POST /v1/topics/{name}/messages`: publishes the body; the first one makes the topic.
+pub(crate) async fn publish(
+    State(gateway): State<Gateway>,
+    parts: Parts,
+    Content(body): Content,
+) -> Answer {
+    let name = name(&parts.uri)?;
+    let query = Query::parse(parts.uri.query(), &["expires_in_ms"])?;
+    let expires_in = query.number("expires_in_ms")?.map(Duration::from_millis);
+    refuse_own_id(&parts.headers)?;
+    let options = PublishOptions { expires_in, ..PublishOptions::default() };
+    let receipt = gateway.publish(&name, body, options).await.map_err(|error| {
+        let is_unknown = error.kind() == ErrorKind::Unknown;
+        let problem = Problem::from(error);
+        if is_unknown { problem.advise(UNKNOWN) } else { problem }
+    })?;
+    let publisher = gateway.node.public_key()?.peer_id();
+    let mut response = answer::json(&json!({
+        "id": receipt.id.to_string(),
+        "publisher": publisher.to_string(),
+        "incarnation": receipt.incarnation.0,
+        "sequence": receipt.sequence.0,
+        "position": receipt.position.map(|position| position.0),
+        "queued": receipt.is_queued(),
+    }));
+    if receipt.is_queued() {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    Ok(response)
+}
+
+/// `GET /v1/topics/{name}`: the head, the policy, who subscribes.
+pub(crate) async fn head(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    let name = name(&parts.uri)?;
+    let query = Query::parse(parts.uri.query(), &reading::PARAMETERS)?;
+    let reading = reading::reading(&query, &parts.headers)?;
+    let mut topic = gateway.topic(&name, &reading).await?;
+    let head = gateway.handles.heed_topic(&name, topic.head().await)?;
+    if head.policy != topic.policy().digest() {
+        // It has begun anew under its name since it was opened.
+        gateway.handles.forget_topic(&name);
+        topic = gateway.topic(&name, &reading).await?;
+    }
+    let mut leases = topic.subscribers(TopicVersion::ZERO).await?;
+    leases.truncate(limits::PAGE_ENTRIES);
+    Ok(answer::json(&shape::topic(topic.policy(), &head, &leases)))
+}
+
+/// `GET /v1/topics/{name}/messages`: messages from position `from` on.
+pub(crate) async fn page(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    let name = name(&parts.uri)?;
+    let known = [&["from", "limit", "page"][..], &reading::PARAMETERS].concat();
+    let query = Query::parse(parts.uri.query(), &known)?;
+    let from = query.number("page")?.or(query.number("from")?).unwrap_or(1).max(1);
+    let (limit, reading) = (query.limit()?, reading::reading(&query, &parts.headers)?);
+    let topic = gateway.topic(&name, &reading).await?;
+    let page = Page::read(&topic, TopicPosition(from), limit).await;
+    Ok(gateway.handles.heed_topic(&name, page)?.respond())
+}
+
+/// `GET /v1/topics/{name}/lineage`: all versions that the head and `depth` snapshots remember.
+pub(crate) async fn lineage(State(gateway): State<Gateway>, parts: Parts) -> Answer {
+    let name = name(&parts.uri)?;
+    let known = [&["depth"][..], &reading::PARAMETERS].concat();
+    let query = Query::parse(parts.uri.query(), &known)?;
+    let (depth, reading) = (depth(&query)?, reading::reading(&query, &parts.headers)?);
+    let topic = gateway.topic(&name, &reading).await?;
+    let history = gateway.handles.heed_topic(&name, topic.history(depth).await)?;
+    let snapshots = topic.lineage(depth).await?;
+    Ok(answer::json(&shape::lineage(&history, &snapshots)))
+}
+
+/// What to do about a publish whose fate is not known.
+const UNKNOWN: &str = "do not publish it again: this node brings it to the topic until it expires, \
+     once; read the topic to see whether it came";
+
+/// The topic's name in a path.
+fn name(uri: &Uri) -> std::result::Result<String, Problem> {
+    let next = "a topic's name is UTF-8 and not empty; `/` in it is written %2F";
+    match String::from_utf8(call::segment(uri, 2)?) {
+        Ok(name) if !name.is_empty() => Ok(name),
+        Ok(_) => Err(Problem::invalid("the topic has no name", next)),
+        Err(_) => Err(Problem::invalid("the topic's name is not UTF-8", next)),
+    }
+}
+
+/// A caller's own id would promise that a repeated publish has the first one's result, and a topic
+/// knows messages by their publisher's count.
+fn refuse_own_id(sent: &HeaderMap) -> std::result::Result<(), Problem> {
+    match headers::own_id(sent)? {
+        None => Ok(()),
+        Some(_) => Err(Problem::invalid(
+            "a publish takes no transaction id of the caller's",
+            "leave Weald-Transaction-Id out, and put an id into the message for its readers",
+        )),
+    }
+}
+
+fn depth(query: &Query) -> std::result::Result<usize, Problem> {
+    let max = weald_pubsub::limits::SNAPSHOTS_MAX;
+    let Some(depth) = query.number("depth")? else { return Ok(max) };
+    usize::try_from(depth).ok().filter(|depth| *depth <= max).ok_or_else(|| {
+        let detail = format!("depth is out of range: {depth}");
+        Problem::invalid(detail, format!("no more than {max} snapshots are kept"))
+    })
+}
+
+impl Gateway {
+    /// The topic `name`, which must be there, as it is to be read.
+    async fn topic(&self, name: &str, reading: &Reading) -> Result<Topic> {
+        let topic = self.handles.topic(&self.node, name).await?;
+        let topic = topic.consistency(reading.consistency);
+        Ok(reading.at_least.map_or(topic.clone(), |position| topic.at_least(position)))
+    }
+
+    async fn publish(
+        &self,
+        name: &str,
+        body: Bytes,
+        options: PublishOptions,
+    ) -> Result<PublishReceipt> {
+        let topic = self.handles.topic_made(&self.node, name).await?;
+        let published = topic.publish_with(body.clone(), options.clone()).await;
+        match self.handles.heed_topic(name, published) {
+            // It has ended since it was opened, and a publish makes a topic that is not there.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let topic = self.handles.topic_made(&self.node, name).await?;
+                topic.publish_with(body, options).await
+            }
+            published => published,
+        }
+    }
+}
+
+/// A message as JSON.
+fn message_json(message: &TopicMessage) -> Value {
+    json!({
+        "position": message.position.0,
+        "id": message.id.to_string(),
+        "publisher": message.publisher.to_string(),
+        "sequence": message.sequence.0,
+        "published_at": message.published_at.as_millis(),
+        "data": STANDARD.encode(&message.body),
+    })
+}
+
+/// A page of messages.
+struct Page {
+    lines: String,
+    count: usize,
+    /// The position behind the last line.
+    next: TopicPosition,
+    /// The position that the topic's next message gets.
+    end: TopicPosition,
+}
+
+impl Page {
+    /// Up to `limit` lines from `from` on.
+    async fn read(topic: &Topic, from: TopicPosition, limit: usize) -> Result<Self> {
+        let end = topic.head().await?.next;
+        let mut page = Self { lines: String::new(), count: 0, next: from, end };
+        while page.next < end && page.count < limit && page.lines.len() < limits::PAGE_BYTES {
+            let events = topic.read(page.next, limit - page.count).await?;
+            if events.is_empty() {
+                break;
+            }
+            page.add(&events, limit);
+        }
+        Ok(page)
+    }
+
+    fn add(&mut self, events: &[TopicEvent], limit: usize) {
+        for event in events {
+            let (line, last) = match event {
+                TopicEvent::Message(message) => (message_json(message), message.position),
+                TopicEvent::Gap { first, last } => {
+                    (json!({ "gap": { "from": first.0, "next": last.next().0 } }), *last)
+                }
+                // Only a subscription tells the others.
+                _ => continue,
+            };
+            if self.count == limit {
+                return;
+            }
+            self.lines.push_str(&format!("{line}\n"));
+            self.count += 1;
+            self.next = last.next();
+        }
+    }
+
+    fn respond(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.lines));
+        answer::kind(&mut response, "application/x-ndjson");
+        if self.next < self.end {
+            headers::put(&mut response, headers::NEXT, &self.next.to_string());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment_of_any_text() {
+        let check = |path: &'static str, expected: Option<&str>| {
+            assert_eq!(name(&Uri::from_static(path)).ok().as_deref(), expected, "{path}");
+        };
+        check("/v1/topics/chat", Some("chat"));
+        check("/v1/topics/a%2F%2Fb/messages", Some("a//b"));
+        check("/v1/topics/gr%C3%BC%C3%9Fe", Some("grüße"));
+        check("/v1/topics/%ff", None);
+        check("/v1/topics//messages", None);
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limit_and_tells_where_it_goes_on() {
+        let gap = |position| TopicEvent::Gap {
+            first: TopicPosition(position),
+            last: TopicPosition(position + 1),
+        };
+        let (next, end) = (TopicPosition(1), TopicPosition(7));
+        let mut page = Page { lines: String::new(), count: 0, next, end };
+        page.add(&[gap(1), gap(3), gap(5)], 2);
+        assert_eq!((page.count, page.next.0), (2, 5));
+        assert_eq!(page.respond().headers()[headers::NEXT], "5");
+    }
+}

@@ -1,0 +1,247 @@
+//! Topics over HTTP.
+
+use std::time::{Duration, Instant};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::{
+    client::{Event, Open, Request},
+    server::{Node, Place},
+};
+
+fn publish(node: &Node, body: &str) -> Value {
+    node.send("POST /v1/topics/chat/messages", body).done().json()
+}
+
+fn subscribe(node: &Node, query: &str) -> Open {
+    let open = Request::new(&format!("GET /v1/topics/chat/subscribe{query}")).open(node.address);
+    assert_eq!(open.answer.status, 200);
+    open
+}
+
+fn resume(node: &Node, last: u64) -> Open {
+    let request = Request::new("GET /v1/topics/chat/subscribe?from=1");
+    request.header("Last-Event-ID", last).open(node.address)
+}
+
+/// The position and the body of the next event, which is a message.
+fn message(stream: &mut Open) -> (u64, String) {
+    let Event { id, data, .. } = stream.expect("message");
+    assert_eq!(id, data["position"].as_u64(), "the id of an event is its position");
+    let body = STANDARD.decode(data["data"].as_str().unwrap()).unwrap();
+    (id.unwrap(), String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn ps134_a_late_joiner_gets_the_history_then_catches_up_then_lives() {
+    let place = Place::new();
+    let node = place.start();
+    let first = publish(&node, "m1");
+    assert_eq!((&first["position"], &first["queued"]), (&1.into(), &false.into()));
+    assert_eq!(first["publisher"], node.card["peer_id"], "the gateway's node publishes");
+    for number in 2..=5 {
+        let next = publish(&node, &format!("m{number}"));
+        assert_eq!((&next["position"], &next["sequence"]), (&number.into(), &number.into()));
+        assert_eq!(next["incarnation"], first["incarnation"]);
+    }
+    let mut late = subscribe(&node, "");
+    assert_eq!(late.answer.header("content-type"), Some("text/event-stream"));
+    let told = late.expect("message");
+    assert_eq!((told.id, told.data["data"].as_str()), (Some(1), Some("bTE=")));
+    for field in ["position", "id", "publisher", "sequence"] {
+        assert_eq!(told.data[field], first[field], "{field}");
+    }
+    assert!(told.data["published_at"].as_u64().is_some_and(|time| time > 1 << 40));
+    for number in 2..=5 {
+        assert_eq!(message(&mut late), (number, format!("m{number}")));
+    }
+    let caught_up = late.expect("caught_up");
+    assert_eq!((caught_up.id, &caught_up.data["next"]), (None, &6.into()));
+    publish(&node, "m6");
+    assert_eq!(message(&mut late), (6, "m6".to_owned()));
+}
+
+#[test]
+fn ps1562_a_subscriber_resumes_behind_the_last_event_it_saw() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 1..=5 {
+        publish(&node, &format!("m{number}"));
+    }
+    let mut stream = subscribe(&node, "?from=1");
+    let seen: Vec<u64> = (0..3).map(|_| message(&mut stream).0).collect();
+    assert_eq!(seen, [1, 2, 3]);
+    drop(stream);
+    let mut stream = resume(&node, 3);
+    assert_eq!(message(&mut stream), (4, "m4".to_owned()));
+    assert_eq!(message(&mut stream), (5, "m5".to_owned()));
+    stream.expect("caught_up");
+    let mut all_seen = resume(&node, 5);
+    assert_eq!(all_seen.expect("caught_up").data["next"], 6);
+    let mut live = subscribe(&node, "?from=now");
+    live.expect("caught_up");
+    let mut some = subscribe(&node, "?from=4");
+    assert_eq!(message(&mut some).0, 4);
+    publish(&node, "m6");
+    for stream in [&mut stream, &mut all_seen, &mut live] {
+        assert_eq!(message(stream), (6, "m6".to_owned()));
+    }
+}
+
+#[test]
+fn what_has_expired_is_an_exact_gap() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 1..=3 {
+        let line = "POST /v1/topics/chat/messages?expires_in_ms=2000";
+        node.send(line, format!("m{number}")).done();
+    }
+    publish(&node, "m4");
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        let lines = node.call("GET /v1/topics/chat/messages").done().lines();
+        if lines.len() == 2 {
+            assert_eq!(lines[0]["gap"]["from"], 1);
+            assert_eq!(lines[0]["gap"]["next"], 4);
+            assert_eq!(lines[1]["position"], 4);
+            break;
+        }
+        assert!(Instant::now() < patience, "{lines:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // The log's time decides what is delivered, and a publish moves it on.
+    publish(&node, "m5");
+    let mut late = subscribe(&node, "");
+    let gap = late.expect("gap");
+    assert_eq!((&gap.data["from"], &gap.data["next"]), (&1.into(), &4.into()));
+    assert_eq!(gap.id, Some(3), "who resumes with this id goes on behind the gap");
+    assert_eq!(message(&mut late), (4, "m4".to_owned()));
+    assert_eq!(message(&mut late), (5, "m5".to_owned()));
+    late.expect("caught_up");
+}
+
+#[test]
+fn messages_are_read_in_pages() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 1..=7 {
+        publish(&node, &format!("m{number}"));
+    }
+    let page = |query: &str| {
+        let answer = node.call(&format!("GET /v1/topics/chat/messages{query}")).done();
+        let next = answer.header("weald-next").map(str::to_owned);
+        let positions = answer.lines().into_iter().map(|line| line["position"].as_u64().unwrap());
+        (positions.collect::<Vec<_>>(), next)
+    };
+    assert_eq!(page(""), ((1..=7).collect(), None));
+    assert_eq!(page("?limit=3"), (vec![1, 2, 3], Some("4".into())));
+    assert_eq!(page("?limit=3&page=4"), (vec![4, 5, 6], Some("7".into())));
+    assert_eq!(page("?limit=3&page=7"), (vec![7], None));
+    assert_eq!(page("?from=6"), (vec![6, 7], None));
+    assert_eq!(page("?from=8"), (vec![], None));
+    assert_eq!(page("?from=0&limit=1&consistency=local"), (vec![1], Some("2".into())));
+}
+
+#[test]
+fn a_topic_tells_its_head_and_its_past() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 1..=20 {
+        publish(&node, &format!("m{number}"));
+    }
+    let stream = subscribe(&node, "?from=now");
+    let patience = Instant::now() + Duration::from_secs(30);
+    let head = loop {
+        let head = node.call("GET /v1/topics/chat").done().json();
+        if head["subscribers"]["count"] == 1 {
+            break head;
+        }
+        assert!(Instant::now() < patience, "{head}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!((&head["state"], &head["next"]), (&"active".into(), &21.into()));
+    let messages = &head["messages"];
+    assert_eq!((&messages["count"], &messages["version"]), (&20.into(), &20.into()));
+    assert_eq!(messages["root"].as_str().unwrap().len(), 64);
+    assert_eq!(head["policy"]["publishers"], "anyone");
+    assert_eq!(head["policy"]["body_bytes_max"], 10 * 1024);
+    let lease = &head["subscriptions"][0];
+    assert_eq!((&lease["peer_id"], &lease["live"]), (&node.card["peer_id"], &true.into()));
+    drop(stream);
+    let lineage = node.call("GET /v1/topics/chat/lineage").done().json();
+    let versions = lineage["messages"].as_array().unwrap();
+    assert_eq!(versions.last().unwrap()["root"], messages["root"]);
+    let numbers: Vec<u64> =
+        versions.iter().map(|entry| entry["version"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
+    assert_eq!(lineage["snapshots"].as_array().unwrap().len(), 1);
+    let recent = node.call("GET /v1/topics/chat/lineage?depth=0").done().json();
+    assert_eq!(recent["snapshots"].as_array().unwrap().len(), 0);
+    assert!(recent["messages"].as_array().unwrap().len() < 20);
+}
+
+#[test]
+fn a_name_is_any_text_and_stays_in_the_path() {
+    let place = Place::new();
+    let node = place.start();
+    node.send("POST /v1/topics/team%2Fgr%C3%BC%C3%9Fe%2F%2F/messages", "hello").done();
+    let lines = node.call("GET /v1/topics/team%2Fgr%C3%BC%C3%9Fe%2F%2F/messages").done().lines();
+    assert_eq!(lines[0]["data"], "aGVsbG8=");
+    node.call("GET /v1/topics/team").refused(404, "not_found");
+    let problem = node.call("GET /v1/topics/team/chat").refused(400, "invalid");
+    assert!(problem["next"].as_str().unwrap().contains("%2F"), "{problem}");
+    let listed = node.call("GET /v1/collections").done();
+    assert!(!listed.text().contains("team"), "nodes know a digest of the name");
+}
+
+#[test]
+fn what_is_wrong_is_told_and_publishes_nothing() {
+    let place = Place::new();
+    let node = place.start();
+    for what in ["", "/messages", "/subscribe", "/lineage"] {
+        node.call(&format!("GET /v1/topics/chat{what}")).refused(404, "not_found");
+    }
+    publish(&node, "m1");
+    let large = vec![b'x'; 10 * 1024 + 1];
+    node.send("POST /v1/topics/chat/messages", large).refused(413, "invalid");
+    node.send("POST /v1/topics/chat/messages", vec![b'x'; (1 << 20) + 1]).refused(413, "too_large");
+    let own = Request::new("POST /v1/topics/chat/messages").header("Weald-Transaction-Id", "mine");
+    own.body("m2").send(node.address).refused(400, "invalid");
+    for query in ["expires_in_ms=soon", "ttl=5"] {
+        let line = format!("POST /v1/topics/chat/messages?{query}");
+        node.send(&line, "m2").refused(400, "invalid");
+    }
+    for line in [
+        "subscribe?from=soon",
+        "subscribe?from=-1",
+        "subscribe?from=3",
+        "subscribe?until=5",
+        "messages?from=x",
+        "messages?limit=0",
+        "lineage?depth=33",
+        "lineage?depth=x",
+    ] {
+        node.call(&format!("GET /v1/topics/chat/{line}")).refused(400, "invalid");
+    }
+    let ahead = Request::new("GET /v1/topics/chat/subscribe").header("Last-Event-ID", 2);
+    ahead.send(node.address).refused(400, "invalid");
+    node.call("PUT /v1/topics/chat").refused(405, "method");
+    let head = node.call("GET /v1/topics/chat").done().json();
+    assert_eq!((&head["next"], &head["messages"]["count"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn a_topic_outlives_its_node() {
+    let place = Place::new();
+    let node = place.start();
+    publish(&node, "m1");
+    let mut stream = subscribe(&node, "");
+    assert_eq!(message(&mut stream).0, 1);
+    node.kill();
+    let node = place.start();
+    let second = publish(&node, "m2");
+    assert_eq!(second["position"], 2);
+    let mut stream = resume(&node, 1);
+    assert_eq!(message(&mut stream), (2, "m2".to_owned()));
+}
