@@ -160,7 +160,6 @@ impl Publishing {
     }
 
     /// Signs messages and gives them their sequences; what the policy refuses has none.
-    #[expect(clippy::type_complexity, reason = "one value that is taken apart at once")]
     fn take(
         &self,
         bodies: Vec<Bytes>,
