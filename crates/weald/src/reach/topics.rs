@@ -168,6 +168,9 @@ struct Carrier {
 
 type Answer = std::result::Result<TopicTold, CallError>;
 
+/// A question under way.
+type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
 impl Carrier {
     /// Until either side ends it.
     async fn run(mut self) {
@@ -182,8 +185,8 @@ impl Carrier {
     }
 
     async fn carry(&mut self) -> Option<Error> {
-        let mut nexts: Vec<Pin<Box<dyn Future<Output = Answer> + Send>>> = Vec::new();
-        let mut delivering: Option<Pin<Box<dyn Future<Output = Answer> + Send>>> = None;
+        let mut nexts: Vec<Asked> = Vec::new();
+        let mut delivering: Option<Asked> = None;
         loop {
             while nexts.len() < NEXT_ASKS {
                 nexts.push(self.asked(TopicAsk::Next { stream: self.stream }));
@@ -218,7 +221,7 @@ impl Carrier {
         }
     }
 
-    fn asked(&self, ask: TopicAsk) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+    fn asked(&self, ask: TopicAsk) -> Asked {
         let calling = call(&self.asker, self.peer, &ask);
         Box::pin(async move {
             let malformed = |_| CallError::Refused(weald_core::Refusal::Malformed);
@@ -228,7 +231,7 @@ impl Carrier {
 }
 
 /// The first answer to come, with its place.
-async fn first(asked: &mut [Pin<Box<dyn Future<Output = Answer> + Send>>]) -> (usize, Answer) {
+async fn first(asked: &mut [Asked]) -> (usize, Answer) {
     std::future::poll_fn(|cx| {
         for (nth, asked) in asked.iter_mut().enumerate() {
             if let std::task::Poll::Ready(answer) = asked.as_mut().poll(cx) {
@@ -240,7 +243,7 @@ async fn first(asked: &mut [Pin<Box<dyn Future<Output = Answer> + Send>>]) -> (u
     .await
 }
 
-async fn delivered(under_way: &mut Option<Pin<Box<dyn Future<Output = Answer> + Send>>>) -> Answer {
+async fn delivered(under_way: &mut Option<Asked>) -> Answer {
     match under_way {
         Some(under_way) => under_way.await,
         None => pending().await,

@@ -6,15 +6,13 @@ use bytes::Bytes;
 use weald_collections::{ReadError, SourceReader};
 use weald_core::{BlockId, CreateMode, Time, identity::KeyStore};
 use weald_pubsub::{
-    self as pubsub, AdminAction, AdminRequest, ChannelState, Cid, CoordinatorObject,
-    CoordinatorSnapshot, CreationToken, Lease, Leaving, LineageEntry, PageMap, PruneAnswer, Signed,
-    TopicAddress, TopicId, TopicItem, TopicOptions, TopicPolicy, TopicPosition, TopicReadError,
-    TopicVersion, limits::PRUNE_MAX,
+    self as pubsub, AdminAction, AdminRequest, ChannelState, CreationToken, PruneAnswer, Signed,
+    TopicAddress, TopicId, TopicOptions, TopicPolicy, TopicReadError, limits::PRUNE_MAX,
 };
 
 use super::{
-    GroupConsumer, PublishOptions, PublishReceipt, SubscribeOptions, Subscription, TopicEvent,
-    TopicMessage, housekeeping::pruned, limits::READ_MAX, refusal_of, topic_read_error,
+    GroupConsumer, PublishOptions, PublishReceipt, SubscribeOptions, Subscription,
+    housekeeping::pruned, refusal_of, topic_read_error,
 };
 use crate::{
     Consistency, Error, ErrorKind, Position, Result, Weald,
@@ -22,29 +20,6 @@ use crate::{
     node::read,
     write::WriteOptions,
 };
-
-/// Subscriptions that one call lists.
-const SUBSCRIBERS_MAX: usize = 10_000;
-
-/// All versions of a topic that are remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicHistory {
-    /// Versions of the messages with their roots, oldest first.
-    pub messages: Vec<LineageEntry>,
-    /// Versions of the subscriptions with their roots, oldest first.
-    pub subscribers: Vec<LineageEntry>,
-}
-
-/// The pages of a topic, each found by the digest of its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicPages {
-    /// All pages.
-    pub pages: PageMap,
-    /// The root of the messages.
-    pub messages: Cid,
-    /// The root of the subscriptions.
-    pub subscribers: Cid,
-}
 
 /// A topic. Cheap to clone.
 ///
@@ -250,173 +225,6 @@ impl Topic {
     /// A consumer of a group, for whoever wants to fetch by itself.
     pub fn consumer(&self, group: &str) -> GroupConsumer {
         GroupConsumer::new(self, group)
-    }
-
-    /// How the topic is.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// use weald::ChannelState;
-    /// let chat = node.topic("chat").create().await?;
-    /// assert_eq!(chat.channel_state().await?, ChannelState::Active);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn channel_state(&self) -> Result<ChannelState> {
-        match self.head().await {
-            Ok(head) => Ok(head.state),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(ChannelState::Deleted),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The head: versions, roots and counts of messages and subscriptions.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// let chat = node.topic("chat").create().await?;
-    /// chat.publish("one").await?;
-    /// let head = chat.head().await?;
-    /// assert_eq!((head.messages.count, head.next.0), (1, 2));
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn head(&self) -> Result<CoordinatorObject> {
-        let code = self.code;
-        self.look(move |reader| code.head(reader)).await
-    }
-
-    /// The position of the last message: what a subscriber that has seen everything has seen.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// let chat = node.topic("chat").create().await?;
-    /// let published = chat.publish("one").await?;
-    /// assert_eq!(chat.last_position().await?, published.position.unwrap());
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn last_position(&self) -> Result<TopicPosition> {
-        Ok(TopicPosition(self.head().await?.next.0.saturating_sub(1)))
-    }
-
-    /// Up to `limit` messages from `from` on, 1,024 at most, with gaps for those that are not
-    /// retained; empty at the end.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// use weald::TopicPosition;
-    /// let chat = node.topic("chat").create().await?;
-    /// chat.publish("one").await?;
-    /// assert_eq!(chat.read(TopicPosition(1), 10).await?.len(), 1);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn read(&self, from: TopicPosition, limit: usize) -> Result<Vec<TopicEvent>> {
-        let (code, now) = (self.code, self.node.running()?.clock.now());
-        let limit = limit.clamp(1, READ_MAX);
-        let page = self.look(move |reader| code.read(reader, from, (limit, now))).await?;
-        let address = *self.address();
-        let event = |item| match item {
-            TopicItem::Message { position, message } => {
-                TopicEvent::Message(TopicMessage::new(&address, position, message, 0))
-            }
-            TopicItem::Gone { first, last } => TopicEvent::Gap { first, last },
-        };
-        Ok(page.items.into_iter().map(event).collect())
-    }
-
-    /// All pages of both collections by their content: what a merge starts from.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// let chat = node.topic("chat").create().await?;
-    /// chat.publish("one").await?;
-    /// let pages = chat.pages().await?;
-    /// assert_eq!(pages.messages, chat.head().await?.messages.root);
-    /// assert!(pages.pages.bytes(&pages.messages).is_some());
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn pages(&self) -> Result<TopicPages> {
-        let code = self.code;
-        let (pages, messages, subscribers) = self.look(move |reader| code.pages(reader)).await?;
-        Ok(TopicPages { pages, messages, subscribers })
-    }
-
-    /// Up to `depth` snapshots of versions that have left the head, newest first.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// let chat = node.topic("chat").create().await?;
-    /// for number in 0..20 {
-    ///     chat.publish(format!("{number}")).await?;
-    /// }
-    /// assert_eq!(chat.lineage(10).await?.len(), 1);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn lineage(&self, depth: usize) -> Result<Vec<CoordinatorSnapshot>> {
-        let code = self.code;
-        self.look(move |reader| code.lineage(reader, depth)).await
-    }
-
-    /// All versions that the head and up to `depth` snapshots remember.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// let chat = node.topic("chat").create().await?;
-    /// chat.publish("one").await?;
-    /// chat.publish("two").await?;
-    /// let history = chat.history(10).await?;
-    /// assert_eq!(history.messages.last().unwrap().root, chat.head().await?.messages.root);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn history(&self, depth: usize) -> Result<TopicHistory> {
-        let code = self.code;
-        let Leaving { messages, subscribers } =
-            self.look(move |reader| code.history(reader, depth)).await?;
-        Ok(TopicHistory { messages, subscribers })
-    }
-
-    /// The subscriptions written after `version` of theirs, 10,000 at most.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
-    /// # let node = weald::Weald::in_memory().await?;
-    /// use weald::TopicVersion;
-    /// let chat = node.topic("chat").create().await?;
-    /// assert!(chat.subscribers(TopicVersion::ZERO).await?.is_empty());
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound` when the topic has ended.
-    pub async fn subscribers(&self, version: TopicVersion) -> Result<Vec<Lease>> {
-        let code = self.code;
-        self.look(move |reader| code.subscribers(reader, version, SUBSCRIBERS_MAX)).await
     }
 
     /// Removes what has expired, in one bounded step. It happens by itself, too; log time decides

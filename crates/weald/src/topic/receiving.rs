@@ -218,8 +218,10 @@ impl Shared {
         let now = self.clock.now();
         let mut state = self.state.lock();
         if state.ended.is_some() {
-            // There is nothing left to end; who has stopped waiting is not told.
-            told.map(|told| told.send(Ok(())).ok());
+            if let Some(told) = told {
+                // There is nothing left to end; who has stopped waiting is not told.
+                told.send(Ok(())).ok();
+            }
             return;
         }
         // Those before do not wait for the answer to this.
