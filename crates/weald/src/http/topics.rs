@@ -27,7 +27,7 @@ use super::{
     reading,
 };
 use crate::{
-    ErrorKind, PublishOptions, PublishReceipt, Result, Topic, TopicEvent, TopicMessage,
+    ErrorKind, Position, PublishOptions, PublishReceipt, Result, Topic, TopicEvent, TopicMessage,
     TopicPosition, TopicVersion, backend::Reading,
 };
 
@@ -68,7 +68,7 @@ pub(crate) async fn head(State(gateway): State<Gateway>, parts: Parts) -> Answer
     let query = Query::parse(parts.uri.query(), &reading::PARAMETERS)?;
     let reading = reading::reading(&query, &parts.headers)?;
     let mut topic = gateway.topic(&name, &reading).await?;
-    let head = gateway.handles.heed_topic(&name, topic.head().await)?;
+    let (head, position) = gateway.handles.heed_topic(&name, topic.head_at().await)?;
     if head.policy != topic.policy().digest() {
         // It has begun anew under its name since it was opened.
         gateway.handles.forget_topic(&name);
@@ -76,7 +76,9 @@ pub(crate) async fn head(State(gateway): State<Gateway>, parts: Parts) -> Answer
     }
     let mut leases = topic.subscribers(TopicVersion::ZERO).await?;
     leases.truncate(limits::PAGE_ENTRIES);
-    Ok(answer::json(&shape::topic(topic.policy(), &head, &leases)))
+    let mut response = answer::json(&shape::topic(topic.policy(), &head, &leases));
+    headers::put(&mut response, headers::POSITION, &headers::position_text(position));
+    Ok(response)
 }
 
 /// `GET /v1/topics/{name}/messages`: messages from position `from` on.
@@ -185,13 +187,16 @@ struct Page {
     next: TopicPosition,
     /// The position that the topic's next message gets.
     end: TopicPosition,
+    /// Where in the log that is.
+    position: Position,
 }
 
 impl Page {
     /// Up to `limit` lines from `from` on.
     async fn read(topic: &Topic, from: TopicPosition, limit: usize) -> Result<Self> {
-        let end = topic.head().await?.next;
-        let mut page = Self { lines: String::new(), count: 0, next: from, end };
+        let (head, position) = topic.head_at().await?;
+        let end = head.next;
+        let mut page = Self { lines: String::new(), count: 0, next: from, end, position };
         while page.next < end && page.count < limit && page.lines.len() < limits::PAGE_BYTES {
             let events = topic.read(page.next, limit - page.count).await?;
             if events.is_empty() {
@@ -224,6 +229,7 @@ impl Page {
     fn respond(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.lines));
         answer::kind(&mut response, "application/x-ndjson");
+        headers::put(&mut response, headers::POSITION, &headers::position_text(self.position));
         if self.next < self.end {
             headers::put(&mut response, headers::NEXT, &self.next.to_string());
         }

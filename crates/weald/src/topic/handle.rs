@@ -277,8 +277,12 @@ impl Topic {
         &self,
         look: impl FnMut(&mut SourceReader<'_>) -> std::result::Result<T, TopicReadError>,
     ) -> Result<T> {
-        let version = self.node.version(self.id, &self.reading).await?;
-        look_at(&version, look).await
+        look_at(&self.version().await?, look).await
+    }
+
+    /// The state that it is read from.
+    pub(super) async fn version(&self) -> Result<Version> {
+        self.node.version(self.id, &self.reading).await
     }
 
     /// The same topic, without a hold on the node.

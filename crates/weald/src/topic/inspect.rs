@@ -5,8 +5,8 @@ use weald_pubsub::{
     PageMap, TopicItem, TopicPosition, TopicVersion,
 };
 
-use super::{Topic, TopicEvent, TopicMessage, limits::READ_MAX};
-use crate::{ErrorKind, Result};
+use super::{Topic, TopicEvent, TopicMessage, limits::READ_MAX, look_at};
+use crate::{ErrorKind, Position, Result};
 
 /// Subscriptions that one call lists.
 const SUBSCRIBERS_MAX: usize = 10_000;
@@ -68,8 +68,27 @@ impl Topic {
     /// # Errors
     /// `NotFound` when the topic has ended.
     pub async fn head(&self) -> Result<CoordinatorObject> {
-        let code = self.code;
-        self.look(move |reader| code.head(reader)).await
+        Ok(self.head_at().await?.0)
+    }
+
+    /// The head, and the place in the log of the state that it was read from:
+    /// [`Topic::at_least`] takes it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
+    /// # let node = weald::Weald::in_memory().await?;
+    /// let chat = node.topic("chat").create().await?;
+    /// let (head, position) = chat.head_at().await?;
+    /// assert_eq!(chat.at_least(position).head().await?, head);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` when the topic has ended.
+    pub async fn head_at(&self) -> Result<(CoordinatorObject, Position)> {
+        let version = self.version().await?;
+        let head = look_at(&version, |reader| self.code.head(reader)).await?;
+        Ok((head, version.position()))
     }
 
     /// The position of the last message: what a subscriber that has seen everything has seen.
