@@ -1,12 +1,14 @@
 //! `weald demo`: three nodes, a killed coordinator, a power cut, and nothing that was acknowledged is lost.
 //!
 //! The demo starts this program three times as `weald node`. Callers write through a node in the demo's
-//! own process that keeps nothing: each transaction appends to a diary and puts into a tree. The demo kills
-//! the coordinator in the middle, brings it back, kills all three at once, brings them back, and compares
-//! what is there with what was acknowledged.
+//! own process that keeps nothing: each transaction appends to a diary and puts into a tree; beside them,
+//! numbers are published to a topic. The demo kills the coordinator in the middle and brings it back. Then a
+//! subscriber joins, late, on another node that keeps nothing. The demo kills all three at once, brings them
+//! back, and compares what is there, and what the subscriber was told, with what was acknowledged.
 
 mod account;
 mod callers;
+mod news;
 mod nodes;
 mod process;
 
@@ -19,6 +21,7 @@ use weald::Weald;
 use self::{
     account::Account,
     callers::Callers,
+    news::{LateJoiner, News, Newsroom},
     nodes::{NODES, Nodes},
 };
 use super::{
@@ -61,14 +64,18 @@ impl Demo {
         let mut nodes = found(&folder.0, output).await?;
         let client = nodes.client().await?;
         let mut callers = Callers::start(&client, self.callers).await?;
+        let newsroom = Newsroom::start(&client).await?;
         self.kill_coordinator(&mut nodes, &mut callers, output).await?;
+        let joiner = join_late(&nodes, output).await?;
         let acknowledged = callers.stop().await;
         cut_power(&mut nodes, output).await?;
         let account = Account::read(&client, acknowledged).await?;
         write_on(&client, &account, output).await?;
+        let acknowledged = newsroom.stop().await?;
+        let news = News { acknowledged, received: joiner.leave().await? };
         nodes.wait_equal().await?;
         client.close().await?;
-        tell(&account, output)
+        tell(&account, &news, output)
     }
 
     /// Kills the coordinator while the callers write, and brings it back.
@@ -83,6 +90,7 @@ impl Demo {
             "2. {} callers write: each transaction appends to a diary and puts into a tree",
             self.callers
         ))?;
+        output.plain("   beside them, numbers are published to a topic")?;
         output.flush()?;
         callers.reach(third).await?;
         let (node, partitions) = nodes.busiest().await?;
@@ -124,16 +132,29 @@ async fn found(folder: &Path, output: &mut Output) -> Result<Nodes, Failure> {
     Ok(nodes)
 }
 
+/// A subscriber comes late, on a node of its own.
+async fn join_late(nodes: &Nodes, output: &mut Output) -> Result<LateJoiner, Failure> {
+    let node = nodes.client().await?;
+    let started = Instant::now();
+    let (joiner, history) = LateJoiner::join(node).await?;
+    output.plain(&format!(
+        "5. a subscriber comes late: it is told {history} messages of the past in {} ms, and follows",
+        started.elapsed().as_millis()
+    ))?;
+    output.flush()?;
+    Ok(joiner)
+}
+
 /// Kills all nodes at once and starts them again.
 async fn cut_power(nodes: &mut Nodes, output: &mut Output) -> Result<(), Failure> {
-    output.plain("5. all of them are killed at once")?;
+    output.plain("6. all of them are killed at once")?;
     output.flush()?;
     nodes.kill(0..NODES);
     let started = Instant::now();
     nodes.restart(0..NODES).await?;
     nodes.wait_equal().await?;
     output.plain(&format!(
-        "6. started again, all of them hold the same after {:.1} s, by the digests of all partitions",
+        "7. started again, all of them hold the same after {:.1} s, by the digests of all partitions",
         started.elapsed().as_secs_f64()
     ))
 }
@@ -146,23 +167,29 @@ async fn write_on(client: &Weald, account: &Account, output: &mut Output) -> Res
     if latest.as_deref() != Some(next.to_string().as_bytes()) {
         return Err(Failure::internal("a write after the kills was not read back"));
     }
-    output.plain("7. one more transaction is written and read back\n")
+    output.plain("8. one more transaction is written and read back\n")
 }
 
-fn tell(account: &Account, output: &mut Output) -> Result<(), Failure> {
+fn tell(account: &Account, news: &News, output: &mut Output) -> Result<(), Failure> {
+    let (lost, doubled) = (account.lost() + news.lost(), account.doubled() + news.doubled());
+    let torn = account.torn();
     output.answer(
-        || account.table(),
+        || {
+            let (table, row) = (account.table(), news.row());
+            format!("{table}\n{row}\nlost {lost}, doubled {doubled}, torn {torn}")
+        },
         || {
             json!({
                 "acknowledged": account.acknowledged(),
                 "found": account.found(),
-                "lost": account.lost(),
-                "doubled": account.doubled(),
-                "torn": account.torn(),
+                "published": news.acknowledged.len(),
+                "received": news.received.len(),
+                "lost": lost,
+                "doubled": doubled,
+                "torn": torn,
             })
         },
     )?;
-    let (lost, doubled, torn) = (account.lost(), account.doubled(), account.torn());
     if (lost, doubled, torn) == (0, 0, 0) {
         return output
             .plain("\nnothing acknowledged was lost, nothing came twice, nothing is torn");

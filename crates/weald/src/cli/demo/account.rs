@@ -121,12 +121,6 @@ impl Account {
         }
         let in_tree = self.latest.values().sum();
         lines.push(row("all", self.acknowledged(), self.found(), in_tree));
-        lines.push(format!(
-            "lost {}, doubled {}, torn {}",
-            self.lost(),
-            self.doubled(),
-            self.torn()
-        ));
         lines.join("\n")
     }
 }

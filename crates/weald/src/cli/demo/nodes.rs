@@ -13,7 +13,7 @@ use crate::cli::failure::{Class, Failure};
 /// Nodes; each is a voter of every partition.
 pub(super) const NODES: usize = 3;
 /// How long they may take for each step.
-const STEP_TIME_MAX: Duration = Duration::from_secs(60);
+pub(super) const STEP_TIME_MAX: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
