@@ -10,6 +10,9 @@ use super::{next_word, runtime, tell};
 use crate::arguments::SubscriberOptions;
 use crate::light;
 
+/// Messages from one acknowledgement to the next: each is a durable write.
+const ACKNOWLEDGE_EVERY: u64 = 16;
+
 /// Subscribes until it is told to end.
 pub(crate) fn subscribe(options: &SubscriberOptions) -> Result<()> {
     runtime()?.block_on(run(options))
@@ -47,7 +50,8 @@ async fn hear(mut subscribed: Subscription, is_durable: bool, begun: Instant) ->
         };
         let event = event.context("the subscription has ended")??;
         tell(&line(&event, begun)?);
-        if let (true, TopicEvent::Message(message)) = (is_durable, &event) {
+        let TopicEvent::Message(message) = event else { continue };
+        if is_durable && message.position.0.is_multiple_of(ACKNOWLEDGE_EVERY) {
             subscribed.acknowledge(message.position).await?;
             tell(&json!({ "acknowledged": message.position.0 }));
         }
