@@ -38,8 +38,8 @@ const CONFINED: [(&str, &[&str]); 7] = [
         &[
             "crates/weald/",
             "crates/weald-p2p/",
-            // The Rust client that is measured.
-            "crates/weald-mesh/src/bench/",
+            // The Rust client, which is measured and has topics.
+            "crates/weald-mesh/",
             "tests/",
             "benches/",
             "examples/",

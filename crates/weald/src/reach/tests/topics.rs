@@ -115,7 +115,7 @@ async fn ps1511_ps166_subscribers_miss_nothing_while_coordinators_are_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps1501_a_late_joiner_gets_the_history_in_parts_then_what_comes() {
+async fn a_late_joiner_gets_the_history_in_parts_then_what_comes() {
     let rig = Rig::start(3, 1).await;
     let chat = rig.node(0).topic("chat").create().await.unwrap();
     let large = vec![7; 4000];
