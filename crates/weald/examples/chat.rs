@@ -63,7 +63,9 @@ async fn talk(chat: &Topic, name: &str) -> Result<()> {
     loop {
         tokio::select! {
             line = typed.recv() => match line {
-                Some(line) => drop(chat.publish(format!("{name}: {line}")).await?),
+                Some(line) => {
+                    chat.publish(format!("{name}: {line}")).await?;
+                }
                 None => break,
             },
             event = told.next() => match event.ok_or("the subscription ended")?? {

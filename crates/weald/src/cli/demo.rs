@@ -32,6 +32,8 @@ use super::{
 
 /// The diary of the demo.
 const JOURNAL: &str = "demo/journal";
+/// Messages that are published to the topic after the power cut.
+const NEWS_AFTER: usize = 20;
 /// The tree of the demo: each caller's last number.
 const LATEST: &str = "demo/latest";
 
@@ -64,13 +66,14 @@ impl Demo {
         let mut nodes = found(&folder.0, output).await?;
         let client = nodes.client().await?;
         let mut callers = Callers::start(&client, self.callers).await?;
-        let newsroom = Newsroom::start(&client).await?;
+        let mut newsroom = Newsroom::start(&client).await?;
         self.kill_coordinator(&mut nodes, &mut callers, output).await?;
         let joiner = join_late(&nodes, output).await?;
         let acknowledged = callers.stop().await;
         cut_power(&mut nodes, output).await?;
         let account = Account::read(&client, acknowledged).await?;
         write_on(&client, &account, output).await?;
+        newsroom.go_on(NEWS_AFTER).await?;
         let acknowledged = newsroom.stop().await?;
         let news = News { acknowledged, received: joiner.leave().await? };
         nodes.wait_equal().await?;
@@ -167,7 +170,7 @@ async fn write_on(client: &Weald, account: &Account, output: &mut Output) -> Res
     if latest.as_deref() != Some(next.to_string().as_bytes()) {
         return Err(Failure::internal("a write after the kills was not read back"));
     }
-    output.plain("8. one more transaction is written and read back\n")
+    output.plain("8. one more transaction is written and read back, and the topic goes on\n")
 }
 
 fn tell(account: &Account, news: &News, output: &mut Output) -> Result<(), Failure> {

@@ -20,7 +20,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Publishes 1, 2, 3 and so on, whatever happens to nodes meanwhile.
 pub(super) struct Newsroom {
-    task: JoinSet<Result<BTreeSet<u64>, Failure>>,
+    task: JoinSet<Result<(), Failure>>,
+    acknowledged: watch::Receiver<BTreeSet<u64>>,
     stop: watch::Sender<bool>,
 }
 
@@ -29,34 +30,45 @@ impl Newsroom {
     pub(super) async fn start(node: &Weald) -> Result<Self, Failure> {
         let topic = node.topic(NEWS).open_or_create().await?;
         let (stop, stopping) = watch::channel(false);
+        let (tell, acknowledged) = watch::channel(BTreeSet::new());
         let mut task = JoinSet::new();
-        task.spawn(publish_all(topic, stopping));
-        Ok(Self { task, stop })
+        task.spawn(publish_all(topic, tell, stopping));
+        Ok(Self { task, acknowledged, stop })
+    }
+
+    /// Waits until so many more are acknowledged.
+    pub(super) async fn go_on(&mut self, more: usize) -> Result<(), Failure> {
+        let wanted = self.acknowledged.borrow().len() + more;
+        until(&mut self.acknowledged, &mut self.task, |numbers| numbers.len() >= wanted).await
     }
 
     /// Stops behind the message that is under way; the numbers that were acknowledged.
     pub(super) async fn stop(mut self) -> Result<BTreeSet<u64>, Failure> {
         self.stop.send_replace(true);
-        let ended = self.task.join_next().await.expect("it publishes until it is stopped");
-        ended.map_err(|error| Failure::internal(format_args!("the publisher stopped: {error}")))?
+        while let Some(ended) = self.task.join_next().await {
+            ended.map_err(|error| stopped(&error))??;
+        }
+        Ok(self.acknowledged.borrow().clone())
     }
 }
 
 async fn publish_all(
     topic: Topic,
+    tell: watch::Sender<BTreeSet<u64>>,
     stopping: watch::Receiver<bool>,
-) -> Result<BTreeSet<u64>, Failure> {
-    let mut acknowledged = BTreeSet::new();
+) -> Result<(), Failure> {
     for number in 1_u64.. {
         if *stopping.borrow() {
             break;
         }
         if publish(&topic, number).await? {
-            acknowledged.insert(number);
+            tell.send_modify(|acknowledged| {
+                acknowledged.insert(number);
+            });
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(acknowledged)
+    Ok(())
 }
 
 /// Publishes a message, once; whether it was acknowledged. What did not happen is tried again; what
@@ -115,21 +127,32 @@ impl LateJoiner {
         Ok(self.told.borrow().numbers.clone())
     }
 
-    async fn wait(&mut self, mut is_enough: impl FnMut(&Told) -> bool) -> Result<(), Failure> {
-        let enough = async {
-            tokio::select! {
-                Ok(_) = self.told.wait_for(&mut is_enough) => Ok(()),
-                Some(ended) = self.task.join_next() => ended.map_err(|error| {
-                    Failure::internal(format_args!("the subscriber stopped: {error}"))
-                })?,
-                else => Err(Failure::internal("the subscriber has gone")),
-            }
-        };
-        tokio::time::timeout(STEP_TIME_MAX, enough).await.unwrap_or_else(|_| {
-            let message = format_args!("the subscriber was told too little in {STEP_TIME_MAX:?}");
-            Err(Failure::new(Class::Storage, message))
-        })
+    async fn wait(&mut self, is_enough: impl FnMut(&Told) -> bool) -> Result<(), Failure> {
+        until(&mut self.told, &mut self.task, is_enough).await
     }
+}
+
+/// Waits until what a task tells is enough, or the task has failed.
+async fn until<T>(
+    told: &mut watch::Receiver<T>,
+    task: &mut JoinSet<Result<(), Failure>>,
+    is_enough: impl FnMut(&T) -> bool,
+) -> Result<(), Failure> {
+    let enough = async {
+        tokio::select! {
+            Ok(_) = told.wait_for(is_enough) => Ok(()),
+            Some(ended) = task.join_next() => ended.map_err(|error| stopped(&error))?,
+            else => Err(Failure::internal("nobody publishes or subscribes any more")),
+        }
+    };
+    tokio::time::timeout(STEP_TIME_MAX, enough).await.unwrap_or_else(|_| {
+        let message = format_args!("the topic was too slow: longer than {STEP_TIME_MAX:?}");
+        Err(Failure::new(Class::Storage, message))
+    })
+}
+
+fn stopped(error: &tokio::task::JoinError) -> Failure {
+    Failure::internal(format_args!("a task of the demo stopped: {error}"))
 }
 
 async fn listen(mut subscription: Subscription, tell: watch::Sender<Told>) -> Result<(), Failure> {
