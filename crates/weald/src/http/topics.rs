@@ -240,6 +240,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{LogIndex, PartitionId};
 
     #[test]
     fn a_name_is_one_segment_of_any_text() {
@@ -260,7 +261,8 @@ mod tests {
             last: TopicPosition(position + 1),
         };
         let (next, end) = (TopicPosition(1), TopicPosition(7));
-        let mut page = Page { lines: String::new(), count: 0, next, end };
+        let position = Position { partition: PartitionId(0), index: LogIndex(9) };
+        let mut page = Page { lines: String::new(), count: 0, next, end, position };
         page.add(&[gap(1), gap(3), gap(5)], 2);
         assert_eq!((page.count, page.next.0), (2, 5));
         assert_eq!(page.respond().headers()[headers::NEXT], "5");
