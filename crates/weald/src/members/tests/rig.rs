@@ -239,15 +239,16 @@ impl Cluster {
 
     /// Waits until `count` nodes have applied the same.
     pub(super) fn wait_equal_among(&self, partition: PartitionId, count: usize) {
-        let mut seen = BTreeMap::new();
-        wait(|| {
+        wait_for(|| {
             let statuses: Vec<_> =
                 self.running().filter_map(|(_, node)| node.status(partition)).collect();
-            seen = statuses.iter().map(|s| (s.member, (s.role, s.watermark, s.effect))).collect();
             let is_same = |s: &PartitionStatus| {
                 s.effect == statuses[0].effect && s.last == s.applied && s.watermark == s.applied
             };
-            statuses.len() == count && statuses.iter().all(is_same)
+            if statuses.len() == count && statuses.iter().all(is_same) {
+                return Ok(());
+            }
+            Err(format!("{statuses:#?}"))
         });
     }
 }
@@ -511,9 +512,14 @@ pub(super) fn store_of(node: u64, replaced: u8) -> StoreId {
 
 /// Waits until something holds.
 pub(super) fn wait(mut holds: impl FnMut() -> bool) {
+    wait_for(|| if holds() { Ok(()) } else { Err(String::new()) });
+}
+
+/// Waits until something holds; until then `look` tells what is there instead.
+fn wait_for(mut look: impl FnMut() -> Result<(), String>) {
     let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "waited in vain");
+    while let Err(seen) = look() {
+        assert!(Instant::now() < until, "waited in vain: {seen}");
         thread::sleep(Duration::from_millis(5));
     }
 }
