@@ -292,7 +292,8 @@ impl Node {
             network: network.connect(self.peer(), handlers),
             clock: Arc::new(SystemClock),
             executor: Arc::new(CollectionExecutor::new(registry())),
-            seed: self.incarnation ^ u64::from(self.store.0[0]) << 8,
+            // Far apart: what a run has sent must not be taken for the next one's.
+            seed: self.incarnation << 32 ^ u64::from(self.store.0[0]) << 8,
             letterbox,
         };
         self.members = Some(Members::start(parts).unwrap());
