@@ -2,7 +2,7 @@
 
 use weald_core::identity::KeyStore;
 use weald_pubsub::{
-    LeaseAnswer, LeaseRequest, Signed, SubscriberId, SubscriberInput, TopicRefusal,
+    LeaseAction, LeaseAnswer, LeaseRequest, Signed, SubscriberId, SubscriberInput, TopicRefusal,
 };
 
 use super::Task;
@@ -18,6 +18,8 @@ pub(super) enum Answered {
     Leased(LeaseAnswer),
     /// It has refused.
     Refused(TopicRefusal, Error),
+    /// The subscription that was to end is not there: it ended, or its first request never came.
+    NothingToEnd,
     /// It was not reached: the machine asks again by itself.
     Unreached,
 }
@@ -48,6 +50,10 @@ impl Task {
                 let again = || Err(Error::new(error.kind(), error.to_string()));
                 shared.state.lock().tell_renewing(again);
             }
+            Answered::NothingToEnd => {
+                shared.handle(SubscriberInput::LeaseRefused(TopicRefusal::NotSubscribed));
+                shared.state.lock().tell_renewing(|| Ok(()));
+            }
             Answered::Unreached => {}
         }
     }
@@ -60,6 +66,9 @@ async fn lease(topic: Topic, id: SubscriberId, request: LeaseRequest) -> Answere
     };
     match refusal_of(&error) {
         None => Answered::Unreached,
+        Some(TopicRefusal::NotSubscribed) if request.action == LeaseAction::Unsubscribe => {
+            Answered::NothingToEnd
+        }
         Some(TopicRefusal::Invalid(_)) => match newer_nonce(&topic, id, &request).await {
             Some(highest) => Answered::Refused(TopicRefusal::StaleNonce { highest }, error),
             None => Answered::Refused(TopicRefusal::Invalid(error.to_string()), error),
