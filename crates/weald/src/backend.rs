@@ -5,8 +5,8 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 use weald_core::{
-    BlockId, CollectionName, Digest, LogIndex, PartitionId, PeerId, PeerInfo, Position,
-    ReadDependency, StateView, TransactionId,
+    BlockId, BlockSource, CollectionName, Digest, Fault, LogIndex, PartitionId, PeerId, PeerInfo,
+    Position, ReadDependency, StateView, TransactionId,
 };
 use weald_pubsub::TopicAddress;
 use weald_storage::state::PartitionStore;
@@ -41,8 +41,14 @@ pub(crate) trait Backend: Send + Sync {
     /// What is known of a transaction, without changing anything.
     fn standing(&self, id: TransactionId) -> Promise<Standing>;
 
-    /// The state of the partition that has `collection`, as fresh as the reading wants it.
-    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version>;
+    /// The state of the partition that has `collection`, as fresh as the reading wants it. Where that
+    /// comes from another node, what `rehearse` reads of what is remembered comes along.
+    fn view(
+        &self,
+        collection: BlockId,
+        reading: &Reading,
+        rehearse: Rehearsal<'_>,
+    ) -> Promise<Version>;
 
     /// The state of the partition that has `collection` right after `index`.
     fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version>;
@@ -167,6 +173,10 @@ impl<T> Promise<T> {
     }
 }
 
+/// A read that is tried on blocks as they were some time ago, some of them missing, to see which
+/// blocks it wants. What it finds out there means nothing.
+pub(crate) type Rehearsal<'a> = &'a mut dyn FnMut(&dyn BlockSource);
+
 /// What a read asks of the state that it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Reading {
@@ -195,12 +205,33 @@ impl Reading {
 #[derive(Clone)]
 pub(crate) struct Version {
     view: Arc<dyn StateView>,
+    /// The view again where its blocks come over the network.
+    remote: Option<Arc<dyn Remote>>,
     partition: PartitionId,
 }
 
+/// A view whose blocks come over the network.
+pub(crate) trait Remote: StateView {
+    /// As [`StateView::load`], without blocking a thread.
+    fn fetch(self: Arc<Self>, ids: Vec<BlockId>) -> Fetching;
+}
+
+/// Blocks that are on their way.
+pub(crate) type Fetching = Pin<Box<dyn Future<Output = std::result::Result<(), Fault>> + Send>>;
+
 impl Version {
     pub(crate) fn new(partition: PartitionId, view: Arc<dyn StateView>) -> Self {
-        Self { view, partition }
+        Self { view, remote: None, partition }
+    }
+
+    /// A version that another node holds.
+    pub(crate) fn remote(partition: PartitionId, view: Arc<dyn Remote>) -> Self {
+        Self { view: Arc::clone(&view) as _, remote: Some(view), partition }
+    }
+
+    /// Brings blocks into memory; `None` where that waits for a disk.
+    pub(crate) fn fetch(&self, ids: &[BlockId]) -> Option<Fetching> {
+        Some(Arc::clone(self.remote.as_ref()?).fetch(ids.to_vec()))
     }
 
     /// Right after which place this is the state. Means nothing for a version of all partitions.

@@ -50,8 +50,8 @@ pub struct NodeConfig {
     /// What all nodes of the network know and nobody else does. Default: none; then only nodes at
     /// loopback and private addresses join.
     pub pre_shared_key: Option<[u8; 32]>,
-    /// The settings of storage and writes. `checkpoint_log_bytes` counts for each partition; default
-    /// 8 MiB.
+    /// The settings of storage and writes. `checkpoint_log_bytes` counts for each partition, default
+    /// 8 MiB; `dirty_bytes` and `cache_bytes` are 48 MiB each by default.
     pub store: Config,
 }
 
@@ -72,7 +72,12 @@ impl Default for NodeConfig {
             allow: Vec::new(),
             light: false,
             pre_shared_key: None,
-            store: Config { checkpoint_log_bytes: 8 << 20, ..Config::default() },
+            store: Config {
+                checkpoint_log_bytes: 8 << 20,
+                dirty_bytes: 48 << 20,
+                cache_bytes: 48 << 20,
+                ..Config::default()
+            },
         }
     }
 }

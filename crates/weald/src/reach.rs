@@ -48,7 +48,7 @@ use weald_pubsub::TopicAddress;
 
 use crate::{
     Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
-    backend::{Backend, Kept, Promise, Reading, Version, behind},
+    backend::{Backend, Kept, Promise, Reading, Rehearsal, Version, behind},
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
     node::{Home, blocking, closed, state_error},
@@ -227,7 +227,12 @@ impl Core {
         }
     }
 
-    fn view(self: &Arc<Self>, collection: BlockId, reading: Reading) -> Promise<Version> {
+    fn view(
+        self: &Arc<Self>,
+        collection: BlockId,
+        reading: Reading,
+        rehearse: Rehearsal<'_>,
+    ) -> Promise<Version> {
         let key = collection.placement();
         if let Err(error) = reading.check(self.partition(key)) {
             return Promise::Ready(Err(error));
@@ -235,7 +240,10 @@ impl Core {
         let core = Arc::clone(self);
         match self.hosted(key) {
             Some(hosted) => Promise::later(async move { core.near(key, &hosted, reading).await }),
-            None => Promise::later(async move { core.far.view(key, reading).await }),
+            None => {
+                let guess = self.far.guess(rehearse);
+                Promise::later(async move { core.far.view(key, reading, guess).await })
+            }
         }
     }
 
@@ -260,7 +268,7 @@ impl Core {
                     return Ok(Version::new(hosted.partition(), view));
                 }
                 Ok(Err(ReadRefused::NotMember | ReadRefused::Stopped)) => {
-                    return self.far.view(key, reading).await;
+                    return self.far.view(key, reading, Vec::new()).await;
                 }
                 Ok(Err(refused)) if Instant::now() + PAUSE >= deadline => {
                     return Err(refused_error(&refused, &reading, hosted));
@@ -350,8 +358,13 @@ impl Backend for Reach {
         Promise::later(Arc::clone(&self.core).standing(id))
     }
 
-    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version> {
-        self.core.view(collection, *reading)
+    fn view(
+        &self,
+        collection: BlockId,
+        reading: &Reading,
+        rehearse: Rehearsal<'_>,
+    ) -> Promise<Version> {
+        self.core.view(collection, *reading, rehearse)
     }
 
     fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version> {
@@ -428,6 +441,22 @@ impl Backend for Reach {
         }
     }
 
+    /// How requests have found whom they were for.
+    fn metrics(&self) -> Vec<Metric> {
+        let counters = self.core.asker.counters();
+        let counter = |name: &str, help, count| Metric::counter(name, help, count);
+        vec![
+            counter("weald_requests_sent_total", "Requests sent to other members.", counters.sent),
+            counter(
+                "weald_redirects_total",
+                "Redirects to another member followed.",
+                counters.hops,
+            ),
+            counter("weald_request_retries_total", "Pauses after a failed try.", counters.retries),
+            counter("weald_answers_ignored_total", "Answers nobody waited for.", counters.ignored),
+        ]
+    }
+
     fn checkpoint(&self) -> Promise<()> {
         let Some(members) = self.core.members.clone() else { return Promise::Ready(Ok(())) };
         Promise::later(async move {
@@ -445,22 +474,6 @@ impl Backend for Reach {
 }
 
 impl Reach {
-    /// How requests have found whom they were for.
-    pub(crate) fn metrics(&self) -> Vec<Metric> {
-        let counters = self.core.asker.counters();
-        let counter = |name: &str, help, count| Metric::counter(name, help, count);
-        vec![
-            counter("weald_requests_sent_total", "Requests sent to other members.", counters.sent),
-            counter(
-                "weald_redirects_total",
-                "Redirects to another member followed.",
-                counters.hops,
-            ),
-            counter("weald_request_retries_total", "Pauses after a failed try.", counters.retries),
-            counter("weald_answers_ignored_total", "Answers nobody waited for.", counters.ignored),
-        ]
-    }
-
     fn statuses(&self) -> Vec<PartitionStatus> {
         self.core.members.as_ref().map(Members::partitions).unwrap_or_default()
     }

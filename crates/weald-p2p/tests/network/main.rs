@@ -6,4 +6,5 @@ mod calls;
 mod discovery;
 mod frames;
 mod reconnection;
+mod relays;
 mod rig;

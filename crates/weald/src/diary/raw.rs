@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use weald_collections::{
     self as collections, ChainEntry, CollectionHeader, CollectionState, DiaryAnswer, DiaryType,
-    ExpectedVersion, chain::ReadLimit,
+    ExpectedVersion, SourceReader, chain::ReadLimit,
 };
 use weald_core::{
     Action, BlockId, CollectionName, CreateMode, Position, Revision, Sequence, Time, TransactionId,
@@ -12,8 +12,7 @@ use weald_core::{
 use super::{DiaryOptions, RawDiaryTail};
 use crate::{
     Appended, Consistency, Result, Weald, Write,
-    backend::{Reading, Version},
-    node::read,
+    backend::Reading,
     write::{Reply, WriteOptions, undecodable},
 };
 
@@ -128,9 +127,8 @@ impl RawDiary {
     /// # Errors
     /// `Gone` when entries at `from` are no longer kept.
     pub async fn read(&self, from: Sequence, limit: usize) -> Result<Vec<RawDiaryEntry>> {
-        let version = self.version().await?;
         let limit = ReadLimit::entries(limit);
-        let entries = read(&version, |reader| self.code.read(reader, from, limit)).await?;
+        let entries = self.look(|reader| self.code.read(reader, from, limit)).await?;
         Ok(entries.into_iter().map(RawDiaryEntry::from).collect())
     }
 
@@ -143,9 +141,8 @@ impl RawDiary {
         from: Option<Sequence>,
         limit: usize,
     ) -> Result<Vec<RawDiaryEntry>> {
-        let version = self.version().await?;
         let limit = ReadLimit::entries(limit);
-        let entries = read(&version, |reader| self.code.read_back(reader, from, limit)).await?;
+        let entries = self.look(|reader| self.code.read_back(reader, from, limit)).await?;
         Ok(entries.into_iter().map(RawDiaryEntry::from).collect())
     }
 
@@ -162,7 +159,7 @@ impl RawDiary {
     /// # Errors
     /// When the diary cannot be read.
     pub async fn len(&self) -> Result<u64> {
-        read(&self.version().await?, |reader| self.code.len(reader)).await
+        self.look(|reader| self.code.len(reader)).await
     }
 
     /// Whether nothing was ever appended.
@@ -179,8 +176,7 @@ impl RawDiary {
     /// When the diary cannot be read.
     pub async fn revision(&self) -> Result<Revision> {
         let name = self.name();
-        let version = self.version().await?;
-        let state = read(&version, |reader| {
+        let state = self.look(|reader| {
             collections::open(reader, name, &DiaryType::type_name())?;
             Ok(CollectionState::read(reader, name)?)
         });
@@ -208,10 +204,8 @@ impl RawDiary {
 
     pub(crate) async fn open(node: &Weald, name: CollectionName) -> Result<Self> {
         let diary = Self::new(node, name);
-        let (version, name) = (diary.version().await?, diary.name());
-        let header =
-            read(&version, |reader| collections::open(reader, name, &DiaryType::type_name()));
-        header.await?;
+        let name = diary.name();
+        diary.look(|reader| collections::open(reader, name, &DiaryType::type_name())).await?;
         Ok(diary)
     }
 
@@ -235,19 +229,21 @@ impl RawDiary {
         self.id
     }
 
-    async fn version(&self) -> Result<Version> {
-        self.node.version(self.id, &self.reading).await
+    async fn look<T>(
+        &self,
+        look: impl FnMut(&mut SourceReader<'_>) -> std::result::Result<T, collections::ReadError>,
+    ) -> Result<T> {
+        self.node.read_in(self.id, &self.reading, look).await
     }
 
     /// Whether there is a diary of this name.
     async fn is_there(&self) -> Result<bool> {
-        let (version, name) = (self.version().await?, self.name());
-        let found = read(&version, |reader| {
-            match collections::open(reader, name, &DiaryType::type_name()) {
+        let name = self.name();
+        let found =
+            self.look(|reader| match collections::open(reader, name, &DiaryType::type_name()) {
                 Err(collections::ReadError::NoSuchCollection(_)) => Ok(None::<CollectionHeader>),
                 other => other.map(Some),
-            }
-        });
+            });
         Ok(found.await?.is_some())
     }
 }

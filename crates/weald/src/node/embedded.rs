@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Result,
-    backend::{Backend, Kept, Promise, Reading, Version, behind},
+    backend::{Backend, Kept, Promise, Reading, Rehearsal, Version, behind},
     driver::{Driver, Event, Progress, Proposal, ProposeError, Standing, Watchers},
     topic::{Duty, Shelf},
 };
@@ -100,7 +100,7 @@ impl Backend for Embedded {
         Promise::later(async move { receiver.await.map_err(|_| closed()) })
     }
 
-    fn view(&self, _: BlockId, reading: &Reading) -> Promise<Version> {
+    fn view(&self, _: BlockId, reading: &Reading, _: Rehearsal<'_>) -> Promise<Version> {
         Promise::Ready(self.latest(reading))
     }
 

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Metric, NodeConfig, NodeStatus, Result, Voters,
-    backend::{self, Backend, Kept, Promise, Reading, Version},
+    backend::{self, Backend, Kept, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     founding::Founding,
     members::{MemberHealth, Members, PartitionStatus},
@@ -177,8 +177,13 @@ impl Backend for Mesh {
         self.reach.standing(id)
     }
 
-    fn view(&self, collection: BlockId, reading: &Reading) -> Promise<Version> {
-        self.reach.view(collection, reading)
+    fn view(
+        &self,
+        collection: BlockId,
+        reading: &Reading,
+        rehearse: Rehearsal<'_>,
+    ) -> Promise<Version> {
+        self.reach.view(collection, reading, rehearse)
     }
 
     fn past(&self, collection: BlockId, index: LogIndex) -> Promise<Version> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weald_collections::{ReadError, SourceReader};
-use weald_core::{BlockId, Fault, Halt, LogIndex};
+use weald_core::{BlockId, BlockSource, Fault, Halt, LogIndex};
 
 use super::Weald;
 use crate::{
@@ -34,8 +34,22 @@ impl Weald {
 
     /// A version of the partition of `collection`.
     pub(crate) async fn version(&self, collection: BlockId, reading: &Reading) -> Result<Version> {
-        let view = self.running()?.backend.view(collection, reading);
+        let view = self.running()?.backend.view(collection, reading, &mut |_| ());
         view.wait().await
+    }
+
+    /// Runs `read` on a version of the partition of `collection`. Where that is another node's, a read
+    /// whose like was done before costs one way there and back.
+    pub(crate) async fn read_in<T>(
+        &self,
+        collection: BlockId,
+        reading: &Reading,
+        mut read: impl FnMut(&mut SourceReader<'_>) -> std::result::Result<T, ReadError>,
+    ) -> Result<T> {
+        // Whether it ends, or where it stops, the blocks that it looked at have been noted.
+        let mut rehearse = |remembered: &dyn BlockSource| drop(read(&mut SourceReader(remembered)));
+        let view = self.running()?.backend.view(collection, reading, &mut rehearse);
+        self::read(&view.wait().await?, read).await
     }
 
     /// The version of the partition of `collection` right after a log index.
@@ -81,6 +95,9 @@ pub(crate) fn read_blocking<T>(
 
 /// Brings blocks into memory.
 pub(crate) async fn load(version: &Version, ids: Vec<BlockId>) -> Result<()> {
+    if let Some(fetching) = version.fetch(&ids) {
+        return fetching.await.map_err(fault_error);
+    }
     let version = version.clone();
     blocking(move || version.load(&ids)).await?.map_err(fault_error)
 }

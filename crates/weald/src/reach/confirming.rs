@@ -29,7 +29,7 @@ pub(super) async fn confirm(core: Arc<Core>, reads: Vec<ReadDependency>) -> Resu
         return Ok(true);
     }
     for reads in by_key.into_values() {
-        let version = core.view(reads[0].block, Reading::default()).wait().await?;
+        let version = core.view(reads[0].block, Reading::default(), &mut |_| ()).wait().await?;
         if !are_equal(&version, &reads).await? {
             return Ok(false);
         }

@@ -2,6 +2,7 @@
 //! fetched when they are needed.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,13 +18,13 @@ use weald_core::{
 use super::{
     asker::{Ask, Asker},
     cache::Cache,
-    limits::BLOCKS_MAX,
+    limits::{BLOCKS_MAX, GUESSED_MAX},
     message::{Answered, BLOCKS, Found, Question, VIEW, Wanted, Wire},
     route_error,
 };
 use crate::{
     Error, ErrorKind, Result,
-    backend::{Reading, Version, behind},
+    backend::{Fetching, Reading, Rehearsal, Remote, Version, behind},
     members::Caller,
     node::fault_error,
 };
@@ -40,16 +41,31 @@ impl Far {
         Arc::new(Self { asker: Arc::clone(asker), cache: Cache::new(cache_bytes), timeout })
     }
 
-    /// A version of the partition that has `key`, as fresh as the reading wants it.
+    /// Which blocks a read wants, as far as what is remembered tells.
+    pub(super) fn guess(&self, rehearse: Rehearsal<'_>) -> Vec<BlockId> {
+        let memory = Memory { cache: &self.cache, touched: RefCell::default() };
+        rehearse(&memory);
+        memory.touched.into_inner()
+    }
+
+    /// A version of the partition that has `key`, as fresh as the reading wants it, with the blocks
+    /// of `guess` if the member that answers has them at hand.
     pub(super) async fn view(
         self: &Arc<Self>,
         key: PlacementKey,
         reading: Reading,
+        guess: Vec<BlockId>,
     ) -> Result<Version> {
         let at_least = reading.at_least.map_or(LogIndex::ZERO, |position| position.index);
-        let question = Question::View { fresh: reading.consistency.into(), at_least };
+        let known = self.known(&guess);
+        let wanted = wanted(&guess, &known);
+        let question = Question::View { fresh: reading.consistency.into(), at_least, wanted };
         match self.ask(VIEW, key, &question).await {
-            Ok(Answered::View(index)) => Ok(self.version(key, index)),
+            Ok(Answered::View { index, found }) if found.len() <= guess.len() => {
+                let view = self.far_view(key, index);
+                view.take(guess, known, found).map_err(fault_error)?;
+                Ok(view.into_version())
+            }
             Ok(_) => Err(unfitting()),
             Err(RouteError::Unavailable { .. }) if at_least > LogIndex::ZERO => {
                 Err(behind(at_least, LogIndex::ZERO))
@@ -66,7 +82,7 @@ impl Far {
     ) -> Result<Version> {
         let view = self.far_view(collection.placement(), index);
         view.fetch(&[collection]).await.map_err(fault_error)?;
-        Ok(Version::new(view.partition, Arc::new(view)))
+        Ok(view.into_version())
     }
 
     /// Asks a member of the partition that has `key`.
@@ -90,14 +106,39 @@ impl Far {
         Answered::from_wire(&bytes).map_err(|_| gone())
     }
 
-    fn version(self: &Arc<Self>, key: PlacementKey, index: LogIndex) -> Version {
-        let view = self.far_view(key, index);
-        Version::new(view.partition, Arc::new(view))
+    fn known(&self, ids: &[BlockId]) -> Vec<Option<Arc<StoredBlock>>> {
+        ids.iter().map(|id| self.cache.find(*id)).collect()
     }
 
     fn far_view(self: &Arc<Self>, key: PlacementKey, index: LogIndex) -> FarView {
         let partition = self.asker.partition(key);
         FarView { far: Arc::clone(self), key, partition, index, blocks: RwLock::default() }
+    }
+}
+
+fn wanted(ids: &[BlockId], known: &[Option<Arc<StoredBlock>>]) -> Vec<Wanted> {
+    let wanted = ids.iter().zip(known);
+    wanted
+        .map(|(id, block)| Wanted { id: *id, known: block.as_ref().map(|block| block.revision) })
+        .collect()
+}
+
+/// The blocks that are remembered, with a note of which were looked at.
+struct Memory<'a> {
+    cache: &'a Cache,
+    touched: RefCell<Vec<BlockId>>,
+}
+
+impl BlockSource for Memory<'_> {
+    fn block(&self, id: BlockId) -> std::result::Result<BlockRead, Fault> {
+        let mut touched = self.touched.borrow_mut();
+        if !touched.contains(&id) {
+            if touched.len() == GUESSED_MAX {
+                return Ok(BlockRead::NotHere);
+            }
+            touched.push(id);
+        }
+        Ok(self.cache.find(id).map_or(BlockRead::NotHere, BlockRead::Present))
     }
 }
 
@@ -118,6 +159,10 @@ struct FarView {
 }
 
 impl FarView {
+    fn into_version(self) -> Version {
+        Version::remote(self.partition, Arc::new(self))
+    }
+
     async fn fetch(&self, ids: &[BlockId]) -> std::result::Result<(), Fault> {
         let mut left = ids;
         while !left.is_empty() {
@@ -130,11 +175,8 @@ impl FarView {
 
     /// Fetches the first of `ids`, as many as one answer holds, and says how many those were.
     async fn fetch_some(&self, ids: &[BlockId]) -> std::result::Result<usize, Fault> {
-        let known: Vec<_> = ids.iter().map(|id| self.far.cache.find(*id)).collect();
-        let revision = |block: &Option<Arc<StoredBlock>>| block.as_ref().map(|b| b.revision);
-        let wanted = ids.iter().zip(&known);
-        let wanted = wanted.map(|(id, block)| Wanted { id: *id, known: revision(block) });
-        let question = Question::Blocks { index: self.index, wanted: wanted.collect() };
+        let known = self.far.known(ids);
+        let question = Question::Blocks { index: self.index, wanted: wanted(ids, &known) };
         let found = match self.far.ask(BLOCKS, self.key, &question).await {
             Ok(Answered::Blocks(found)) if !found.is_empty() && found.len() <= ids.len() => found,
             Ok(Answered::Gone) => return Err(Fault::Pruned(format!("index={}", self.index))),
@@ -142,11 +184,22 @@ impl FarView {
             Err(error) => return Err(Fault::Unreachable(error.to_string())),
         };
         let count = found.len();
-        for ((id, known), found) in ids.iter().zip(known).zip(found) {
-            let block = self.taken(*id, known, found)?;
-            self.blocks.write().insert(*id, block);
-        }
+        self.take(ids.iter().copied(), known, found)?;
         Ok(count)
+    }
+
+    /// Takes the first of `ids` as they were found.
+    fn take(
+        &self,
+        ids: impl IntoIterator<Item = BlockId>,
+        known: Vec<Option<Arc<StoredBlock>>>,
+        found: Vec<Found>,
+    ) -> std::result::Result<(), Fault> {
+        for ((id, known), found) in ids.into_iter().zip(known).zip(found) {
+            let block = self.taken(id, known, found)?;
+            self.blocks.write().insert(id, block);
+        }
+        Ok(())
     }
 
     fn taken(
@@ -185,5 +238,11 @@ impl StateView for FarView {
 
     fn load(&self, ids: &[BlockId]) -> std::result::Result<(), Fault> {
         self.far.asker.runtime().block_on(self.fetch(ids))
+    }
+}
+
+impl Remote for FarView {
+    fn fetch(self: Arc<Self>, ids: Vec<BlockId>) -> Fetching {
+        Box::pin(async move { FarView::fetch(&self, &ids).await })
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Blocks asked for in one question.
 pub(crate) const BLOCKS_MAX: usize = 4096;
+/// Blocks that a read is guessed to need.
+pub(crate) const GUESSED_MAX: usize = 32;
 /// Collections named in one answer.
 pub(crate) const COLLECTIONS_MAX: usize = 32 * 1024;
 /// Bytes of the blocks of others that a node keeps for reading.

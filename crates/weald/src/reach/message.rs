@@ -47,6 +47,8 @@ pub(crate) enum Question {
         fresh: Fresh,
         /// The place; zero for anything.
         at_least: LogIndex,
+        /// Blocks of it that will probably be asked for next.
+        wanted: Vec<Wanted>,
     },
     /// Blocks of the state right after this place.
     Blocks {
@@ -91,8 +93,13 @@ pub(crate) enum Answered {
     Settled(Outcome),
     /// No outcome is kept.
     Unheard,
-    /// The state right after this place.
-    View(LogIndex),
+    /// A state.
+    View {
+        /// The place right after which it is.
+        index: LogIndex,
+        /// As many of the first blocks wanted of it as are at hand.
+        found: Vec<Found>,
+    },
     /// As many of the first blocks asked for as one answer holds, at least one.
     Blocks(Vec<Found>),
     /// The state is no longer kept.

@@ -22,11 +22,11 @@ use weald_core::{
 
 use super::{
     asker::Asker,
-    limits::COLLECTIONS_MAX,
+    limits::{BLOCKS_MAX, COLLECTIONS_MAX},
     locks,
     message::{
         Answered, BLOCKS, FOLLOW, Question, STATUS, SUBMIT, Status, Submitted, TELL, TOPIC, VIEW,
-        Wire,
+        Wanted, Wire,
     },
 };
 use crate::{
@@ -124,10 +124,10 @@ impl Server {
     ) {
         match question {
             Question::Standing(id) => self.standing(hosted, id, pending),
-            Question::View { fresh, at_least } => {
+            Question::View { fresh, at_least, wanted } => {
                 let consistency = fresh.into();
                 let ask = ReadAsk { consistency, at_least, deadline };
-                self.view(hosted, ask, pending);
+                self.view(hosted, (ask, wanted), pending);
             }
             Question::Blocks { index, wanted } => self.blocks(hosted, index, wanted, pending),
             Question::Collections { after } => self.collections(hosted, after, pending),
@@ -255,11 +255,19 @@ impl Server {
         });
     }
 
-    fn view(self: &Arc<Self>, hosted: Arc<Hosted>, ask: ReadAsk, pending: Pending) {
+    fn view(
+        self: &Arc<Self>,
+        hosted: Arc<Hosted>,
+        (ask, wanted): (ReadAsk, Vec<Wanted>),
+        pending: Pending,
+    ) {
+        if wanted.len() > BLOCKS_MAX {
+            return pending.refuse(Refusal::Malformed);
+        }
         let partition = hosted.partition();
         let server = Arc::clone(self);
         let told = Caller::function(move |point: Result<LogIndex, ReadRefused>| match point {
-            Ok(index) => server.viewed(hosted, ask, index, pending),
+            Ok(index) => server.viewed(hosted, ask, (index, wanted), pending),
             Err(ReadRefused::NotMember) => {
                 let part = server.asker.part(pending.key());
                 pending.answer(Answer::NotMine(Box::new(part)));
@@ -275,9 +283,15 @@ impl Server {
     }
 
     /// Answers with the place that may be read from, once no transaction holds what is there.
-    fn viewed(&self, hosted: Arc<Hosted>, ask: ReadAsk, index: LogIndex, pending: Pending) {
+    fn viewed(
+        &self,
+        hosted: Arc<Hosted>,
+        ask: ReadAsk,
+        (index, wanted): (LogIndex, Vec<Wanted>),
+        pending: Pending,
+    ) {
         if !locks::may_be_locked(&hosted, ask.consistency) {
-            return pending.answer(done(&hosted, &Answered::View(index)));
+            return pending.answer(blocks::view(&hosted, index, &wanted));
         }
         let members = self.members.clone();
         self.asker.runtime().spawn(async move {
@@ -285,7 +299,7 @@ impl Server {
             let answer = match locks::unlocked(&members, &hosted, key, ask.deadline).await {
                 Ok(()) => {
                     let applied = hosted.with_status(|status| status.applied);
-                    done(&hosted, &Answered::View(index.max(applied)))
+                    blocks::view(&hosted, index.max(applied), &wanted)
                 }
                 Err(_) => unavailable(),
             };

@@ -33,7 +33,7 @@ impl Whole {
         if let Some(version) = self.seen(id) {
             return Ok(version);
         }
-        let view = self.core.view(id, Reading::default()).wait();
+        let view = self.core.view(id, Reading::default(), &mut |_| ()).wait();
         let version = self.runtime.block_on(view);
         let version = version.map_err(|error| Fault::Unreachable(error.to_string()))?;
         let partition = version.position().partition;

@@ -4,7 +4,7 @@ use std::{ops::RangeBounds, sync::Arc};
 
 use bytes::Bytes;
 use weald_collections::{
-    self as collections, ReadError, btree,
+    self as collections, CollectionState, ReadError, SourceReader, btree,
     tree::{Expectation, IndexKey, KeyChange, TreeAnswer, TreeView},
 };
 use weald_core::{Action, BlockId, CollectionName, CreateMode, Position, Revision};
@@ -80,7 +80,8 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<btree::Entry>> {
-        self.latest().await?.entry(key).await
+        let (view, key) = (&self.view, key.as_ref());
+        self.read(|reader| Ok(view.get(reader, key)?)).await
     }
 
     /// The entry with the lowest key.
@@ -88,7 +89,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn first(&self) -> Result<Option<btree::Entry>> {
-        self.latest().await?.first().await
+        self.read(|reader| Ok(self.view.first(reader)?)).await
     }
 
     /// The entry with the highest key.
@@ -96,7 +97,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn last(&self) -> Result<Option<btree::Entry>> {
-        self.latest().await?.last().await
+        self.read(|reader| Ok(self.view.last(reader)?)).await
     }
 
     /// How many entries there are.
@@ -104,7 +105,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn count(&self) -> Result<u64> {
-        self.latest().await?.count().await
+        self.read(|reader| Ok(self.view.count(reader)?)).await
     }
 
     /// The tree's revision: how many transactions have written it.
@@ -112,7 +113,7 @@ impl RawTree {
     /// # Errors
     /// When the tree cannot be read.
     pub async fn revision(&self) -> Result<Revision> {
-        self.latest().await?.revision().await
+        self.read(|reader| Ok(CollectionState::read(reader, self.name())?.revision)).await
     }
 
     /// Entries whose keys lie in `bounds`, as the tree is when reading begins.
@@ -272,6 +273,13 @@ impl RawTree {
     pub(crate) async fn latest(&self) -> Result<RawSnapshot> {
         let version = self.node.version(self.id, &self.reading).await?;
         Ok(RawSnapshot::new(self, version))
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl FnMut(&mut SourceReader<'_>) -> std::result::Result<T, ReadError>,
+    ) -> Result<T> {
+        self.node.read_in(self.id, &self.reading, read).await
     }
 
     /// The tree's id.

@@ -159,13 +159,13 @@ pub(super) const OPTIONS: &[Row] = &[
     row(
         ("cache-bytes", "BYTES", "Bytes of blocks cached for reading"),
         Shape::One,
-        &["134217728"],
+        &["50331648"],
         |all, values| number(values).map(|bytes| all.node.store.cache_bytes = bytes),
     ),
     row(
         ("dirty-bytes", "BYTES", "Bytes in memory that wait for a checkpoint before writers wait"),
         Shape::One,
-        &["67108864"],
+        &["50331648"],
         |all, values| number(values).map(|bytes| all.node.store.dirty_bytes = bytes),
     ),
     row(

@@ -25,11 +25,12 @@ fn peer() -> PeerId {
 
 fn questions() -> Vec<Question> {
     let wanted = |known| Wanted { id: block(), known };
+    let view = |fresh, at_least, wanted| Question::View { fresh, at_least, wanted };
     vec![
         Question::Standing(id()),
-        Question::View { fresh: Fresh::Linearizable, at_least: LogIndex::ZERO },
-        Question::View { fresh: Fresh::Stale(1500), at_least: LogIndex(300) },
-        Question::View { fresh: Fresh::Local, at_least: LogIndex(1) },
+        view(Fresh::Linearizable, LogIndex::ZERO, vec![wanted(None), wanted(Some(Revision(2)))]),
+        view(Fresh::Stale(1500), LogIndex(300), Vec::new()),
+        view(Fresh::Local, LogIndex(1), Vec::new()),
         Question::Blocks {
             index: LogIndex(5),
             wanted: vec![wanted(None), wanted(Some(Revision(2)))],
@@ -46,7 +47,7 @@ fn answers() -> Vec<Answered> {
         Answered::Pending,
         Answered::Settled(Outcome::Rejected(Rejection::Fenced)),
         Answered::Unheard,
-        Answered::View(LogIndex(9)),
+        Answered::View { index: LogIndex(9), found: vec![Found::Known, Found::Absent] },
         Answered::Blocks(vec![present, Found::Known, Found::Absent]),
         Answered::Gone,
         Answered::Collections { ids: vec![block()], has_more: true },

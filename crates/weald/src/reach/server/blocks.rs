@@ -14,12 +14,11 @@ use crate::{
     },
 };
 
-/// Why blocks are not answered at once.
-enum Stop {
-    /// They are not in memory.
-    Load,
-    /// This member cannot tell.
-    Answer(Box<Answer>),
+/// The first of some blocks.
+struct Batch {
+    found: Vec<Found>,
+    /// Whether the next one is not in memory.
+    is_missing: bool,
 }
 
 impl Server {
@@ -41,14 +40,14 @@ impl Server {
             // It lags, or has trouble of its own: another member may tell.
             Err(_) => return pending.answer(unavailable()),
         };
-        match found(&hosted, &*view, &wanted) {
-            Ok(answer) => pending.answer(answer),
-            Err(Stop::Answer(answer)) => pending.answer(*answer),
-            Err(Stop::Load) => {
+        match found(&*view, &wanted) {
+            Ok(batch) if batch.is_missing => {
                 self.asker.runtime().spawn_blocking(move || {
                     pending.answer(load(&hosted, &*view, &wanted));
                 });
             }
+            Ok(batch) => pending.answer(done(&hosted, &Answered::Blocks(batch.found))),
+            Err(fault) => pending.answer(stopped(&hosted, fault)),
         }
     }
 }
@@ -64,21 +63,30 @@ fn load(hosted: &Hosted, view: &dyn StateView, wanted: &[Wanted]) -> Answer {
     if let Err(fault) = view.load(&ids) {
         return stopped(hosted, fault);
     }
-    match found(hosted, view, wanted) {
-        Ok(answer) => answer,
-        Err(Stop::Answer(answer)) => *answer,
-        Err(Stop::Load) => unavailable(),
+    match found(view, wanted) {
+        Ok(batch) if batch.is_missing => unavailable(),
+        Ok(batch) => done(hosted, &Answered::Blocks(batch.found)),
+        Err(fault) => stopped(hosted, fault),
     }
 }
 
-/// As many blocks as one answer holds.
-fn found(hosted: &Hosted, view: &dyn StateView, wanted: &[Wanted]) -> Result<Answer, Stop> {
-    let (mut all, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
+/// The state right after `index`, with those of the wanted blocks that are at hand: whoever asks for
+/// the others may wait for them.
+pub(super) fn view(hosted: &Hosted, index: LogIndex, wanted: &[Wanted]) -> Answer {
+    let at_hand = || found(&*hosted.view(At::Index(index)).ok()?, wanted).ok();
+    let found = match wanted {
+        [] => Vec::new(),
+        _ => at_hand().map(|batch| batch.found).unwrap_or_default(),
+    };
+    done(hosted, &Answered::View { index, found })
+}
+
+/// As many blocks as one answer holds and are in memory.
+fn found(view: &dyn StateView, wanted: &[Wanted]) -> Result<Batch, Fault> {
+    let (mut found, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
     for one in wanted {
-        let read =
-            view.block(one.id).map_err(|fault| Stop::Answer(stopped(hosted, fault).into()))?;
-        all.push(match read {
-            BlockRead::NotHere => return Err(Stop::Load),
+        found.push(match view.block(one.id)? {
+            BlockRead::NotHere => return Ok(Batch { found, is_missing: true }),
             BlockRead::Absent => Found::Absent,
             BlockRead::Present(stored) if one.known == Some(stored.revision) => Found::Known,
             BlockRead::Present(stored) => {
@@ -90,7 +98,7 @@ fn found(hosted: &Hosted, view: &dyn StateView, wanted: &[Wanted]) -> Result<Ans
             break;
         }
     }
-    Ok(done(hosted, &Answered::Blocks(all)))
+    Ok(Batch { found, is_missing: false })
 }
 
 fn stopped(hosted: &Hosted, fault: Fault) -> Answer {

@@ -3,7 +3,7 @@
 use weald_core::Sequence;
 
 use super::Rig;
-use crate::{Consistency, ErrorKind};
+use crate::{Consistency, ErrorKind, MetricValue, Weald};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_members_does_all_that_others_do() {
@@ -46,4 +46,31 @@ async fn a_light_node_runs_transactions_and_is_told_what_is_wrong() {
     }
     let again = light.raw_tree("visits").create().await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+}
+
+/// Requests that `node` has sent to others.
+fn sent(node: &Weald) -> u64 {
+    let metrics = node.metrics();
+    let sent = metrics.iter().find(|metric| metric.name == "weald_requests_sent_total").unwrap();
+    let MetricValue::Counter(count) = sent.value else { panic!("{sent:?}") };
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_like_was_done_before_costs_one_request() {
+    let rig = Rig::start(3, 1).await;
+    let light = rig.light().await;
+    let tree = light.raw_tree("stock").create().await.unwrap();
+    for number in 0..100_u32 {
+        tree.put(format!("key-{number:03}"), vec![7; 200]).await.unwrap();
+    }
+    tree.get("key-050").await.unwrap().unwrap();
+    let before = sent(&light);
+    tree.get("key-050").await.unwrap().unwrap();
+    assert_eq!(sent(&light) - before, 1, "nothing has changed");
+    let other = rig.node(1).raw_tree("stock").open().await.unwrap();
+    other.put("key-050", "new").await.unwrap();
+    let before = sent(&light);
+    assert_eq!(tree.get("key-050").await.unwrap().unwrap(), "new");
+    assert_eq!(sent(&light) - before, 1, "what has changed comes along");
 }
