@@ -52,7 +52,7 @@ const DELAY: (u64, u64) = (100, 500);
 /// Subscribers, the late ones among them.
 const SUBSCRIBERS: (u64, u64) = (2, 4);
 /// How often expired messages are asked to be removed, at most, us.
-const PRUNE: u64 = 800_000;
+const PRUNE: u64 = 1_600_000;
 
 /// Which actor asks, by the name that it has on tickets. Publishers have the first numbers.
 mod client {
@@ -73,6 +73,8 @@ pub(crate) struct Topics {
     schedule: Schedule<Event>,
     mutation: Option<TopicMutation>,
     policy: TopicPolicy,
+    /// What applications wait between two messages, at most, us.
+    think: u64,
     oracle: Oracle,
     /// Transactions on their way, by who asks.
     asking: BTreeMap<u8, Asking>,
@@ -201,6 +203,7 @@ impl Topics {
             is_open: true,
             violation: None,
             answered: (0, 0),
+            think: *random.pick(&publishers::THINK),
             random,
             policy,
         }

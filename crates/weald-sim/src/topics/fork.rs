@@ -18,7 +18,7 @@ use crate::name::Name;
 /// The keys of those who publish at the other head.
 const KEYS: [u64; 2] = [300, 301];
 /// Messages that are new there from one comparison to the next, at most.
-const NEW_MAX: u64 = 12;
+const NEW_MAX: u64 = 6;
 
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ impl Topics {
     pub(super) fn compare(&mut self) {
         if self.is_open {
             self.publish_elsewhere();
-            self.after((200_000, 2_000_000), Event::Compare);
+            self.after((300_000, 3_000_000), Event::Compare);
         }
         let name = self.any_node();
         self.compare_at(name);

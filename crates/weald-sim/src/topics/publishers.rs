@@ -15,8 +15,9 @@ use weald_pubsub::{
 use super::{Asked, Event, Seen, TopicMutation, Topics, address, keys, topic};
 use crate::schedule::Instant;
 
-/// What an application waits between two messages, at most, us.
-const THINK: u64 = 80_000;
+/// What applications wait between two messages, at most, us: one of these in a run.
+pub(super) const THINK: [u64; 8] =
+    [100_000, 800_000, 800_000, 800_000, 1_500_000, 1_500_000, 1_500_000, 1_500_000];
 /// How long messages last.
 const TTL: [Duration; 4] = [
     Duration::from_millis(300),
@@ -59,7 +60,7 @@ impl Topics {
         let (_, message) = published.expect("an outbox is larger than a run");
         self.see(&Seen::Made { id: message });
         self.carry_out_publisher(id);
-        self.after((0, THINK), Event::Publish(id));
+        self.after((0, self.think), Event::Publish(id));
     }
 
     /// A publisher's timer is due.
