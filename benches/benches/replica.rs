@@ -21,13 +21,13 @@ use std::{
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use weald_benches::process::processor_time;
 use weald_cluster::{
     configuration::{Configuration, Member},
     replica::{
         Config, Envelope, Health, Input, Message, Now, Output, Point, Restart, State, Stored,
     },
 };
-use weald_benches::process::processor_time;
 use weald_core::{Digest, LogIndex, PartitionId, PeerId, StoreId, Time};
 
 /// Counts what the members allocate; entries' bytes are shared, so what is copied is allocated.

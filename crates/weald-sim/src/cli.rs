@@ -104,17 +104,21 @@ fn scripts(is_update: bool, print: &mut dyn FnMut(&str)) -> Result<()> {
 }
 
 fn all_mutations(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
+    let seeds = arguments.from..arguments.from + arguments.seeds;
     let mut missed = 0;
+    let mut tell = |name: String, notice: Option<String>| {
+        missed += usize::from(notice.is_none());
+        print(&format!("{name}: {}", notice.as_deref().unwrap_or("not noticed")));
+    };
     for mutation in mutations::ALL {
-        let seeds = arguments.from..arguments.from + arguments.seeds;
-        let caught = mutations::caught(mutation, seeds.clone());
-        match caught.or_else(|| mutations::caught_in_bank(mutation, seeds)) {
-            Some((seed, invariant)) => print(&format!("{mutation:?}: {invariant}, seed {seed}")),
-            None => {
-                missed += 1;
-                print(&format!("{mutation:?}: not caught"));
-            }
-        }
+        let notice = mutations::noticed(mutation, seeds.clone())?;
+        tell(format!("{mutation:?}"), notice.map(|notice| notice.to_string()));
+    }
+    for mutation in TopicMutation::ALL {
+        let plan = |seed| Plan::draw_topics(seed, Some(mutation));
+        let caught = mutations::caught_in(seeds.clone(), plan);
+        let notice = caught.map(|(seed, what)| format!("topics, seed {seed}: {what}"));
+        tell(format!("{mutation:?}"), notice);
     }
     ensure!(missed == 0, "{missed} rules can be left out and nobody notices");
     Ok(())
