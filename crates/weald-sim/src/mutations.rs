@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long one exploration looks for something that does not hold.
-const SEARCH: Duration = Duration::from_secs(120);
+const SEARCH: Duration = Duration::from_secs(30);
 
 /// Every rule that can be left out.
 pub(crate) const ALL: [Mutation; 25] = [
@@ -106,9 +106,9 @@ fn noticed_by_model(mutation: Mutation) -> Option<Notice> {
     let watermarks = Bounds { beats: 1, proposals: 0, ..Bounds::takeover() };
     let change = Bounds { campaigns: 1, ..Bounds::change() };
     let all = [
-        ("takeover", Bounds::takeover()),
-        ("takeover with beats", watermarks),
         ("crash", Bounds::crash()),
+        ("takeover with beats", watermarks),
+        ("takeover", Bounds::takeover()),
         ("wipe", Bounds::wipe()),
         ("change", change),
         ("resignation", Bounds::resignation()),

@@ -89,19 +89,11 @@ impl Topics {
     }
 
     fn summary(&self) -> String {
-        let waiting: Vec<_> =
-            self.publishers.values().map(|actor| actor.publisher.outbox().len()).collect();
-        let seen = self
-            .subscribers
-            .values()
-            .map(|subscriber| subscriber.machine.as_ref().map(|machine| machine.last_seen().0));
-        format!(
-            "{} messages wait; {:?} are shown of {}; leased {}; {}",
-            format_args!("{waiting:?}"),
-            seen.collect::<Vec<_>>(),
-            self.oracle.next(),
-            self.are_leased(),
-            World::summary(&self.world)
-        )
+        let waiting = self.publishers.values().map(|actor| actor.publisher.outbox().len());
+        let waiting: Vec<_> = waiting.collect();
+        let seen = self.subscribers.values().map(|s| s.machine.as_ref().map(Subscriber::last_seen));
+        let (seen, next): (Vec<_>, _) = (seen.collect(), self.oracle.next());
+        let (leased, world) = (self.are_leased(), World::summary(&self.world));
+        format!("{waiting:?} wait; {seen:?} shown before {next}; leased: {leased}; {world}")
     }
 }
