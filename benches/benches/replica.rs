@@ -5,7 +5,8 @@
 //!
 //! The time is that of one core which does the work of all three members. What is not a time
 //! (messages, bytes on the wire, allocations for each entry) goes to
-//! `target/bench/figures/replica.json`.
+//! `target/bench/figures/replica.json`, with entries in a second of processor time, which other load on
+//! the machine disturbs less.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
 
@@ -20,6 +21,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use weald_benches::process::processor_time;
 use weald_cluster::{
     configuration::{Configuration, Member},
     replica::{
@@ -36,6 +38,8 @@ const COMMAND_BYTES: usize = 256;
 const BATCHES: [usize; 4] = [1, 16, 64, 256];
 /// Entries by which the figures are taken.
 const COUNTED: usize = 16_384;
+/// Entries by which processor time is taken.
+const TIMED: usize = 131_072;
 
 /// How a message gets from one member to another.
 #[derive(Clone, Copy, PartialEq)]
@@ -207,6 +211,20 @@ fn figures(_: &mut Criterion) {
     fs::write(folder.join("replica.json"), text).expect("the target folder can be written");
 }
 
+/// Entries in a second of processor time.
+fn rate(trio: &mut Trio, batch: &[Bytes]) -> f64 {
+    let count = TIMED / batch.len();
+    let begin = processor_time().expect("Linux tells");
+    for number in 0..count {
+        trio.commit(batch);
+        if number % 64 == 0 {
+            trio.beat();
+        }
+    }
+    let time = processor_time().expect("Linux tells") - begin;
+    TIMED as f64 / time.as_secs_f64()
+}
+
 fn figure(size: usize) -> String {
     let batch = commands(size);
     let (mut by_value, mut by_wire) = (Trio::new(Passing::Value), Trio::new(Passing::Wire));
@@ -218,17 +236,21 @@ fn figure(size: usize) -> String {
     let allocated = region.change();
     (0..COUNTED / size).for_each(|_| by_wire.commit(&batch));
     let counts = by_wire.counts;
+    let rates = [rate(&mut by_value, &batch), rate(&mut by_wire, &batch)];
     let each = |count: usize| count as f64 / COUNTED as f64;
     format!(
         "{{\"batch\":{size},\"payload\":{COMMAND_BYTES},\"allocations\":{:.2},\
          \"allocated_bytes\":{:.0},\"messages\":{:.3},\"writes\":{:.3},\"confirms\":{:.3},\
-         \"wire_bytes_per_follower\":{:.1}}}",
+         \"wire_bytes_per_follower\":{:.1},\"value_per_core_second\":{:.0},\
+         \"wire_per_core_second\":{:.0}}}",
         each(allocated.allocations + allocated.reallocations),
         each(allocated.bytes_allocated),
         each(counts.messages),
         each(counts.writes),
         each(counts.confirms),
         each(counts.wire_bytes) / 2.0,
+        rates[0],
+        rates[1],
     )
 }
 

@@ -6,14 +6,14 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use weald_cluster::mutation::Mutation;
 
-use crate::{batch, mutations, plan::Plan, run, script, shrink, takeover};
+use crate::{batch, mutations, plan::Plan, run, script, shrink, takeover, topics::TopicMutation};
 
 /// Runs simulated clusters.
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]
 pub struct Arguments {
-    /// `random` (the default), `reconfigure`, `bank`, `takeover`, `mutations`, `scripts`, or the name
-    /// of a script
+    /// `random` (the default), `reconfigure`, `bank`, `topics`, `takeover`, `mutations`, `scripts`, or
+    /// the name of a script
     #[arg(default_value = "random")]
     scenario: String,
     /// How many seeds
@@ -47,10 +47,17 @@ const ENOUGH: u64 = 1000;
 /// # Errors
 /// When an invariant did not hold, or the arguments name nothing that there is.
 pub fn run(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
+    if arguments.scenario == "topics" {
+        return topics(arguments, print);
+    }
     let mutation = arguments.mutation.as_deref().map(mutation_named).transpose()?;
     match (arguments.scenario.as_str(), arguments.seed) {
-        ("random" | "reconfigure" | "bank", Some(seed)) => one(seed, mutation, (arguments, print)),
-        ("random" | "reconfigure" | "bank", None) => many(arguments, mutation, print),
+        ("random" | "reconfigure" | "bank", Some(seed)) => {
+            one(plan_of(arguments, mutation)(seed), (arguments, print))
+        }
+        ("random" | "reconfigure" | "bank", None) => {
+            many(arguments, plan_of(arguments, mutation), print)
+        }
         ("mutations", _) => all_mutations(arguments, print),
         ("takeover", _) => {
             let seeds = arguments.from..arguments.from + arguments.seeds;
@@ -64,6 +71,19 @@ pub fn run(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
             ensure!(is_expected, "this is not what is kept beside the script");
             Ok(())
         }
+    }
+}
+
+fn topics(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
+    let named = |name: &str| {
+        let mut all = TopicMutation::ALL.into_iter();
+        let found = all.find(|mutation| format!("{mutation:?}") == name);
+        found.with_context(|| format!("no rule of topics is called `{name}`"))
+    };
+    let mutation = arguments.mutation.as_deref().map(named).transpose()?;
+    match arguments.seed {
+        Some(seed) => one(Plan::draw_topics(seed, mutation), (arguments, print)),
+        None => many(arguments, |seed| Plan::draw_topics(seed, mutation), print),
     }
 }
 
@@ -84,17 +104,21 @@ fn scripts(is_update: bool, print: &mut dyn FnMut(&str)) -> Result<()> {
 }
 
 fn all_mutations(arguments: &Arguments, print: &mut dyn FnMut(&str)) -> Result<()> {
+    let seeds = arguments.from..arguments.from + arguments.seeds;
     let mut missed = 0;
+    let mut tell = |name: String, notice: Option<String>| {
+        missed += usize::from(notice.is_none());
+        print(&format!("{name}: {}", notice.as_deref().unwrap_or("not noticed")));
+    };
     for mutation in mutations::ALL {
-        let seeds = arguments.from..arguments.from + arguments.seeds;
-        let caught = mutations::caught(mutation, seeds.clone());
-        match caught.or_else(|| mutations::caught_in_bank(mutation, seeds)) {
-            Some((seed, invariant)) => print(&format!("{mutation:?}: {invariant}, seed {seed}")),
-            None => {
-                missed += 1;
-                print(&format!("{mutation:?}: not caught"));
-            }
-        }
+        let notice = mutations::noticed(mutation, seeds.clone())?;
+        tell(format!("{mutation:?}"), notice.map(|notice| notice.to_string()));
+    }
+    for mutation in TopicMutation::ALL {
+        let plan = |seed| Plan::draw_topics(seed, Some(mutation));
+        let caught = mutations::caught_in(seeds.clone(), plan);
+        let notice = caught.map(|(seed, what)| format!("topics, seed {seed}: {what}"));
+        tell(format!("{mutation:?}"), notice);
     }
     ensure!(missed == 0, "{missed} rules can be left out and nobody notices");
     Ok(())
@@ -105,12 +129,7 @@ fn mutation_named(name: &str) -> Result<Mutation> {
     found.with_context(|| format!("no rule is called `{name}`"))
 }
 
-fn one(
-    seed: u64,
-    mutation: Option<Mutation>,
-    (arguments, print): (&Arguments, &mut dyn FnMut(&str)),
-) -> Result<()> {
-    let mut plan = plan_of(arguments, mutation)(seed);
+fn one(mut plan: Plan, (arguments, print): (&Arguments, &mut dyn FnMut(&str))) -> Result<()> {
     plan.settings.is_verbose = arguments.messages;
     plan.settings.is_traced = true;
     let verdict = run::run(&plan);
@@ -138,11 +157,11 @@ fn plan_of(arguments: &Arguments, mutation: Option<Mutation>) -> impl Fn(u64) ->
 
 fn many(
     arguments: &Arguments,
-    mutation: Option<Mutation>,
+    plan: impl Fn(u64) -> Plan + Sync,
     print: &mut dyn FnMut(&str),
 ) -> Result<()> {
     let seeds = arguments.from..arguments.from + arguments.seeds;
-    let batch = batch::run(seeds, arguments.jobs, plan_of(arguments, mutation));
+    let batch = batch::run(seeds, arguments.jobs, plan);
     print(&batch.to_string());
     let Some((seed, violation)) = batch.failures.first() else {
         let missing = batch.coverage.missing();
@@ -155,8 +174,8 @@ fn many(
         print(&format!("seed {seed}: {violation}"));
     }
     let mut again = format!("cargo xtask sim {} --seed {seed}", arguments.scenario);
-    if let Some(mutation) = mutation {
-        write!(again, " --mutation {mutation:?}").context("a string takes it")?;
+    if let Some(mutation) = &arguments.mutation {
+        write!(again, " --mutation {mutation}").context("a string takes it")?;
     }
     print(&format!(
         "{} of {} seeds failed; run one again: {again}",

@@ -29,5 +29,6 @@ mod schedule;
 mod script;
 mod shrink;
 mod takeover;
+mod topics;
 mod trace;
 mod world;

@@ -15,7 +15,7 @@ use weald_cluster::{
 use weald_core::{Digest, LogIndex, Time};
 
 pub(crate) use member::{MachineKind, MemberMachine, Snapshot};
-pub(crate) use real::PAYLOAD;
+pub(crate) use real::{PAYLOAD, RealMachine};
 
 /// A client's request: the same bytes at every attempt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

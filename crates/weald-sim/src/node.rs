@@ -11,7 +11,7 @@ use weald_cluster::{
 };
 use weald_collections::RawTree;
 use weald_core::{
-    Epoch, LogIndex, PartitionId, SeededEntropy,
+    Epoch, LogIndex, PartitionId, PeerId, SeededEntropy,
     identity::{Identity, KeyStore},
 };
 
@@ -130,11 +130,16 @@ pub(crate) fn identity(name: Name) -> &'static Identity {
 
 /// The node whose key a member has.
 pub(crate) fn name_of(member: &Member) -> Option<Name> {
-    static PEERS: OnceLock<Vec<weald_core::PeerId>> = OnceLock::new();
+    name_of_peer(&member.peer)
+}
+
+/// The node that has this id.
+pub(crate) fn name_of_peer(peer: &PeerId) -> Option<Name> {
+    static PEERS: OnceLock<Vec<PeerId>> = OnceLock::new();
     let peers = PEERS.get_or_init(|| {
         (0..NODES_MAX).map(|node| identity(Name(node)).public().peer_id()).collect()
     });
-    let found = peers.iter().position(|peer| *peer == member.peer);
+    let found = peers.iter().position(|known| known == peer);
     found.and_then(|position| u8::try_from(position).ok()).map(Name)
 }
 

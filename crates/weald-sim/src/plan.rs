@@ -16,6 +16,7 @@ use crate::{
     network::Weather,
     random::Random,
     schedule::Instant,
+    topics::TopicMutation,
     world::Settings,
 };
 
@@ -23,6 +24,9 @@ use crate::{
 const JOURNEY: [&[u8]; 3] = [&[0, 1, 2], &[0, 1, 2, 3, 4], &[3, 4, 5]];
 /// Nodes that take part in it.
 const JOURNEY_NODES: u8 = 6;
+
+/// How far a clock jumps where a topic is simulated, ms.
+const CLOCK_JUMP_MAX: i64 = 120_000;
 
 /// How long faults go on, ms.
 pub(crate) const FAULTY_MILLIS: u64 = 10_000;
@@ -34,6 +38,8 @@ pub(crate) enum PlanKind {
     Single,
     /// Three partitions of the same nodes, and a bank whose accounts lie in all of them.
     Bank,
+    /// One partition with a topic, and whoever publishes and subscribes; a rule may be left out.
+    Topics(Option<TopicMutation>),
 }
 
 /// See the module's page.
@@ -112,6 +118,30 @@ impl Plan {
         );
         steps.sort_by_key(|(at, _)| *at);
         Self { seed, settings, kind: PlanKind::Bank, steps, journey: Vec::new() }
+    }
+
+    /// The plan of a seed for a topic. A clock jumps by two minutes at most, which is less than signed
+    /// requests may be old. Nobody damages a state machine: what it says before the others notice is
+    /// wrong.
+    pub(crate) fn draw_topics(seed: u64, mutation: Option<TopicMutation>) -> Self {
+        let mut random = Random::new(seed ^ 0x0070_91c5);
+        let mut settings = draw_settings(&mut random, None);
+        settings.log = parts_of(seed).0;
+        let publishers = between(&mut random, 1, 3);
+        let (voters, count) = (settings.voters, settings.voters);
+        let mut draw = Drawing { random, voters, count, steps: Vec::new() };
+        draw.faults();
+        let mut steps = vec![(Instant(0), Command::Load(publishers))];
+        steps.append(&mut draw.steps);
+        steps.retain(|(_, command)| !matches!(command, Command::Corrupt(_)));
+        for (_, command) in &mut steps {
+            if let Command::Clock(_, jump) = command {
+                *jump = (*jump).clamp(-CLOCK_JUMP_MAX, CLOCK_JUMP_MAX);
+            }
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        let kind = PlanKind::Topics(mutation);
+        Self { seed, settings, kind, steps, journey: Vec::new() }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     invariants::Violation,
     plan::{FAULTY_MILLIS, Plan, PlanKind},
     schedule::Instant,
+    topics,
     world::World,
 };
 
@@ -33,6 +34,7 @@ pub(crate) fn run(plan: &Plan) -> Verdict {
     let ran = catch_unwind(AssertUnwindSafe(|| match plan.kind {
         PlanKind::Single => run_world(plan),
         PlanKind::Bank => bank::run(plan),
+        PlanKind::Topics(mutation) => topics::run(plan, mutation),
     }));
     ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

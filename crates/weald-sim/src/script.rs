@@ -20,7 +20,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
-use weald_cluster::replica::Config;
+use weald_cluster::{mutation::Mutation, replica::Config};
 
 use crate::{
     client::{Client, What},
@@ -45,11 +45,17 @@ const FIRST_CLIENT: u8 = 100;
 ///
 /// # Errors
 /// When a line cannot be read.
+#[cfg(test)]
 pub(crate) fn play(text: &str) -> Result<String> {
+    play_without(None, text)
+}
+
+/// The same with a rule left out.
+fn play_without(mutation: Option<Mutation>, text: &str) -> Result<String> {
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
     let first = lines.next().context("an empty script")?;
     let voters = first.strip_prefix("world ").context("a script begins with `world N`")?;
-    let mut play = Play::new(voters.parse()?);
+    let mut play = Play::new(voters.parse()?, mutation);
     for line in lines {
         if play.world.violation.is_none() && play.failed.is_none() {
             play.line(line).with_context(|| format!("cannot read `{line}`"))?;
@@ -67,8 +73,10 @@ struct Play {
 }
 
 impl Play {
-    fn new(voters: u8) -> Self {
-        let mut world = World::new(settings(voters), 1);
+    fn new(voters: u8, mutation: Option<Mutation>) -> Self {
+        let mut settings = settings(voters);
+        settings.config.mutation = mutation;
+        let mut world = World::new(settings, 1);
         world.boot();
         let (told, text, failed, client) = (0, String::new(), None, FIRST_CLIENT);
         Self { world, told, text, failed, client }
@@ -227,9 +235,17 @@ pub(crate) fn names() -> Result<Vec<String>> {
 /// # Errors
 /// When there is none, or it cannot be read.
 pub(crate) fn play_named(name: &str) -> Result<(String, bool)> {
+    play_named_without(None, name)
+}
+
+/// The same with a rule left out.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub(crate) fn play_named_without(mutation: Option<Mutation>, name: &str) -> Result<(String, bool)> {
     let script = std::fs::read_to_string(format!("{FOLDER}/{name}.txt"))
         .with_context(|| format!("no script is called `{name}`"))?;
-    let played = play(&script)?;
+    let played = play_without(mutation, &script)?;
     let expected = std::fs::read_to_string(format!("{FOLDER}/{name}.expected"));
     let is_expected = expected.is_ok_and(|expected| expected == played);
     Ok((played, is_expected))

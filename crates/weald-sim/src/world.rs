@@ -17,6 +17,7 @@ use weald_cluster::{
     configuration::{Configuration, Member},
     replica::{Config, Envelope, Standing, State},
 };
+use weald_core::{Digest, Outcome, TransactionId};
 
 use crate::{
     client::{Client, Reply, What},
@@ -106,6 +107,10 @@ pub(crate) struct World {
     goal: Option<BTreeSet<Name>>,
     /// Who is to vote after that, one set after the other, none before its time.
     pub(crate) journey: VecDeque<(Instant, BTreeSet<Name>)>,
+    /// The network whose signed topic messages coordinators check before they log them.
+    pub(crate) gate: Option<Digest>,
+    /// What came of each transaction that a node has applied; kept where somebody takes it.
+    pub(crate) settled: Option<Vec<(Name, TransactionId, Outcome)>>,
     /// What leaves this world for others of the same nodes.
     pub(crate) outgoing: Vec<Outgoing>,
     event_count: u64,
@@ -145,6 +150,8 @@ impl World {
             goal: None,
             journey: VecDeque::new(),
             must_arrive: false,
+            gate: None,
+            settled: None,
             outgoing: Vec::new(),
             event_count: 0,
             proposed_count: 0,

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use weald_core::{Epoch, LogIndex, Time, limits::ENTRY_BYTES_MAX};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     freshness::Contact,
     progress::{Flow, Progress},
     read::Reads,
+    run::SHARED_BYTES_MAX,
     transfer::Transfer,
 };
 use crate::{
@@ -148,9 +149,17 @@ impl State {
         self.check_proposals(commands)?;
         let time = self.log_time.stamp(self.now);
         let first = self.log.last_index().next();
+        let mut left: usize = commands.iter().map(|command| ENTRY_HEAD_LEN + command.len()).sum();
+        let mut buffer = BytesMut::new();
         for command in commands {
-            let content = (EntryKind::Command, &command[..]);
-            let entry = LogEntry::new(self.log.last(), self.promised, time, content);
+            let (content, bytes) = ((EntryKind::Command, &command[..]), command.len());
+            if buffer.capacity() < ENTRY_HEAD_LEN + bytes {
+                let shared = left.min(SHARED_BYTES_MAX);
+                buffer = BytesMut::with_capacity(shared.max(ENTRY_HEAD_LEN + bytes));
+            }
+            left -= ENTRY_HEAD_LEN + bytes;
+            let stamp = (self.promised, time);
+            let entry = LogEntry::packed(&mut buffer, self.log.last(), stamp, content);
             self.append_own(entry);
         }
         self.settle();
@@ -284,8 +293,8 @@ impl State {
         let run = self.peers.get(&from).map(|peer| peer.run).unwrap_or_default();
         let Some(progress) = self.progress_mut(from) else { return };
         progress.heard = Some(now);
-        progress.note_heard(Heard { run, round: ack.round });
         let wants = ack.wants.min(last.next());
+        progress.note_heard(Heard { run, round: ack.round }, wants);
         progress.note_refusal(wants, ack.refusal == Some(AckRefusal::Clock));
         let is_new_round = ack.round > progress.round;
         let has_moved =

@@ -63,13 +63,22 @@ impl LogEntry {
     /// The entry after `before`. The payload is copied once, into the bytes that are stored and
     /// sent as they are.
     pub fn new(before: &Point, epoch: Epoch, time: Time, content: (EntryKind, &[u8])) -> Self {
-        let (kind, payload) = content;
-        let mut bytes = BytesMut::with_capacity(ENTRY_HEAD_LEN + payload.len());
-        bytes.put_slice(before.hash.as_bytes());
-        bytes.put_u64_le(time.as_millis());
-        bytes.put_u8(kind.code());
-        bytes.put_slice(payload);
-        let (bytes, index) = (bytes.freeze(), before.index.next());
+        let mut buffer = BytesMut::with_capacity(ENTRY_HEAD_LEN + content.1.len());
+        Self::packed(&mut buffer, before, (epoch, time), content)
+    }
+
+    /// The same in the free space of a buffer, which entries that are made together share.
+    pub(super) fn packed(
+        buffer: &mut BytesMut,
+        before: &Point,
+        (epoch, time): (Epoch, Time),
+        (kind, payload): (EntryKind, &[u8]),
+    ) -> Self {
+        buffer.put_slice(before.hash.as_bytes());
+        buffer.put_u64_le(time.as_millis());
+        buffer.put_u8(kind.code());
+        buffer.put_slice(payload);
+        let (bytes, index) = (buffer.split().freeze(), before.index.next());
         let hash = chain_hash(index, &epoch, &bytes);
         Self { point: Point { index, epoch, hash }, kind, time, bytes }
     }

@@ -51,6 +51,9 @@ pub(super) struct Progress {
     /// A round and the entry that was next when the round was begun: who answers the round and
     /// wants an earlier one has lost something.
     check: Option<(u64, LogIndex)>,
+    /// The member has begun anew and holds entries before this one, which it does not know to agree
+    /// until a message names the last of them.
+    unsure_before: Option<LogIndex>,
     /// The least and the greatest entry from which was sent again for a gap since the last round.
     resent: Option<(LogIndex, LogIndex)>,
     in_flight: VecDeque<(LogIndex, usize)>,
@@ -71,6 +74,7 @@ impl Progress {
             refused: None,
             read_before: None,
             check: None,
+            unsure_before: None,
             resent: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -121,8 +125,12 @@ impl Progress {
         }
     }
 
-    /// Notes which round an answer names, and in which run of the member it was given.
-    pub(super) fn note_heard(&mut self, answer: Heard) {
+    /// Notes which round an answer names, in which run of the member it was given, and the next entry
+    /// that the member wants.
+    pub(super) fn note_heard(&mut self, answer: Heard, wants: LogIndex) {
+        if self.heard_round.is_some_and(|known| known.run != answer.run) {
+            self.unsure_before = Some(wants);
+        }
         let is_later = |known: Heard| known.run != answer.run || known.round < answer.round;
         if self.heard_round.is_none_or(is_later) {
             self.heard_round = Some(answer);
@@ -227,14 +235,17 @@ impl Progress {
     }
 
     fn has_lost(&mut self, matched: LogIndex, wants: LogIndex, round: u64) -> bool {
+        self.unsure_before = self.unsure_before.filter(|next| matched.next() < *next);
+        let is_unsure = self.unsure_before.is_some();
         let answered = self.check.take_if(|(asked, _)| *asked <= round);
-        answered.is_some_and(|(_, next)| wants < next || matched < self.matched)
+        answered.is_some_and(|(_, next)| wants < next || matched < self.matched || is_unsure)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replica::Run;
 
     fn streaming() -> Progress {
         let mut progress = Progress::new(LogIndex(5));
@@ -272,6 +283,30 @@ mod tests {
         progress.begin_round(1);
         progress.acknowledged(LogIndex(4), (LogIndex(5), None), 1);
         assert_eq!((progress.next, progress.in_flight_bytes), (LogIndex(5), 0));
+    }
+
+    #[test]
+    fn w82_a_member_that_begins_anew_is_probed_until_it_knows_that_its_log_agrees() {
+        let heard = |incarnation, round| Heard { run: Run { incarnation, nonce: 1 }, round };
+        let mut progress = streaming();
+        progress.note_heard(heard(1, 1), LogIndex(5));
+        progress.sent(LogIndex(5), 10);
+        // It has the entry; its answer is lost with its run.
+        for round in 2..4 {
+            progress.note_heard(heard(2, round), LogIndex(6));
+            progress.begin_round(round);
+            assert!(!progress.acknowledged(LogIndex(4), (LogIndex(6), None), round));
+            assert_eq!((progress.next, progress.may_send(100)), (LogIndex(6), true));
+            assert_eq!(progress.flow, Flow::Probe { is_sent: false });
+            progress.sent(LogIndex(5), 0);
+            // The probe is lost, too, and the answer to a round comes.
+            assert!(!progress.acknowledged(LogIndex(4), (LogIndex(6), None), round));
+            assert_eq!(progress.flow, Flow::Stream);
+        }
+        assert!(progress.acknowledged(LogIndex(5), (LogIndex(6), None), 4));
+        progress.begin_round(5);
+        progress.acknowledged(LogIndex(5), (LogIndex(6), None), 5);
+        assert_eq!(progress.flow, Flow::Stream, "it knows");
     }
 
     #[test]

@@ -4,8 +4,13 @@
 //! bytes. Numbers are little-endian. Entries of one message are nearly always of one epoch, so an
 //! epoch is sent where it differs from that of the entry before.
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, Bytes};
-use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+use serde::{
+    Deserializer, Serializer,
+    de::{Error, Visitor},
+};
 use weald_core::{Digest, Epoch, LogIndex, PeerId};
 
 use super::{EntryError, LogEntry};
@@ -21,7 +26,7 @@ const CAMPAIGNER: u8 = 2;
 pub(super) const OVERHEAD_MAX: usize = 1 + 8 + 32 + 8 + 4;
 /// Entries are slices of what came with them up to this size; of more they are copies, so that an
 /// entry that is kept does not keep many times its size: 128 KiB.
-const SHARED_BYTES_MAX: usize = 128 * 1024;
+pub(super) const SHARED_BYTES_MAX: usize = 128 * 1024;
 
 /// Why bytes are no run of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,12 +53,34 @@ pub(super) fn serialize<S: Serializer>(entries: &[LogEntry], to: S) -> Result<S:
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<LogEntry>, D::Error> {
-    let mut run = Bytes::deserialize(from)?;
-    let is_shared = run.len() <= SHARED_BYTES_MAX;
+    from.deserialize_bytes(RunVisitor)
+}
+
+/// Takes a run from the bytes in which it came: they are copied once.
+struct RunVisitor;
+
+impl Visitor<'_> for RunVisitor {
+    type Value = Vec<LogEntry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a run of entries")
+    }
+
+    fn visit_bytes<E: Error>(self, run: &[u8]) -> Result<Vec<LogEntry>, E> {
+        let entries = match run.len() <= SHARED_BYTES_MAX {
+            true => entries_of(Bytes::copy_from_slice(run)),
+            false => entries_of(run),
+        };
+        entries.map_err(E::custom)
+    }
+}
+
+/// The entries of a run: slices of it if it can be shared, copies if not.
+fn entries_of(mut run: impl Buf) -> Result<Vec<LogEntry>, RunError> {
     let mut entries: Vec<LogEntry> = Vec::new();
-    while !run.is_empty() {
+    while run.has_remaining() {
         let before = entries.last().map(LogEntry::epoch);
-        entries.push(take(&mut run, before, is_shared).map_err(D::Error::custom)?);
+        entries.push(take(&mut run, before)?);
     }
     Ok(entries)
 }
@@ -77,20 +104,18 @@ fn put(run: &mut Vec<u8>, entry: &LogEntry, before: Option<Epoch>) {
     run.put_slice(entry.bytes());
 }
 
-fn take(run: &mut Bytes, before: Option<Epoch>, is_shared: bool) -> Result<LogEntry, RunError> {
+fn take(run: &mut impl Buf, before: Option<Epoch>) -> Result<LogEntry, RunError> {
     let epoch = take_epoch(run, before)?;
     let index = LogIndex(run.try_get_u64_le().map_err(|_| RunError::Short)?);
     let length = run.try_get_u32_le().map_err(|_| RunError::Short)?;
     let length = usize::try_from(length).map_err(|_| RunError::Short)?;
-    if length > run.len() {
+    if length > run.remaining() {
         return Err(RunError::Short);
     }
-    let slice = run.split_to(length);
-    let bytes = if is_shared { slice } else { Bytes::copy_from_slice(&slice) };
-    Ok(LogEntry::parse(index, epoch, bytes)?)
+    Ok(LogEntry::parse(index, epoch, run.copy_to_bytes(length))?)
 }
 
-fn take_epoch(run: &mut Bytes, before: Option<Epoch>) -> Result<Epoch, RunError> {
+fn take_epoch(run: &mut impl Buf, before: Option<Epoch>) -> Result<Epoch, RunError> {
     let tag = run.try_get_u8().map_err(|_| RunError::Short)?;
     if tag == SAME {
         return before.ok_or(RunError::Tag(tag));
@@ -111,7 +136,7 @@ fn take_epoch(run: &mut Bytes, before: Option<Epoch>) -> Result<Epoch, RunError>
 
 #[cfg(test)]
 mod tests {
-    use serde::Serialize;
+    use serde::{Deserialize, Serialize};
     use weald_core::{
         Time,
         codec::{self, Kind},

@@ -1,5 +1,5 @@
-//! The real state machine: a [`Partition`] with trees and diaries, its blocks in a store over an engine
-//! in memory. Requests become transactions on one tree and a few diaries; what comes of them is told
+//! The real state machine: a [`Partition`] with collections, its blocks in a store over an engine
+//! in memory, topics among them. Requests become transactions on one tree and a few diaries; what comes of them is told
 //! in the model's words, so that both can be compared.
 
 use std::sync::{Arc, OnceLock};
@@ -18,6 +18,7 @@ use weald_core::{
     PartitionId, Payload, PlacementKey, Rejection, Revision, Sequence, SessionStamp, StateStore,
     StateView, Time, TransactionBody, TransactionId, TransactionRequest, codec,
 };
+use weald_pubsub::{TopicReadError, TopicType};
 use weald_storage::{
     engine::{Engine, MemoryEngine},
     state::{BlockCache, PartitionStore, StateConfig, StateInstall},
@@ -84,6 +85,20 @@ impl RealMachine {
     pub(crate) fn entry(&self, tree: &RawTree, key: &[u8]) -> Option<(Bytes, Revision)> {
         let found = loading(&*self.view(), |reader| tree.get(reader, key))?;
         found.map(|entry| (entry.value, entry.revision))
+    }
+
+    /// What `read` finds in a topic, with what is missing brought into memory; `None` where there is no
+    /// such topic.
+    pub(crate) fn topic<T>(
+        &self,
+        mut read: impl FnMut(&mut SourceReader<'_>) -> Result<T, TopicReadError>,
+    ) -> Option<T> {
+        let found = loading(&*self.view(), |reader| match read(reader) {
+            Ok(found) => Ok(Some(found)),
+            Err(TopicReadError::Deleted) => Ok(None),
+            Err(TopicReadError::Read(error)) => Err(error),
+        });
+        found.flatten()
     }
 
     pub(super) fn point(&self) -> Point {
@@ -193,6 +208,7 @@ fn executor() -> &'static CollectionExecutor {
         let mut registry = Registry::new();
         registry.register(Arc::new(TreeType)).expect("it is the first");
         registry.register(Arc::new(DiaryType)).expect("it has another name");
+        registry.register(Arc::new(TopicType::default())).expect("it has another name");
         CollectionExecutor::new(registry)
     })
 }

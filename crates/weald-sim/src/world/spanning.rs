@@ -19,6 +19,7 @@ use weald_core::{
     BlockId, Epoch, Lock, Outcome, Payload, PlacementKey, Revision, SettingsEntry, Time,
     TransactionId, TransactionRequest, codec,
 };
+use weald_pubsub::Topic;
 
 use super::{Event, World};
 use crate::{
@@ -138,6 +139,9 @@ impl World {
         if let Some(outcome) = kept(process, &ask) {
             return self.outgoing.push(Outgoing::Told { ticket, told: Told::Outcome(outcome) });
         }
+        if let Some(refused) = self.refused(&ask) {
+            return self.outgoing.push(Outgoing::Told { ticket, told: Told::Outcome(refused) });
+        }
         self.spanning(node, |spanning, partition, now| match ask {
             Ask::Message(message) => spanning.coordinator.receive(now, message, partition),
             Ask::Begin(begin) => {
@@ -157,6 +161,14 @@ impl World {
             Ask::Show(_) => {}
         });
         self.carry_out(node);
+    }
+
+    /// Why a coordinator does not log a transaction at all: messages that their publishers did not sign.
+    fn refused(&self, ask: &Ask) -> Option<Outcome> {
+        let (Ask::Single(request), Some(network)) = (ask, &self.gate) else { return None };
+        let mut actions = request.body.actions.iter();
+        let refusal = actions.find_map(|action| Topic::check_signatures(action, network).err())?;
+        Some(Outcome::Rejected(refusal.into()))
     }
 
     fn spanning_redirect(&mut self, node: Name, ticket: Ticket) {
@@ -201,6 +213,9 @@ impl World {
     /// one after it.
     pub(super) fn spanning_applied(&mut self, name: Name, epoch: Epoch, done: Option<Applied>) {
         let Some(done) = done else { return };
+        if let (Some(all), Some((id, outcome))) = (&mut self.settled, &done.settled) {
+            all.push((name, *id, outcome.clone()));
+        }
         let Some(node) = self.nodes.get_mut(&name) else { return };
         let now = node.clock.at(self.now);
         let Some(process) = &mut node.process else { return };

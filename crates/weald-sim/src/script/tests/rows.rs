@@ -31,3 +31,8 @@ fn w195_eight_topologies() {
 fn r12_catch_up_by_entries_of_several_events() {
     check("r12_catch_up_by_entries_of_several_events");
 }
+
+#[test]
+fn w82_restart_on_an_idle_partition() {
+    check("w82_restart_on_an_idle_partition");
+}
