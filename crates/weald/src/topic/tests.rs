@@ -63,7 +63,8 @@ fn numbered(range: std::ops::Range<u64>) -> Vec<(u64, String)> {
 }
 
 #[tokio::test]
-async fn ps1495_ps134_a_late_joiner_gets_history_then_caught_up_then_what_comes() {
+async fn ps1495_ps134_ps83_ps491_ps548_ps1378_ps1379_ps1380_ps1583_a_late_joiner_gets_history_then_caught_up_then_what_comes()
+ {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
     let bodies = (1..=600).map(|number| format!("m{number}"));
@@ -101,7 +102,8 @@ async fn a_slow_application_is_told_that_it_lags_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn ps1562_a_durable_subscription_goes_on_behind_what_was_acknowledged_over_a_restart() {
+async fn ps1562_ps1740_a_durable_subscription_goes_on_behind_what_was_acknowledged_over_a_restart()
+{
     let folder = tempfile::tempdir().unwrap();
     let durable = SubscribeOptions { durable: Some("reader".into()), ..Default::default() };
     {
@@ -126,7 +128,7 @@ async fn ps1562_a_durable_subscription_goes_on_behind_what_was_acknowledged_over
 }
 
 #[tokio::test]
-async fn a_subscription_begins_where_it_is_told_to() {
+async fn ps529_a_subscription_begins_where_it_is_told_to() {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
     for number in 1..=5 {
@@ -226,7 +228,7 @@ async fn ps1663_the_work_that_a_topic_asks_for_is_done() {
 }
 
 #[tokio::test]
-async fn ps36_ps39_a_topic_is_cleaned_up_and_ends_without_anybody_asking() {
+async fn ps36_ps39_ps37_ps1130_a_topic_is_cleaned_up_and_ends_without_anybody_asking() {
     let clock = HandClock::at(1_000_000);
     let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
     let policy = TopicPolicy { inactivity: Duration::from_secs(60), ..TopicPolicy::default() };
@@ -271,7 +273,7 @@ async fn a_topic_that_ends_ends_its_subscriptions_and_can_begin_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps1496_concurrent_publishers_lose_and_double_nothing() {
+async fn ps1496_ps84_ps1551_concurrent_publishers_lose_and_double_nothing() {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
     let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
@@ -296,7 +298,7 @@ async fn ps1496_concurrent_publishers_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn ps1678_a_topics_name_is_not_in_the_store() {
+async fn ps1678_ps1679_ps1759_a_topics_name_is_not_in_the_store() {
     let node = node().await;
     node.topic("a secret name").create().await.unwrap();
     let names: Vec<_> =

@@ -92,7 +92,7 @@ mod gates {
     }
 
     #[test]
-    fn waiting_is_bounded_in_time_and_number() {
+    fn d66_waiting_is_bounded_in_time_and_number() {
         let config = Config { gate_max: 1, ..Config::default() };
         let mut gate = locked_gate(config);
         outputs(&mut gate, 1, arrival(1, &["c"], false, Policy::Wait));

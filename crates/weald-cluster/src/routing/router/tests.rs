@@ -344,7 +344,7 @@ fn a_lost_connection_is_noticed_before_the_timeout() {
 }
 
 #[test]
-fn tables_are_bounded_and_say_so() {
+fn d66_tables_are_bounded_and_say_so() {
     let config = Config { requests_max: 2, payload_bytes_max: 100, ..Config::default() };
     let mut network = Network::new(3, config);
     network.each(|_, _| Script::Silent);

@@ -45,7 +45,8 @@ fn publishing(node: &Weald, name: &'static str, count: u32) -> tokio::task::Join
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps138_ps1476_concurrent_publishers_on_all_nodes_are_seen_alike_everywhere() {
+async fn ps138_ps1476_ps106_ps338_ps339_ps1477_ps1479_ps1545_ps1730_ps1749_concurrent_publishers_on_all_nodes_are_seen_alike_everywhere()
+ {
     let rig = Rig::start(3, 1).await;
     let light = rig.light().await;
     light.topic("chat").create().await.unwrap();
@@ -85,7 +86,8 @@ async fn ps138_ps1476_concurrent_publishers_on_all_nodes_are_seen_alike_everywhe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps1511_ps166_subscribers_miss_nothing_while_coordinators_are_killed() {
+async fn ps1511_ps166_ps45_ps323_ps333_ps337_ps1478_ps1534_subscribers_miss_nothing_while_coordinators_are_killed()
+ {
     let mut rig = Rig::start(3, 1).await;
     rig.node(0).topic("chat").create().await.unwrap();
     let light = rig.light().await;
@@ -164,7 +166,7 @@ async fn ps1680_members_serve_only_whom_the_policy_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_that_was_cut_off_goes_on_where_it_was() {
+async fn ps1512_ps1775_a_subscriber_that_was_cut_off_goes_on_where_it_was() {
     let rig = Rig::start(3, 1).await;
     rig.node(0).topic("chat").create().await.unwrap();
     let cut = (rig.coordinator(0).await + 1) % 3;
