@@ -30,6 +30,10 @@ impl HandClock {
     fn pass(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
+
+    fn go_back(&self, seconds: u64) {
+        self.0.fetch_sub(seconds * 1000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for HandClock {
@@ -67,15 +71,17 @@ async fn ps1495_ps134_ps83_ps491_ps548_ps1378_ps1379_ps1380_ps1583_a_late_joiner
  {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
-    let bodies = (1..=600).map(|number| format!("m{number}"));
+    let bodies = (1..=1000).map(|number| format!("m{number}"));
     let published = chat.publish_batch(bodies, PublishOptions::default()).await.unwrap();
     assert!(published.iter().all(Result::is_ok));
     let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
-    assert_eq!(messages(&mut late, 600).await, numbered(1..601));
-    assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(601) });
-    chat.publish("m601").await.unwrap();
-    assert_eq!(messages(&mut late, 1).await, numbered(601..602));
-    assert_eq!(late.last_seen_version(), TopicPosition(601));
+    assert_eq!(messages(&mut late, 1000).await, numbered(1..1001));
+    assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(1001) });
+    chat.publish("m1001").await.unwrap();
+    assert_eq!(messages(&mut late, 1).await, numbered(1001..1002));
+    assert_eq!(late.last_seen_version(), TopicPosition(1001));
+    let versions = chat.head().await.unwrap().messages.version.0;
+    assert!(versions <= 100, "{versions} changes of the head for 1001 messages");
 }
 
 #[tokio::test]
@@ -161,6 +167,29 @@ async fn ps1569_what_has_expired_is_a_gap_and_never_delivered() {
     let gap = TopicEvent::Gap { first: TopicPosition(2), last: TopicPosition(3) };
     assert_eq!(next(&mut late).await, gap);
     assert!(matches!(next(&mut late).await, TopicEvent::Message(m) if m.body == "m4"));
+}
+
+#[tokio::test]
+async fn ps1514_a_clock_that_is_ten_minutes_off_removes_nothing_early_and_loses_nothing() {
+    let clock = HandClock::at(1_000_000);
+    let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
+    let chat = node.topic("chat").create().await.unwrap();
+    let lasting = |minutes: u64| {
+        let expires_in = Some(Duration::from_secs(minutes * 60));
+        PublishOptions { expires_in, ..Default::default() }
+    };
+    chat.publish_with("m1", lasting(25)).await.unwrap();
+    chat.publish_with("m2", lasting(60)).await.unwrap();
+    clock.pass(10 * 60);
+    chat.publish_with("m3", lasting(60)).await.unwrap();
+    assert_eq!(housekeep(&node).await.unwrap(), 0);
+    clock.go_back(20 * 60);
+    chat.publish_with("m4", lasting(60)).await.unwrap();
+    assert_eq!(housekeep(&node).await.unwrap(), 0);
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut reader, 4).await, numbered(1..5));
+    clock.pass(10 * 60 + 25 * 60 + 1);
+    assert_eq!(housekeep(&node).await.unwrap(), 1, "the first, by its own time");
 }
 
 #[tokio::test]

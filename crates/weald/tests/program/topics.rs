@@ -48,6 +48,8 @@ fn ps294_a_topic_is_shown_with_its_past() {
     let lineage = place.prints(&["topic", "lineage", "chat"]);
     let root = told["messages"]["root"].as_str().unwrap();
     assert!(lineage.contains(&format!("messages\t3\t{root}\n")), "{lineage}");
+    let subscribers = told["subscribers"]["root"].as_str().unwrap();
+    assert!(lineage.contains(&format!("\t{subscribers}\nsnapshots")), "{lineage}");
     assert!(lineage.ends_with("snapshots\t0\n"), "{lineage}");
 }
 

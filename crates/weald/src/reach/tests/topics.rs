@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use weald_pubsub::{Access, TopicPolicy, TopicPosition};
+use weald_pubsub::{Access, Cid, TopicPolicy, TopicPosition};
 
 use super::Rig;
 use crate::{ErrorKind, PublishOptions, SubscribeOptions, Subscription, TopicEvent, Weald};
@@ -114,6 +114,60 @@ async fn ps1511_ps166_ps45_ps323_ps333_ps337_ps1478_ps1534_subscribers_miss_noth
     let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
     assert_eq!(messages(&mut late, 300).await.len(), 300);
     assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(301) });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps133_ps137_ps344_ps1703_ps1704_a_topic_goes_on_while_two_of_five_nodes_die() {
+    let mut rig = Rig::start(5, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let light = rig.light().await;
+    let chat = light.topic("chat").open().await.unwrap();
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    let mut expected = Vec::new();
+    for name in ["before", "between", "after"] {
+        publishing(&light, name, 20).await.unwrap();
+        expected.extend((0..20).map(|number| format!("{name}/{number}")));
+        if name != "after" {
+            let coordinator = rig.coordinator(0).await;
+            rig.kill(coordinator);
+        }
+    }
+    assert_eq!(messages(&mut reader, 60).await, expected);
+    let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut late, 60).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps165_ps166_ps178_ps1525_ps1712_a_topic_reaches_its_subscribers_and_outlives_its_publisher()
+ {
+    let mut rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let mut readers = Vec::new();
+    for number in 0..20 {
+        let chat = rig.node(number % 2).topic("chat").open().await.unwrap();
+        readers.push(chat.subscribe(SubscribeOptions::default()).await.unwrap());
+    }
+    // The publisher knows the name of the topic and nobody who listens.
+    publishing(rig.node(2), "m", 30).await.unwrap();
+    let expected: Vec<_> = (0..30).map(|number| format!("m/{number}")).collect();
+    for reader in &mut readers {
+        assert_eq!(messages(reader, 30).await, expected);
+    }
+    rig.kill(2);
+    // A node that stores nothing and has never met the topic.
+    let light = rig.light().await;
+    let far = light.topic("chat").open().await.unwrap();
+    let (head, pages) = (far.head().await.unwrap(), far.pages().await.unwrap());
+    assert_eq!((head.messages.root, head.messages.count), (pages.messages, 30));
+    let root = pages.pages.bytes(&pages.messages).unwrap();
+    assert_eq!(Cid::of(root), head.messages.root);
+    let snapshots = far.lineage(10).await.unwrap();
+    assert_eq!(head.previous, Some(snapshots[0].cid()));
+    let seventh = far.message(TopicPosition(7)).await.unwrap().unwrap();
+    assert_eq!(seventh.body, expected[6]);
+    assert!(seventh.verify(far.address()));
+    let mut late = far.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut late, 30).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
