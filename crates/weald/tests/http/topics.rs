@@ -34,7 +34,7 @@ fn message(stream: &mut Open) -> (u64, String) {
 }
 
 #[test]
-fn ps134_ps1706_a_late_joiner_gets_the_history_then_catches_up_then_lives() {
+fn ps134_ps1706_d62_a_late_joiner_gets_the_history_then_catches_up_then_lives() {
     let place = Place::new();
     let node = place.start();
     let first = publish(&node, "m1");

@@ -232,7 +232,7 @@ mod primaries {
     }
 
     #[test]
-    fn shares_keep_the_order_of_actions_and_are_ordered_by_key() {
+    fn d1_shares_keep_the_order_of_actions_and_are_ordered_by_key() {
         let begin = begin(1, Order::Together);
         let keys: Vec<_> = begin.shares.iter().map(|share| share.key).collect();
         assert!(keys.is_sorted());

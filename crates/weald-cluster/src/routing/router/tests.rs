@@ -29,7 +29,7 @@ fn led_by(leader: u8) -> Network {
 }
 
 #[test]
-fn w6_a_write_reaches_the_coordinator_through_any_node() {
+fn w6_d19_a_write_reaches_the_coordinator_through_any_node() {
     for entry in 1..=3 {
         let mut network = led_by(2);
         network.hint(epoch(0, entry));

@@ -69,7 +69,7 @@ fn ps179_ps1566_a_publish_removes_what_has_expired() {
 }
 
 #[test]
-fn retention_by_count_and_by_bytes_drops_the_oldest_and_says_so() {
+fn d63_retention_by_count_and_by_bytes_drops_the_oldest_and_says_so() {
     let policy = TopicPolicy { messages_max: 100, ..TopicPolicy::default() };
     let (mut site, keys) = (Site::with(policy), identity(1));
     for n in 1..=250 {

@@ -34,7 +34,8 @@ async fn open_or_create(node: Weald, kind: Kind, name: String) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn d2_ps320_ps328_of_those_who_create_one_name_at_once_one_makes_it_and_all_are_told() {
+async fn d2_ps320_ps328_ps1532_of_those_who_create_one_name_at_once_one_makes_it_and_all_are_told()
+{
     let rig = Rig::start(3, 4).await;
     for round in 0..30 {
         let kind = KINDS[round % KINDS.len()];

@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use weald_pubsub::{Access, Cid, TopicPolicy, TopicPosition};
 
 use super::Rig;
-use crate::{ErrorKind, PublishOptions, SubscribeOptions, Subscription, TopicEvent, Weald};
+use crate::{
+    ErrorKind, PublishOptions, StartAt, SubscribeOptions, Subscription, TopicEvent, Weald,
+};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -138,7 +140,7 @@ async fn ps133_ps137_ps344_ps1703_ps1704_a_topic_goes_on_while_two_of_five_nodes
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps165_ps166_ps178_ps1525_ps1712_a_topic_reaches_its_subscribers_and_outlives_its_publisher()
+async fn ps165_ps166_ps178_ps1525_ps1712_ps78_ps1804_a_topic_reaches_its_subscribers_and_outlives_its_publisher()
  {
     let mut rig = Rig::start(3, 1).await;
     rig.node(0).topic("chat").create().await.unwrap();
@@ -168,6 +170,25 @@ async fn ps165_ps166_ps178_ps1525_ps1712_a_topic_reaches_its_subscribers_and_out
     assert!(seventh.verify(far.address()));
     let mut late = far.subscribe(SubscribeOptions::default()).await.unwrap();
     assert_eq!(messages(&mut late, 30).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r13_a_slow_subscriber_and_one_that_wants_what_comes_miss_nothing_at_a_follower() {
+    let rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let follower = (rig.coordinator(0).await + 1) % 3;
+    let chat = rig.node(follower).topic("chat").open().await.unwrap();
+    let options = SubscribeOptions { credit: 8, ..SubscribeOptions::default() };
+    let mut slow = chat.subscribe(options).await.unwrap();
+    publishing(rig.node((follower + 1) % 3), "burst", 200).await.unwrap();
+    let from = StartAt::Now;
+    let options = SubscribeOptions { from, ..SubscribeOptions::default() };
+    let mut latest = chat.subscribe(options).await.unwrap();
+    publishing(rig.node((follower + 1) % 3), "last", 1).await.unwrap();
+    assert_eq!(messages(&mut latest, 1).await, ["last/0"]);
+    let burst = (0..200).map(|number| format!("burst/{number}"));
+    let expected: Vec<_> = burst.chain([String::from("last/0")]).collect();
+    assert_eq!(messages(&mut slow, 201).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
