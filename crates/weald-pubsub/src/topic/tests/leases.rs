@@ -79,6 +79,12 @@ fn ps733_ps1568_ps1181_ps722_ps1179_each_bad_request_is_refused_with_its_code_an
     let bad = [
         ("another expiry", with(LeaseRequest { expires_at: at(300), ..renew }), bad_signature),
         ("another nonce", with(LeaseRequest { nonce: 7, ..renew }), bad_signature),
+        ("another time", with(LeaseRequest { signed_at: at(51), ..renew }), bad_signature),
+        (
+            "another cursor",
+            with(LeaseRequest { last_seen: TopicPosition(1), ..renew }),
+            bad_signature,
+        ),
         ("another stream", with(LeaseRequest { stream: 2, ..renew }), bad_signature),
         (
             "another action",
