@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_the_same_peer_on_both_sides() {
+    fn ps1180_ps1788_a_key_is_the_same_peer_on_both_sides() {
         let identity = Identity::generate(&mut SeededEntropy::new(1));
         let keypair = keypair(&identity).unwrap();
         let id = keypair.public().to_peer_id();

@@ -28,7 +28,8 @@ mod tests {
     }
 
     #[test]
-    fn ps56_ps361_ps363_the_assignment_is_fixed_and_independent_of_the_order_of_members() {
+    fn ps56_ps361_ps363_ps1150_ps1152_ps1488_ps1539_the_assignment_is_fixed_and_independent_of_the_order_of_members()
+     {
         let topic = address().topic;
         let members = members(5);
         let mut reversed = members.clone();
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn ps362_subscribers_are_spread_evenly() {
+    fn ps362_ps1151_subscribers_are_spread_evenly() {
         let (topic, members) = (address().topic, members(5));
         let mut counts = [0_i64; 5];
         for n in 0..10_000 {

@@ -28,17 +28,32 @@ fn ps1153_g5_each_message_once_in_order_or_its_exact_gap_without_faults() {
 }
 
 #[test]
-fn ps60_ps1544_g5_loss_duplication_and_reordering_lose_and_repeat_nothing() {
+fn ps60_ps1544_g5_ps42_ps98_ps99_ps273_loss_duplication_and_reordering_lose_and_repeat_nothing() {
     for seed in 0..SEEDS {
         run(seed, Faults { loss_percent: 20, duplicate_percent: 30, ..Faults::default() });
     }
 }
 
 #[test]
-fn ps1563_ps94_g5_crashes_of_members_and_applications_lose_and_repeat_nothing() {
+fn ps1563_ps94_g5_ps177_ps313_ps348_ps1153_ps1499_ps1714_crashes_of_members_and_applications_lose_and_repeat_nothing()
+ {
     let faults = Faults { loss_percent: 10, duplicate_percent: 10, crash_permille: 8 };
     for seed in 100..100 + SEEDS {
         run(seed, faults);
+    }
+}
+
+#[test]
+fn ps30_ps34_g5_a_subscription_goes_on_for_several_times_its_lease_over_reconnections() {
+    for seed in 300..304 {
+        let mut world = World::new(seed, Faults::default());
+        for _ in 0..12 {
+            world.run(200);
+            world.crash_member();
+        }
+        world.settle();
+        world.check();
+        world.check_subscription();
     }
 }
 

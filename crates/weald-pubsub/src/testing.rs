@@ -6,8 +6,8 @@ use bytes::Bytes;
 use weald_collections::{CollectionExecutor, Registry, SourceReader};
 use weald_core::{
     Action, BlockId, BlockRead, BlockSource, Context, CreateMode, Digest, Executed, Executor,
-    Fault, LogIndex, Overlay, PeerId, PlacementKey, Rejection, SeededEntropy, StoredBlock, Time,
-    TransactionId, identity::Identity, limits::TransactionLimits,
+    Fault, Halt, LogIndex, Overlay, PeerId, PlacementKey, Rejection, SeededEntropy, StoredBlock,
+    Time, TransactionId, identity::Identity, limits::TransactionLimits,
 };
 
 use crate::{
@@ -150,6 +150,16 @@ impl Site {
         }
         self.index += 1;
         Ok(answers)
+    }
+
+    /// Runs one action on the blocks of `source` and keeps nothing of it.
+    pub(crate) fn attempt(
+        &self,
+        source: &dyn BlockSource,
+        action: &Action,
+    ) -> Result<Executed, Halt> {
+        let mut overlay = Overlay::new(source);
+        self.executor.execute(&self.context(), std::slice::from_ref(action), &mut overlay)
     }
 
     /// Runs one action and returns its answer.

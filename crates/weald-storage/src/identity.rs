@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_saved_and_loaded_is_the_same_peer() {
+    fn ps1250_ps1789_an_identity_saved_and_loaded_is_the_same_peer() {
         for passphrase in [None, Some("correct horse")] {
             let (_folder, path) = path();
             let entropy = &mut SeededEntropy::new(4);
@@ -191,7 +191,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_file_is_private_and_a_wider_one_is_refused_with_the_remedy() {
+    fn ps1253_the_file_is_private_and_a_wider_one_is_refused_with_the_remedy() {
         use std::os::unix::fs::PermissionsExt;
 
         let (_folder, path) = path();

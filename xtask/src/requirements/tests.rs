@@ -45,7 +45,7 @@ fn a_table_that_agrees_passes() {
 }
 
 #[test]
-fn each_fault_is_refused() {
+fn ps10_ps11_ps12_ps13_a_row_whose_tests_are_not_there_is_refused() {
     let tests = tests_of("#[test]\nfn a1_x() {}\n");
     let wanted = ids(&["A1"]);
     let cases = [

@@ -113,7 +113,7 @@ fn an_even_number_of_voters_cannot_be_asked_for() {
 /// What another build, machine or version must come to as well. A change of these lines moves data
 /// in every network.
 #[test]
-fn placements_are_fixed_for_all_time() {
+fn ps281_placements_are_fixed_for_all_time() {
     let nodes =
         Nodes::new((0..6).map(|i| (peer(i), node(50 * (u16::try_from(i).unwrap() + 1), ""))))
             .unwrap();

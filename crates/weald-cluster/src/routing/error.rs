@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn w22_every_error_has_a_stable_code_and_a_class_and_round_trips() {
+    fn w22_d68_every_error_has_a_stable_code_and_a_class_and_round_trips() {
         let kind = codec::Kind(127);
         let mut codes = std::collections::BTreeSet::new();
         for (error, code, class, is_retryable) in all() {

@@ -10,7 +10,7 @@ fn identity(seed: u64) -> Identity {
 }
 
 #[test]
-fn a_signature_verifies_for_its_key_domain_and_message_only() {
+fn ps1204_ps1221_ps1785_a_signature_verifies_for_its_key_domain_and_message_only() {
     let (alice, bob) = (identity(1), identity(2));
     let signature = alice.sign("greeting", b"hello").unwrap();
     assert!(alice.public().verify("greeting", b"hello", &signature));
@@ -20,7 +20,7 @@ fn a_signature_verifies_for_its_key_domain_and_message_only() {
 }
 
 #[test]
-fn any_changed_bit_of_a_signature_is_refused() {
+fn ps1204_any_changed_bit_of_a_signature_is_refused() {
     let alice = identity(1);
     let signature = alice.sign("d", b"m").unwrap();
     for at in 0..64 {
@@ -40,7 +40,7 @@ fn a_key_that_is_no_point_verifies_nothing() {
 }
 
 #[test]
-fn export_and_import_give_the_same_peer() {
+fn ps1252_export_and_import_give_the_same_peer() {
     let alice = identity(1);
     for passphrase in [None, Some("correct horse")] {
         let sealed = alice.seal(passphrase, &mut SeededEntropy::new(9));
@@ -51,7 +51,7 @@ fn export_and_import_give_the_same_peer() {
 }
 
 #[test]
-fn a_sealed_identity_shows_no_secret_and_wants_its_passphrase() {
+fn ps1251_a_sealed_identity_shows_no_secret_and_wants_its_passphrase() {
     let alice = identity(1);
     let sealed = alice.seal(Some("correct horse"), &mut SeededEntropy::new(9));
     let secret = alice.0.as_bytes();
@@ -61,7 +61,7 @@ fn a_sealed_identity_shows_no_secret_and_wants_its_passphrase() {
 }
 
 #[test]
-fn a_hardware_key_signs_and_is_never_exported() {
+fn ps1271_ps1272_ps1273_a_hardware_key_signs_and_is_never_exported() {
     struct Token(Identity);
     impl KeyStore for Token {
         fn public(&self) -> PublicKey {

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_budget_holds_for_all_substreams_of_a_peer() {
+    fn d66_one_budget_holds_for_all_substreams_of_a_peer() {
         let budget = Arc::<Budget>::default();
         let (first, second) = (Desk::new(Arc::clone(&budget)), Desk::new(budget));
         assert!((0..REQUESTS_MAX).all(|_| first.open()));

@@ -61,7 +61,7 @@ async fn a_node_without_the_shared_key_is_turned_away_and_one_with_it_may_come()
 }
 
 #[tokio::test]
-async fn more_connections_than_there_may_be_are_turned_away() {
+async fn d66_more_connections_than_there_may_be_are_turned_away() {
     let mut host = config(1, &[]);
     host.connections.established_max = 1;
     let mut host = start(host).await;
@@ -73,7 +73,7 @@ async fn more_connections_than_there_may_be_are_turned_away() {
 }
 
 #[tokio::test]
-async fn another_peer_at_a_known_address_is_not_taken_for_the_one_that_was_there() {
+async fn ps1193_ps1196_another_peer_at_a_known_address_is_not_taken_for_the_one_that_was_there() {
     let host = start(config(1, &[])).await;
     let mut guest = config(2, &[]);
     let elsewhere = host.address().replace(&host_id(&host), &host_id(&start(config(5, &[])).await));

@@ -9,7 +9,7 @@ use weald_p2p::limits::BODY_BYTES_MAX;
 use crate::rig::{ECHO, LONG, NOBODY, STALL, pair, peer, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_calls_at_once_each_get_their_own_answer() {
+async fn ps1787_many_calls_at_once_each_get_their_own_answer() {
     let (a, b) = pair().await;
     let calls: Vec<_> = (0..2000u32)
         .map(|number| {

@@ -26,7 +26,7 @@ async fn nodes_that_know_one_seed_find_each_other() {
 }
 
 #[tokio::test]
-async fn a_lookup_finds_the_nearest_peers_through_the_table() {
+async fn ps310_ps494_ps551_ps727_ps1784_a_lookup_finds_the_nearest_peers_through_the_table() {
     let first = start(config(1, &[])).await;
     let mut nodes = vec![first];
     for number in 2..=5 {

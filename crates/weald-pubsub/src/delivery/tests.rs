@@ -57,7 +57,7 @@ fn items(sent: &[(u64, Part)], stream: u64) -> Vec<TopicItem> {
 }
 
 #[test]
-fn ps1543_ps529_a_stream_begins_at_its_position_and_says_what_is_gone() {
+fn ps1543_ps529_ps324_a_stream_begins_at_its_position_and_says_what_is_gone() {
     let mut delivery = Delivery::new(at(11));
     ask(&mut delivery, 1, open(0, TO_THE_END));
     ask(&mut delivery, 2, open(6, TO_THE_END));
@@ -69,7 +69,7 @@ fn ps1543_ps529_a_stream_begins_at_its_position_and_says_what_is_gone() {
 }
 
 #[test]
-fn ps57_ps1542_what_is_applied_is_pushed_without_being_asked_for() {
+fn ps57_ps1542_ps76_ps92_ps97_ps98_ps605_what_is_applied_is_pushed_without_being_asked_for() {
     let mut delivery = Delivery::new(at(9));
     ask(&mut delivery, 1, open(9, TO_THE_END));
     let read = delivery.poll_output().unwrap();
@@ -123,7 +123,7 @@ fn ps276_streams_at_one_position_share_their_reads() {
 }
 
 #[test]
-fn a_member_with_too_many_streams_refuses_and_a_closed_stream_makes_room() {
+fn d66_a_member_with_too_many_streams_refuses_and_a_closed_stream_makes_room() {
     let mut delivery = Delivery::new(at(1));
     let max = DELIVERY_STREAMS_MAX as u64;
     (0..max).for_each(|stream| ask(&mut delivery, stream, open(1, at(0))));
@@ -145,4 +145,25 @@ fn a_read_that_gives_nothing_is_not_repeated_and_unasked_ones_are_ignored() {
     delivery.handle(DeliveryInput::Read { from: at(1), page: empty });
     assert!(matches!(delivery.poll_output(), Some(DeliveryOutput::Send(..))));
     assert_eq!(delivery.poll_output(), None);
+}
+
+#[test]
+fn ps58_what_is_applied_is_pushed_to_every_stream_that_is_open() {
+    let mut delivery = Delivery::new(at(9));
+    (1..=3).for_each(|stream| ask(&mut delivery, stream, open(9, TO_THE_END)));
+    let nothing = TopicPage { items: Vec::new(), next: at(9), end: at(9) };
+    while let Some(output) = delivery.poll_output() {
+        match output {
+            DeliveryOutput::Read { from, .. } => {
+                delivery.handle(DeliveryInput::Read { from, page: nothing.clone() });
+            }
+            DeliveryOutput::Send(_, part) => assert_eq!(part.items, []),
+            DeliveryOutput::Refuse(stream) => panic!("refused: {stream:?}"),
+        }
+    }
+    delivery.handle(DeliveryInput::Applied(at(11)));
+    let (sent, _) = drive(&mut delivery, 99);
+    for stream in 1..=3 {
+        assert_eq!(items(&sent, stream), [item(9), item(10)], "stream {stream}");
+    }
 }

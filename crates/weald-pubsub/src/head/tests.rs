@@ -17,7 +17,7 @@ fn root(n: u64) -> Cid {
 }
 
 #[test]
-fn ps1520_a_new_head_is_active_and_empty() {
+fn ps1520_ps69_a_new_head_is_active_and_empty() {
     let head = head();
     assert_eq!(head.check(), Ok(()));
     assert_eq!((head.state, head.messages.count, head.next.0), (ChannelState::Active, 0, 1));
@@ -39,7 +39,7 @@ fn ps292_ps1520_the_sides_change_independently() {
 }
 
 #[test]
-fn ps1535_ps1792_a_pruned_history_and_what_left_it_are_all_there_was() {
+fn ps1535_ps1792_ps393_ps395_ps1490_a_pruned_history_and_what_left_it_are_all_there_was() {
     let mut head = head();
     head.next = TopicPosition(1000);
     let (mut all, mut left) = (Vec::new(), Vec::new());
@@ -50,7 +50,7 @@ fn ps1535_ps1792_a_pruned_history_and_what_left_it_are_all_there_was() {
         let held = [before, vec![*all.last().unwrap()]].concat();
         left.extend_from_slice(&held[..leaving]);
         assert_eq!([left.clone(), head.message_history.clone()].concat(), all);
-        let expected = if leaving > 0 { HISTORY_KEPT..=HISTORY_KEPT } else { 1..=HISTORY_MAX };
+        let expected = if leaving > 0 { 10..=10 } else { 1..=HISTORY_MAX };
         assert!(expected.contains(&head.message_history.len()));
     }
 }
@@ -79,7 +79,7 @@ fn ps1520_heads_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn ps247_the_largest_head_there_can_be_fits_its_bound() {
+fn ps247_ps283_ps286_ps289_ps1716_the_largest_head_there_can_be_fits_its_bound() {
     let mut head = head();
     head.created_at = at(1 << 40);
     head.modified_at = at(1 << 40);
@@ -97,7 +97,7 @@ fn ps247_the_largest_head_there_can_be_fits_its_bound() {
 }
 
 #[test]
-fn ps1485_heads_have_fixed_bytes() {
+fn ps1485_ps1527_heads_have_fixed_bytes() {
     let mut head = head();
     head.next = TopicPosition(3);
     head.advance_messages(root(1), 2);
@@ -106,7 +106,7 @@ fn ps1485_heads_have_fixed_bytes() {
 
 proptest! {
     #[test]
-    fn ps247_ps249_ps322_any_operations_leave_a_small_valid_head(
+    fn ps247_ps249_ps322_ps283_ps286_ps289_ps331_ps392_ps1552_ps1716_any_operations_leave_a_small_valid_head(
         operations in prop::collection::vec((any::<bool>(), 1..u64::MAX), 1..400),
     ) {
         let mut head = head();

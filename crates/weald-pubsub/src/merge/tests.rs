@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use weald_core::Digest;
 
 use super::*;
 use crate::{
-    MessageEdit, MessageId, Standing, SubscriberId, TopicPosition, TopicVersion, limits,
+    CoordinatorObject, MessageEdit, MessageId, Standing, SubscriberId, TopicId, TopicPosition,
+    TopicVersion, limits,
     testing::{at, entry, lease},
 };
 
@@ -72,7 +74,7 @@ fn merged(a: &Owned, b: &Owned, now: Time) -> Owned {
 }
 
 #[test]
-fn ps1508_ps295_heads_of_10000_that_differ_in_100_touch_few_pages() {
+fn ps1508_ps295_p6_ps181_ps274_heads_of_10000_that_differ_in_100_touch_few_pages() {
     let edits: Vec<MessageEdit> =
         (1..=9950).map(|n| (TopicPosition(n), Some(entry(n, n % 7, at(5000))))).collect();
     let mut common = Owned::default();
@@ -88,6 +90,29 @@ fn ps1508_ps295_heads_of_10000_that_differ_in_100_touch_few_pages() {
 }
 
 #[test]
+fn ps1777_forks_of_one_version_are_told_apart_and_merged() {
+    let head = CoordinatorObject::new(TopicId::of("chat"), Digest::ZERO, at(1));
+    let mut base = Owned::default();
+    base.publish(1..=20);
+    let forked = |other| {
+        let (mut side, mut head) =
+            (base.clone(), CoordinatorObject { next: TopicPosition(99), ..head.clone() });
+        head.advance_messages(side.messages.cid(), side.messages.len());
+        side.publish([other]);
+        head.advance_messages(side.messages.cid(), side.messages.len());
+        (side, head)
+    };
+    let ((mut a, here), (mut b, there)) = (forked(100), forked(200));
+    assert_eq!(here.messages.version, there.messages.version);
+    assert_eq!(here.messages.count, there.messages.count);
+    assert_ne!(here.messages.root, there.messages.root);
+    let common = here.message_history.iter().zip(&there.message_history);
+    assert_eq!(common.filter(|(one, other)| one == other).count(), 1, "the version they share");
+    let merge = merge(&mut a.fork(), &mut b.fork(), at(1)).unwrap();
+    assert_eq!((merge.left.messages.len(), merge.right.messages.len()), (1, 1));
+}
+
+#[test]
 fn ps1776_a_fork_that_pruned_its_front_misses_only_what_has_not_expired() {
     let mut a = Owned::default();
     a.publish(1..=500);
@@ -99,7 +124,7 @@ fn ps1776_a_fork_that_pruned_its_front_misses_only_what_has_not_expired() {
 }
 
 #[test]
-fn ps287_ps1515_a_missing_page_is_named_and_the_merge_goes_on_once_it_is_there() {
+fn ps287_ps1515_ps398_a_missing_page_is_named_and_the_merge_goes_on_once_it_is_there() {
     let (mut a, mut b) = (Owned::default(), Owned::default());
     a.publish(1..=300);
     b.publish(200..=500);
@@ -179,7 +204,7 @@ fn sides() -> impl Strategy<Value = [Owned; 3]> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn ps1549_ps1480_a_merge_is_the_union_whatever_the_order_and_however_often(
+    fn ps1549_ps1480_r30_ps169_ps280_ps293_ps1487_ps1513_ps1548_ps1707_ps1715_ps1748_a_merge_is_the_union_whatever_the_order_and_however_often(
         [a, b, c] in sides(),
         seconds in 900..1400_u64,
     ) {

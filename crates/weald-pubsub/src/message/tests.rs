@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn ps1523_a_message_is_signed_and_verified_for_its_topic_and_network_only() {
+fn ps1523_ps73_a_message_is_signed_and_verified_for_its_topic_and_network_only() {
     let message = message(&identity(1), 1, "hello");
     assert!(message.verify(&address()));
     assert!(!message.verify(&TopicAddress { topic: TopicId::of("other"), ..address() }));
@@ -66,7 +66,7 @@ fn ps264_a_body_of_random_bytes_leaves_the_metadata_readable() {
 }
 
 #[test]
-fn ps1485_messages_round_trip_and_their_bytes_are_fixed() {
+fn ps1485_ps1527_messages_round_trip_and_their_bytes_are_fixed() {
     let message = message(&identity(1), 1, "hello");
     let bytes = message.encode();
     assert_eq!(Message::decode(&bytes).unwrap(), message);

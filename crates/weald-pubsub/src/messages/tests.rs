@@ -31,7 +31,7 @@ fn all(pages: &mut PageMap, collection: &MessageCollection) -> Vec<MessageEntry>
 }
 
 #[test]
-fn ps1522_ps255_a_range_begins_at_its_position_and_ends_at_its_limit() {
+fn ps1522_ps255_ps71_a_range_begins_at_its_position_and_ends_at_its_limit() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 1..500);
     let read = |pages: &mut PageMap, from, limit| {
@@ -55,7 +55,8 @@ fn ps1522_a_message_put_again_is_there_once() {
 }
 
 #[test]
-fn ps1533_ps176_an_old_root_is_readable_after_an_update_and_no_page_has_changed() {
+fn ps1533_ps176_ps251_ps258_ps321_ps330_ps1486_an_old_root_is_readable_after_an_update_and_no_page_has_changed()
+ {
     let mut pages = PageMap::new();
     let old = built(&mut pages, 1..300);
     let before = pages.clone();
@@ -84,7 +85,7 @@ fn ps282_an_append_makes_only_the_pages_on_its_path() {
 }
 
 #[test]
-fn ps1526_every_page_lives_as_long_as_its_last_message_and_an_hour() {
+fn ps1526_ps260_ps1128_ps1129_ps1793_every_page_lives_as_long_as_its_last_message_and_an_hour() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 1..5000);
     let entries = all(&mut pages, &collection);
@@ -163,6 +164,21 @@ fn ps275_every_bit_flip_in_every_page_is_detected() {
 }
 
 #[test]
+fn ps257_the_names_of_pages_are_spread_evenly() {
+    let mut pages = PageMap::new();
+    let collection = built(&mut pages, 1..64_000);
+    let mut counts = [0_i64; 16];
+    let mut count = |at: &PageRef<()>| {
+        counts[usize::from(at.cid.digest().as_bytes()[0] >> 4)] += 1;
+    };
+    collection.for_each_page(&mut pages, |at, _| count(at)).unwrap();
+    let (all, buckets): (i64, i64) = (counts.iter().sum(), 16);
+    assert!(all > 1000);
+    let squares: i64 = counts.iter().map(|count| (count * buckets - all).pow(2)).sum();
+    assert!(squares / (buckets * all) <= 37, "chi-square of 15 degrees, at 0.1 %: {counts:?}");
+}
+
+#[test]
 fn a_missing_page_is_named() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 1..200);
@@ -173,7 +189,7 @@ fn a_missing_page_is_named() {
 }
 
 #[test]
-fn ps1485_pages_have_fixed_bytes() {
+fn ps1485_ps1527_pages_have_fixed_bytes() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 1..200);
     assert_eq!(golden(pages.bytes(&collection.cid()).unwrap()), "c239a43c55ccc8b3");
@@ -183,7 +199,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     /// Whatever came and went: the content decides the root, and reading gives the content.
     #[test]
-    fn ps1522_ps167_equal_content_has_equal_roots_whatever_its_history(
+    fn ps1522_ps167_ps259_equal_content_has_equal_roots_whatever_its_history(
         rounds in prop::collection::vec(
             prop::collection::btree_map(1_u64..6_000, any::<bool>(), 1..40), 1..8,
         ),

@@ -57,7 +57,7 @@ fn messages_go_in_order_one_batch_at_a_time() {
 }
 
 #[test]
-fn ps558_a_message_is_sent_again_byte_for_byte_after_growing_pauses() {
+fn ps558_ps74_ps1531_ps1747_ps1796_a_message_is_sent_again_byte_for_byte_after_growing_pauses() {
     let mut publisher = publisher(Availability::Consistent);
     publish(&mut publisher, at(1), 1);
     let first = outputs(&mut publisher);
@@ -174,7 +174,7 @@ fn ps1523_a_durable_publisher_sends_what_is_on_disk_and_goes_on_after_a_restart(
 }
 
 #[test]
-fn a_full_outbox_takes_no_more() {
+fn d66_a_full_outbox_takes_no_more() {
     let mut publisher = publisher(Availability::Available);
     let large = Bytes::from(vec![7; 1024 * 1024]);
     let keys = identity(1);

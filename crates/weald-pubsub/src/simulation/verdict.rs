@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use weald_core::{Digest, DigestBuilder, Time};
 
-use super::world::World;
-use crate::{Event, MessageId, TopicPosition, testing::address};
+use super::world::{LEASE, World};
+use crate::{
+    Event, Lease, MessageId, Standing, TopicPosition, TopicVersion,
+    testing::{address, at, topic},
+};
 
 impl World {
     /// Each position was seen once and in order, as what was accepted there, or as gone where it is.
@@ -49,6 +52,16 @@ impl World {
         for actor in &self.actors {
             assert_eq!(actor.settled.len() as u64, actor.publisher.outbox().last().0);
         }
+    }
+
+    /// The subscription has lasted for several times its lease, and lasts.
+    pub(super) fn check_subscription(&self) {
+        assert!(self.now.since(at(10)) > LEASE * 4, "{:?}", self.now);
+        assert!(self.renewals > 4, "{} renewals", self.renewals);
+        let leases = topic().subscribers(&mut self.site.reader(), TopicVersion::ZERO, 9).unwrap();
+        let is_live =
+            |lease: &Lease| lease.standing == Standing::Live && lease.expires_at > self.now;
+        assert!(matches!(&leases[..], [lease] if is_live(lease)), "{leases:?}");
     }
 
     /// Loses one event, as a broken machine might.

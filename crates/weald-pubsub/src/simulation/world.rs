@@ -21,6 +21,8 @@ use crate::{
 
 const MEMBERS: u64 = 3;
 const PUBLISHERS: u64 = 3;
+/// How long a subscription lasts without renewal.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
 
 /// How bad the world is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +78,8 @@ pub(super) struct World {
     /// What the log accepted, by position.
     pub(super) truth: BTreeMap<TopicPosition, (MessageId, Time)>,
     crashes: u64,
+    /// How often the topic has prolonged the subscription.
+    pub(super) renewals: u64,
 }
 
 fn config() -> SubscriberConfig {
@@ -84,7 +88,7 @@ fn config() -> SubscriberConfig {
         check_interval: Duration::from_millis(200),
         redial_delay: Duration::from_millis(10),
         redial_delay_max: Duration::from_millis(200),
-        lease: Duration::from_secs(20),
+        lease: LEASE,
         near: None,
     }
 }
@@ -123,6 +127,7 @@ impl World {
             network: Network::new(),
             truth: BTreeMap::new(),
             crashes: 0,
+            renewals: 0,
         };
         world.tell_members();
         world
@@ -220,7 +225,7 @@ impl World {
         actor.publisher.handle_timeout(self.now);
     }
 
-    fn crash_member(&mut self) {
+    pub(super) fn crash_member(&mut self) {
         let nth = self.draw(MEMBERS);
         let down = Duration::from_millis(self.draw(400));
         let is_noticed = self.draw(2) == 0;
@@ -330,8 +335,12 @@ impl World {
     fn lease(&mut self, request: Signed<crate::LeaseRequest>) {
         let is_end = request.request.action == crate::LeaseAction::Unsubscribe;
         assert!(!is_end, "nobody unsubscribes here");
+        let is_renewal = request.request.action == crate::LeaseAction::Renew;
         let answer = match self.site.act(topic().lease(request)) {
-            Ok(bytes) => Ok(LeaseAnswer::decode(&bytes).unwrap()),
+            Ok(bytes) => {
+                self.renewals += u64::from(is_renewal);
+                Ok(LeaseAnswer::decode(&bytes).unwrap())
+            }
             Err(rejection) => Err(refusal_of(&rejection)),
         };
         self.send(&Packet::Leased(answer));

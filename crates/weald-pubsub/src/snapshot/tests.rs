@@ -20,7 +20,7 @@ fn snapshot(versions: std::ops::Range<u64>) -> CoordinatorSnapshot {
 }
 
 #[test]
-fn ps1524_a_snapshot_links_back_and_expires_after_an_hour() {
+fn ps1524_ps70_ps256_a_snapshot_links_back_and_expires_after_an_hour() {
     let first = snapshot(1..5);
     let second = CoordinatorSnapshot { previous: Some(first.cid()), ..snapshot(5..9) };
     assert_ne!(first.cid(), second.cid());
@@ -56,6 +56,6 @@ fn ps1524_snapshots_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn ps1485_snapshots_have_fixed_bytes() {
+fn ps1485_ps1527_snapshots_have_fixed_bytes() {
     assert_eq!(golden(&snapshot(1..5).encode()), "775fd21c233b986f");
 }

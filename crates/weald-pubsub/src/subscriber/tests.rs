@@ -1,8 +1,11 @@
 //! A subscriber, input by input.
 
+use weald_core::codec;
+
 use super::*;
 use crate::{
-    LeaseAction, TopicItem,
+    LeaseAction, TopicItem, kind,
+    limits::SUBSCRIBER_PARTS_MAX,
     testing::{address, at as seconds, identity, message, peer, subscriber},
 };
 
@@ -142,7 +145,7 @@ fn ps1562_a_restart_resumes_behind_the_acknowledged_position_and_no_other_is_ack
 }
 
 #[test]
-fn ps42_ps43_ps1561_repeated_and_overlapping_parts_are_seen_once() {
+fn ps42_ps43_ps1561_ps112_ps1738_repeated_and_overlapping_parts_are_seen_once() {
     let mut bench = Bench::open(SubscriberConfig::default(), 0);
     bench.part(messages(1, 4));
     bench.part(messages(1, 4));
@@ -152,7 +155,7 @@ fn ps42_ps43_ps1561_repeated_and_overlapping_parts_are_seen_once() {
 }
 
 #[test]
-fn ps1558_ps1559_ps1491_exactly_the_missing_range_is_asked_for_once() {
+fn ps1558_ps1559_ps1491_ps1795_exactly_the_missing_range_is_asked_for_once() {
     let mut bench = Bench::open(SubscriberConfig::default(), 0);
     bench.requests();
     bench.part(messages(1, 3));
@@ -177,7 +180,8 @@ fn ps1560_a_silent_loss_is_found_at_the_next_check() {
 }
 
 #[test]
-fn ps311_ps346_a_silent_member_is_left_for_the_next_with_the_cursor() {
+fn ps311_ps346_ps91_ps325_ps334_ps498_ps555_ps730_ps1541_a_silent_member_is_left_for_the_next_with_the_cursor()
+ {
     let mut bench = Bench::open(SubscriberConfig::default(), 0);
     let first = bench.member();
     bench.part(messages(1, 3));
@@ -196,7 +200,7 @@ fn ps311_ps346_a_silent_member_is_left_for_the_next_with_the_cursor() {
 }
 
 #[test]
-fn ps1544_failures_are_retried_with_growing_capped_pauses() {
+fn ps1544_ps117_failures_are_retried_with_growing_capped_pauses() {
     let config = SubscriberConfig::default();
     let mut bench = Bench::new(config, 0);
     let (mut pauses, mut members) = (Vec::new(), Vec::new());
@@ -232,7 +236,7 @@ fn a_slow_application_holds_the_member_back_and_is_told() {
 }
 
 #[test]
-fn ps1576_the_sequences_of_a_publisher_that_were_passed_are_counted() {
+fn ps1576_ps1718_ps1739_the_sequences_of_a_publisher_that_were_passed_are_counted() {
     let mut bench = Bench::open(SubscriberConfig::default(), 0);
     let of = |position, sequence| TopicItem::Message {
         position: at(position),
@@ -327,4 +331,54 @@ fn a_member_that_is_one_no_more_is_left() {
     bench.put(SubscriberInput::Members(vec![peer(9)]));
     let outputs = [SubscriberOutput::Hangup(first), SubscriberOutput::Dial(peer(9))];
     assert_eq!(bench.outputs(), outputs);
+}
+
+#[test]
+fn ps44_parts_that_are_ahead_are_kept_within_a_bound_and_the_rest_is_asked_for_again() {
+    let mut bench = Bench::open(SubscriberConfig::default(), 0);
+    for position in (2..=400).step_by(2) {
+        bench.part(messages(position, position + 1));
+    }
+    let kept = SUBSCRIBER_PARTS_MAX as u64;
+    bench.part(messages(1, 2));
+    for position in (3..=2 * kept + 1).step_by(2) {
+        bench.part(messages(position, position + 1));
+    }
+    let positions = |range: std::ops::RangeInclusive<u64>| range.map(|n| n.to_string());
+    let mut expected: Vec<_> = positions(1..=2 * kept + 1).collect();
+    let mut seen = bench.events();
+    seen.retain(|event| !event.starts_with("caught up"));
+    assert_eq!(seen, expected, "what was over the bound has been let go");
+    bench.requests();
+    bench.part(messages(300, 301));
+    let hole = StreamRequest::Fill { from: at(2 * kept + 2), until: at(300) };
+    assert_eq!(bench.requests(), [hole]);
+    bench.part(messages(2 * kept + 2, 401));
+    expected = positions(2 * kept + 2..=400).collect();
+    let mut rest = bench.events();
+    rest.retain(|event| !event.starts_with("caught up"));
+    assert_eq!(rest, expected, "each once");
+}
+
+#[test]
+fn ps100_a_subscription_to_a_quiet_topic_costs_a_few_bytes_a_second() {
+    let mut bench = Bench::open(SubscriberConfig::default(), 0);
+    bench.part(part(1, Vec::new()));
+    bench.events();
+    bench.requests();
+    let end = bench.now.after(Duration::from_secs(60));
+    let (mut count, mut bytes) = (0, 0);
+    while bench.now < end {
+        bench.wait();
+        for request in bench.requests() {
+            let answer = part(1, Vec::new());
+            count += 1;
+            bytes += codec::encode(kind::MESSAGE, &request).len();
+            bytes += codec::encode(kind::MESSAGE, &answer).len();
+            bench.part(answer);
+        }
+    }
+    assert!((20..=30).contains(&count), "{count} questions");
+    assert!(bytes <= 1024, "{bytes} bytes");
+    assert_eq!(bench.events(), [""; 0]);
 }

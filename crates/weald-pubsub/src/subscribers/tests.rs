@@ -19,7 +19,7 @@ fn built(pages: &mut PageMap, count: u64) -> SubscriberCollection {
 }
 
 #[test]
-fn ps1521_ps254_add_update_remove_are_idempotent_and_keep_one_entry_for_each_id() {
+fn ps1521_ps254_ps72_add_update_remove_are_idempotent_and_keep_one_entry_for_each_id() {
     let mut pages = PageMap::new();
     let one = built(&mut pages, 100);
     assert_eq!(one.put(&mut pages, lease(7, 8, at(1007))).unwrap(), one);
@@ -33,7 +33,7 @@ fn ps1521_ps254_add_update_remove_are_idempotent_and_keep_one_entry_for_each_id(
 }
 
 #[test]
-fn ps1584_ten_thousand_subscribers_have_small_pages_and_an_addition_touches_three() {
+fn ps1584_ps122_ps1766_ten_thousand_subscribers_have_small_pages_and_an_addition_touches_three() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 10_000);
     let mut largest = 0;
@@ -83,7 +83,7 @@ fn the_leases_of_a_peer_are_found_together_among_many() {
 }
 
 #[test]
-fn ps1540_the_entries_after_a_version_are_those_written_since() {
+fn ps1540_ps1717_the_entries_after_a_version_are_those_written_since() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 500);
     let mut delta = collection.changed_after(&mut pages, TopicVersion(490), 100).unwrap();
@@ -102,7 +102,7 @@ fn ps1489_a_lease_expires_at_its_time_and_not_before() {
 }
 
 #[test]
-fn ps1485_pages_have_fixed_bytes() {
+fn ps1485_ps1527_pages_have_fixed_bytes() {
     let mut pages = PageMap::new();
     let collection = built(&mut pages, 100);
     assert_eq!(golden(pages.bytes(&collection.cid()).unwrap()), "889db65b45801101");
@@ -111,7 +111,7 @@ fn ps1485_pages_have_fixed_bytes() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn ps1521_equal_content_has_equal_roots_whatever_its_history(
+    fn ps1521_ps259_equal_content_has_equal_roots_whatever_its_history(
         operations in prop::collection::vec((0_u64..400, any::<bool>()), 1..600),
     ) {
         let mut pages = PageMap::new();

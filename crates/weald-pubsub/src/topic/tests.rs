@@ -5,6 +5,8 @@ mod leases;
 mod model;
 mod pruning;
 mod publishing;
+mod reading;
+mod trouble;
 mod unions;
 
 use weald_core::{

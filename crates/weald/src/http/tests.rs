@@ -80,7 +80,7 @@ async fn more_connections_than_there_may_be_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn more_requests_than_there_may_be_are_answered_busy_and_counted() {
+async fn d66_more_requests_than_there_may_be_are_answered_busy_and_counted() {
     let served = Served::start(Bounds { requests: 1, ..Bounds::default() }).await;
     let permit = Arc::clone(&served.gateway.requests).try_acquire_owned().unwrap();
     let refused = served.answer(&get("/v1/status")).await;
@@ -93,7 +93,7 @@ async fn more_requests_than_there_may_be_are_answered_busy_and_counted() {
 }
 
 #[tokio::test]
-async fn more_streams_than_there_may_be_are_answered_busy_and_counted() {
+async fn d66_more_streams_than_there_may_be_are_answered_busy_and_counted() {
     let served = Served::start(Bounds { streams: 1, ..Bounds::default() }).await;
     served.gateway.node.raw_diary("log").create().await.unwrap();
     let mut first = served.connect().await;

@@ -22,7 +22,7 @@ use crate::consistency::Consistency;
 const PARTITION: PartitionId = PartitionId(3);
 
 #[test]
-fn w7_three_members_commit_and_apply_alike() {
+fn w7_d17_three_members_commit_and_apply_alike() {
     let cluster = Cluster::in_memory(3);
     cluster.found(PARTITION, 3);
     let coordinator = cluster.coordinator(PARTITION);

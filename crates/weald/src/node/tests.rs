@@ -285,7 +285,7 @@ async fn a_write_waits_while_the_log_has_no_room_and_is_refused_at_its_deadline(
 }
 
 #[tokio::test]
-async fn too_many_waiting_writes_are_busy() {
+async fn d66_too_many_waiting_writes_are_busy() {
     let config = Config { writes_waiting_max: 2, ..Config::default() };
     let (node, log) = node(config, Arc::new(SystemClock), PartitionHealth::Intact);
     let tree = node.raw_tree("stock").create().await.unwrap();

@@ -2,6 +2,7 @@
 //! one node holds on many.
 
 mod clients;
+mod creations;
 mod light;
 mod rig;
 mod takeovers;

@@ -30,6 +30,10 @@ impl HandClock {
     fn pass(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
+
+    fn go_back(&self, seconds: u64) {
+        self.0.fetch_sub(seconds * 1000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for HandClock {
@@ -63,18 +67,21 @@ fn numbered(range: std::ops::Range<u64>) -> Vec<(u64, String)> {
 }
 
 #[tokio::test]
-async fn ps1495_ps134_a_late_joiner_gets_history_then_caught_up_then_what_comes() {
+async fn ps1495_ps134_ps83_ps491_ps548_ps1378_ps1379_ps1380_ps1583_a_late_joiner_gets_history_then_caught_up_then_what_comes()
+ {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
-    let bodies = (1..=600).map(|number| format!("m{number}"));
+    let bodies = (1..=1000).map(|number| format!("m{number}"));
     let published = chat.publish_batch(bodies, PublishOptions::default()).await.unwrap();
     assert!(published.iter().all(Result::is_ok));
     let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
-    assert_eq!(messages(&mut late, 600).await, numbered(1..601));
-    assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(601) });
-    chat.publish("m601").await.unwrap();
-    assert_eq!(messages(&mut late, 1).await, numbered(601..602));
-    assert_eq!(late.last_seen_version(), TopicPosition(601));
+    assert_eq!(messages(&mut late, 1000).await, numbered(1..1001));
+    assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(1001) });
+    chat.publish("m1001").await.unwrap();
+    assert_eq!(messages(&mut late, 1).await, numbered(1001..1002));
+    assert_eq!(late.last_seen_version(), TopicPosition(1001));
+    let versions = chat.head().await.unwrap().messages.version.0;
+    assert!(versions <= 100, "{versions} changes of the head for 1001 messages");
 }
 
 #[tokio::test]
@@ -101,7 +108,8 @@ async fn a_slow_application_is_told_that_it_lags_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn ps1562_a_durable_subscription_goes_on_behind_what_was_acknowledged_over_a_restart() {
+async fn ps1562_ps1740_a_durable_subscription_goes_on_behind_what_was_acknowledged_over_a_restart()
+{
     let folder = tempfile::tempdir().unwrap();
     let durable = SubscribeOptions { durable: Some("reader".into()), ..Default::default() };
     {
@@ -126,7 +134,7 @@ async fn ps1562_a_durable_subscription_goes_on_behind_what_was_acknowledged_over
 }
 
 #[tokio::test]
-async fn a_subscription_begins_where_it_is_told_to() {
+async fn ps529_a_subscription_begins_where_it_is_told_to() {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
     for number in 1..=5 {
@@ -159,6 +167,29 @@ async fn ps1569_what_has_expired_is_a_gap_and_never_delivered() {
     let gap = TopicEvent::Gap { first: TopicPosition(2), last: TopicPosition(3) };
     assert_eq!(next(&mut late).await, gap);
     assert!(matches!(next(&mut late).await, TopicEvent::Message(m) if m.body == "m4"));
+}
+
+#[tokio::test]
+async fn ps1514_a_clock_that_is_ten_minutes_off_removes_nothing_early_and_loses_nothing() {
+    let clock = HandClock::at(1_000_000);
+    let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
+    let chat = node.topic("chat").create().await.unwrap();
+    let lasting = |minutes: u64| {
+        let expires_in = Some(Duration::from_secs(minutes * 60));
+        PublishOptions { expires_in, ..Default::default() }
+    };
+    chat.publish_with("m1", lasting(25)).await.unwrap();
+    chat.publish_with("m2", lasting(60)).await.unwrap();
+    clock.pass(10 * 60);
+    chat.publish_with("m3", lasting(60)).await.unwrap();
+    assert_eq!(housekeep(&node).await.unwrap(), 0);
+    clock.go_back(20 * 60);
+    chat.publish_with("m4", lasting(60)).await.unwrap();
+    assert_eq!(housekeep(&node).await.unwrap(), 0);
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut reader, 4).await, numbered(1..5));
+    clock.pass(10 * 60 + 25 * 60 + 1);
+    assert_eq!(housekeep(&node).await.unwrap(), 1, "the first, by its own time");
 }
 
 #[tokio::test]
@@ -226,7 +257,7 @@ async fn ps1663_the_work_that_a_topic_asks_for_is_done() {
 }
 
 #[tokio::test]
-async fn ps36_ps39_a_topic_is_cleaned_up_and_ends_without_anybody_asking() {
+async fn ps36_ps39_ps37_ps1130_a_topic_is_cleaned_up_and_ends_without_anybody_asking() {
     let clock = HandClock::at(1_000_000);
     let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
     let policy = TopicPolicy { inactivity: Duration::from_secs(60), ..TopicPolicy::default() };
@@ -271,7 +302,7 @@ async fn a_topic_that_ends_ends_its_subscriptions_and_can_begin_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps1496_concurrent_publishers_lose_and_double_nothing() {
+async fn ps1496_ps84_ps1551_concurrent_publishers_lose_and_double_nothing() {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();
     let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
@@ -296,7 +327,7 @@ async fn ps1496_concurrent_publishers_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn ps1678_a_topics_name_is_not_in_the_store() {
+async fn ps1678_ps1679_ps1759_a_topics_name_is_not_in_the_store() {
     let node = node().await;
     node.topic("a secret name").create().await.unwrap();
     let names: Vec<_> =

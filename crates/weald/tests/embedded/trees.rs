@@ -15,7 +15,7 @@ async fn keys(tree: &Tree<String, u32>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a58_entries_are_put_read_changed_and_deleted_and_outlive_a_restart() {
+async fn a58_d67_entries_are_put_read_changed_and_deleted_and_outlive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let node = open(folder.path()).await;
     let tree = stock(&node).await;

@@ -56,7 +56,7 @@ fn d60_health_readiness_and_metrics_are_served() {
 }
 
 #[test]
-fn d11_what_log_members_and_network_have_done_is_measured() {
+fn d11_w179_what_log_members_and_network_have_done_is_measured() {
     let place = Place::new();
     let node = place.start();
     for number in 0..10u8 {

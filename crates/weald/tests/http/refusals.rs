@@ -6,7 +6,7 @@ use crate::{
 };
 
 #[test]
-fn malformed_requests_are_refused() {
+fn d68_malformed_requests_are_refused() {
     let place = Place::new();
     let node = place.start();
     node.send("PUT /v1/trees/t/a", "0").done();

@@ -34,7 +34,7 @@ fn message(stream: &mut Open) -> (u64, String) {
 }
 
 #[test]
-fn ps134_a_late_joiner_gets_the_history_then_catches_up_then_lives() {
+fn ps134_ps1706_d62_a_late_joiner_gets_the_history_then_catches_up_then_lives() {
     let place = Place::new();
     let node = place.start();
     let first = publish(&node, "m1");
@@ -144,7 +144,7 @@ fn messages_are_read_in_pages() {
 }
 
 #[test]
-fn a_topic_tells_its_head_and_its_past() {
+fn ps1683_ps1686_a_topic_tells_its_head_and_its_past() {
     let place = Place::new();
     let node = place.start();
     for number in 1..=20 {
@@ -196,7 +196,7 @@ fn a_name_is_any_text_and_stays_in_the_path() {
 }
 
 #[test]
-fn what_is_wrong_is_told_and_publishes_nothing() {
+fn ps299_what_is_wrong_is_told_and_publishes_nothing() {
     let place = Place::new();
     let node = place.start();
     for what in ["", "/messages", "/subscribe", "/lineage"] {

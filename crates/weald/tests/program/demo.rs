@@ -5,7 +5,7 @@ use std::fs;
 use crate::program::Place;
 
 #[test]
-fn the_demo_loses_nothing_and_leaves_nothing_behind() {
+fn d45_ps85_ps1494_ps1805_the_demo_loses_nothing_and_leaves_nothing_behind() {
     let place = Place::new();
     let temporary = place.path("tmp");
     fs::create_dir(&temporary).unwrap();

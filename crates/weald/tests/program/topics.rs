@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[test]
-fn messages_are_published_and_told() {
+fn ps86_messages_are_published_and_told() {
     let place = Place::new();
     assert_eq!(place.prints(&["topic", "pub", "chat", "hello"]), "chat: published message 1\n");
     let lines = place.run_with(&["topic", "pub", "chat", "--lines", "-"], b"one\ntwo\r\n\nfour\n");
@@ -31,7 +31,7 @@ fn messages_are_published_and_told() {
 }
 
 #[test]
-fn a_topic_is_shown_with_its_past() {
+fn ps294_a_topic_is_shown_with_its_past() {
     let place = Place::new();
     for number in 1..=3 {
         place.prints(&["topic", "pub", "chat", &number.to_string()]);
@@ -48,6 +48,8 @@ fn a_topic_is_shown_with_its_past() {
     let lineage = place.prints(&["topic", "lineage", "chat"]);
     let root = told["messages"]["root"].as_str().unwrap();
     assert!(lineage.contains(&format!("messages\t3\t{root}\n")), "{lineage}");
+    let subscribers = told["subscribers"]["root"].as_str().unwrap();
+    assert!(lineage.contains(&format!("\t{subscribers}\nsnapshots")), "{lineage}");
     assert!(lineage.ends_with("snapshots\t0\n"), "{lineage}");
 }
 

@@ -92,7 +92,7 @@ mod gates {
     }
 
     #[test]
-    fn waiting_is_bounded_in_time_and_number() {
+    fn d66_waiting_is_bounded_in_time_and_number() {
         let config = Config { gate_max: 1, ..Config::default() };
         let mut gate = locked_gate(config);
         outputs(&mut gate, 1, arrival(1, &["c"], false, Policy::Wait));
@@ -232,7 +232,7 @@ mod primaries {
     }
 
     #[test]
-    fn shares_keep_the_order_of_actions_and_are_ordered_by_key() {
+    fn d1_shares_keep_the_order_of_actions_and_are_ordered_by_key() {
         let begin = begin(1, Order::Together);
         let keys: Vec<_> = begin.shares.iter().map(|share| share.key).collect();
         assert!(keys.is_sorted());

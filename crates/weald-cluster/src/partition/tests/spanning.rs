@@ -430,7 +430,7 @@ fn below_the_mark_a_resolved_id_is_forgotten_and_never_fenced() {
 }
 
 #[test]
-fn full_tables_are_busy_and_name_their_bound() {
+fn d66_full_tables_are_busy_and_name_their_bound() {
     let (mut one, mut other) = two();
     let limits = ApplyLimits { pends_max: 1, decisions_max: 1, ..ApplyLimits::default() };
     for site in [&mut one, &mut other] {

@@ -29,7 +29,7 @@ fn led_by(leader: u8) -> Network {
 }
 
 #[test]
-fn w6_a_write_reaches_the_coordinator_through_any_node() {
+fn w6_d19_a_write_reaches_the_coordinator_through_any_node() {
     for entry in 1..=3 {
         let mut network = led_by(2);
         network.hint(epoch(0, entry));
@@ -344,7 +344,7 @@ fn a_lost_connection_is_noticed_before_the_timeout() {
 }
 
 #[test]
-fn tables_are_bounded_and_say_so() {
+fn d66_tables_are_bounded_and_say_so() {
     let config = Config { requests_max: 2, payload_bytes_max: 100, ..Config::default() };
     let mut network = Network::new(3, config);
     network.each(|_, _| Script::Silent);

@@ -25,7 +25,7 @@ fn lease_of(site: &Site, keys: &Identity) -> Option<Lease> {
 }
 
 #[test]
-fn ps541_ps1530_a_subscription_says_its_version_its_expiry_and_where_the_topic_is() {
+fn ps541_ps1530_ps75_a_subscription_says_its_version_its_expiry_and_where_the_topic_is() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     site.publish_one(message(&identity(2), 1, "x")).unwrap();
     let answer = ask(&mut site, request(LeaseAction::Subscribe, 1, 100), &keys).unwrap();
@@ -36,7 +36,7 @@ fn ps541_ps1530_a_subscription_says_its_version_its_expiry_and_where_the_topic_i
 }
 
 #[test]
-fn ps763_ps111_a_renewal_extends_and_its_replay_does_not() {
+fn ps763_ps111_ps32_a_renewal_extends_and_its_replay_does_not() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     ask(&mut site, request(LeaseAction::Subscribe, 1, 100), &keys).unwrap();
     site.time = at(50);
@@ -60,7 +60,8 @@ fn ps763_ps111_a_renewal_extends_and_its_replay_does_not() {
 }
 
 #[test]
-fn ps733_ps1568_ps1181_each_bad_request_is_refused_with_its_code_and_the_head_is_unchanged() {
+fn ps733_ps1568_ps1181_ps722_ps1179_each_bad_request_is_refused_with_its_code_and_the_head_is_unchanged()
+ {
     let (mut site, keys, thief) = (Site::with(TopicPolicy::default()), identity(1), identity(2));
     ask(&mut site, request(LeaseAction::Subscribe, 5, 100), &keys).unwrap();
     site.time = at(50);
@@ -78,6 +79,12 @@ fn ps733_ps1568_ps1181_each_bad_request_is_refused_with_its_code_and_the_head_is
     let bad = [
         ("another expiry", with(LeaseRequest { expires_at: at(300), ..renew }), bad_signature),
         ("another nonce", with(LeaseRequest { nonce: 7, ..renew }), bad_signature),
+        ("another time", with(LeaseRequest { signed_at: at(51), ..renew }), bad_signature),
+        (
+            "another cursor",
+            with(LeaseRequest { last_seen: TopicPosition(1), ..renew }),
+            bad_signature,
+        ),
         ("another stream", with(LeaseRequest { stream: 2, ..renew }), bad_signature),
         (
             "another action",
@@ -114,7 +121,7 @@ fn ps733_ps1568_ps1181_each_bad_request_is_refused_with_its_code_and_the_head_is
 }
 
 #[test]
-fn ps31_a_subscription_ends_exactly_at_its_expiry() {
+fn ps31_ps1668_a_subscription_ends_exactly_at_its_expiry() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     ask(&mut site, request(LeaseAction::Subscribe, 1, 1810), &keys).unwrap();
     site.time = Time::from_millis(1_809_999);
@@ -146,7 +153,7 @@ fn an_unsubscribe_stays_as_long_as_the_lease_so_that_no_copy_revives_it() {
 }
 
 #[test]
-fn ps1667_one_subscriber_too_many_is_refused_until_one_leaves() {
+fn ps1667_d66_ps1768_one_subscriber_too_many_is_refused_until_one_leaves() {
     let mut site = Site::with(TopicPolicy { subscribers_max: 20, ..TopicPolicy::default() });
     for n in 0..20 {
         ask(&mut site, request(LeaseAction::Subscribe, 1, 100 + n), &identity(n)).unwrap();

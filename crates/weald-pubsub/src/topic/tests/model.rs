@@ -105,7 +105,7 @@ fn check(site: &Site, model: &Model) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn ps1536_ps138_any_operations_leave_what_was_accepted_and_has_not_expired(
+    fn ps1536_ps138_ps329_any_operations_leave_what_was_accepted_and_has_not_expired(
         steps in prop::collection::vec(step(), 1..40),
     ) {
         let keys = [identity(1), identity(2), identity(3)];

@@ -20,7 +20,7 @@ fn gone(first: u64, last: u64) -> TopicItem {
 }
 
 #[test]
-fn ps36_ps113_a_topic_whose_messages_have_expired_takes_little_space() {
+fn ps36_ps113_ps168_ps1498_ps1711_a_topic_whose_messages_have_expired_takes_little_space() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     let empty = site.bytes();
     for batch in 0..10 {
@@ -41,7 +41,7 @@ fn ps36_ps113_a_topic_whose_messages_have_expired_takes_little_space() {
 }
 
 #[test]
-fn ps267_ps1569_each_message_expires_by_itself_and_the_hole_is_announced() {
+fn ps267_ps1569_ps300_ps1713_each_message_expires_by_itself_and_the_hole_is_announced() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     let until = [100, 20, 20, 100, 20];
     let messages = (1..).zip(until).map(|(n, until)| lasting(&keys, n, at(until)));
@@ -69,7 +69,7 @@ fn ps179_ps1566_a_publish_removes_what_has_expired() {
 }
 
 #[test]
-fn retention_by_count_and_by_bytes_drops_the_oldest_and_says_so() {
+fn d63_retention_by_count_and_by_bytes_drops_the_oldest_and_says_so() {
     let policy = TopicPolicy { messages_max: 100, ..TopicPolicy::default() };
     let (mut site, keys) = (Site::with(policy), identity(1));
     for n in 1..=250 {
@@ -134,7 +134,7 @@ fn ps1567_only_the_owner_deletes_a_topic() {
 }
 
 #[test]
-fn ps1570_ps397_snapshots_go_an_hour_after_their_last_entry() {
+fn ps1570_ps397_ps288_snapshots_go_an_hour_after_their_last_entry() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     for n in 1..=200 {
         site.publish_one(message(&keys, n, "x")).unwrap();
@@ -158,4 +158,59 @@ fn publishers_are_forgotten_when_all_they_published_has_expired() {
     site.time = at(20 + 3600);
     prune(&mut site);
     site.publish_one(lasting(&identity(9), 1, at(9000))).unwrap();
+}
+
+#[test]
+fn ps38_ps40_a_topic_with_a_constant_rate_takes_as_much_space_after_hours_as_before() {
+    let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
+    let mut sequence = 0;
+    let mut largest_of_an_hour = |site: &mut Site| {
+        let largest = (0..360).map(|_| {
+            site.time = site.time.after(Duration::from_secs(10));
+            let until = site.time.after(Duration::from_secs(60));
+            let batch = (sequence + 1..=sequence + 5).map(|n| lasting(&keys, n, until)).collect();
+            sequence += 5;
+            assert!(site.publish(batch).iter().all(Result::is_ok));
+            // As a node does that finds something due.
+            if topic().due(&mut site.reader()).unwrap() <= Some(site.time) {
+                prune(site);
+            }
+            site.bytes()
+        });
+        largest.max().unwrap()
+    };
+    // Snapshots and records of publishers are kept for an hour, changes in a fixed number.
+    let hours: Vec<_> = (0..4).map(|_| largest_of_an_hour(&mut site)).collect();
+    assert!(hours[3] <= hours[1] + hours[1] / 20, "{hours:?}");
+}
+
+#[test]
+fn ps180_nothing_is_kept_that_has_no_end() {
+    let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
+    assert!(site.head().expires_at < Time::MAX, "a topic ends that nobody uses");
+    let endless = site.publish_one(lasting(&keys, 1, Time::MAX)).unwrap_err();
+    assert!(matches!(endless, TopicRefusal::Expiry { .. }));
+    let expiry = endless.code();
+    let request = LeaseRequest {
+        action: LeaseAction::Subscribe,
+        stream: 1,
+        nonce: 1,
+        signed_at: site.time,
+        expires_at: Time::MAX,
+        last_seen: TopicPosition::ZERO,
+    };
+    let endless = site.act(topic().lease(signed(request, &keys)));
+    assert_eq!(endless.map(drop).map_err(code), Err(expiry));
+    let fetch = GroupAction::Fetch { max: 1, deadline: Time::MAX, start: TopicPosition(1) };
+    let request =
+        GroupRequest { group: "workers".into(), nonce: 1, signed_at: site.time, action: fetch };
+    assert!(site.act(topic().consume(signed(request, &keys))).is_err());
+    for n in 1..=30 {
+        site.publish_one(lasting(&keys, n, at(100))).unwrap();
+    }
+    let snapshots = topic().lineage(&mut site.reader(), 10).unwrap();
+    assert!(!snapshots.is_empty() && snapshots.iter().all(|one| one.expires_at < Time::MAX));
+    let endless =
+        CoordinatorSnapshot { expires_at: snapshots[0].created_at, ..snapshots[0].clone() };
+    assert!(CoordinatorSnapshot::decode(&endless.encode()).is_err());
 }

@@ -9,7 +9,7 @@ fn place(sequence: u64) -> (Incarnation, PublisherSequence) {
 }
 
 #[test]
-fn ps1523_ps1794_sequences_are_contiguous_and_a_repeat_has_its_first_result() {
+fn ps1523_ps1794_ps268_ps332_ps1550_sequences_are_contiguous_and_a_repeat_has_its_first_result() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     let first = site.publish_one(message(&keys, 1, "one")).unwrap();
     assert_eq!((first.position.0, first.is_new), (1, true));
@@ -54,7 +54,7 @@ fn ps1523_a_restarted_publisher_continues_in_a_new_incarnation() {
 }
 
 #[test]
-fn ps170_a_batch_of_several_publishers_has_a_result_for_each_message() {
+fn ps170_ps279_a_batch_of_several_publishers_has_a_result_for_each_message() {
     let (mut site, a, b) = (Site::with(TopicPolicy::default()), identity(1), identity(2));
     let batch = vec![
         message(&a, 1, "a1"),
@@ -145,7 +145,7 @@ fn ps1661_a_burst_is_limited_for_its_publisher_and_others_are_unaffected() {
 }
 
 #[test]
-fn the_table_of_publishers_is_bounded() {
+fn d66_the_table_of_publishers_is_bounded() {
     let mut site = Site::with(TopicPolicy { publishers_max: 3, ..TopicPolicy::default() });
     let of = |n, incarnation| {
         let draft = Draft { incarnation: Incarnation(incarnation), ..draft(1, "x") };
@@ -216,7 +216,7 @@ fn ps1678_the_name_of_a_topic_is_in_none_of_its_blocks() {
 }
 
 #[test]
-fn ps1535_ps250_ps394_the_lineage_reaches_from_the_head_back_to_the_beginning() {
+fn ps1535_ps250_ps394_ps396_the_lineage_reaches_from_the_head_back_to_the_beginning() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     let mut roots = Vec::new();
     for n in 1..=400 {
@@ -242,7 +242,7 @@ fn ps1535_ps250_ps394_the_lineage_reaches_from_the_head_back_to_the_beginning() 
 }
 
 #[test]
-fn ps263_ps265_entries_are_read_without_bodies_and_each_body_by_its_position() {
+fn ps263_ps265_ps266_entries_are_read_without_bodies_and_each_body_by_its_position() {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
     site.publish((1..=100).map(|n| message(&keys, n, "a body of its own")).collect());
     let (pages, root, _) = topic().pages(&mut site.reader()).unwrap();
@@ -261,6 +261,10 @@ fn ps263_ps265_entries_are_read_without_bodies_and_each_body_by_its_position() {
         .unwrap();
     let found = topic().message(&mut site.reader(), TopicPosition(57)).unwrap().unwrap();
     assert_eq!(found, message(&keys, 57, "a body of its own"));
+    for entry in &entries {
+        let read = topic().message(&mut site.reader(), entry.position).unwrap().unwrap();
+        assert_eq!(read.id(&address()), entry.id, "a body is what its name says");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::Rig;
 use crate::{Consistency, ErrorKind, MetricValue, Weald};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_members_does_all_that_others_do() {
+async fn d67_a_node_without_members_does_all_that_others_do() {
     let rig = Rig::start(3, 4).await;
     let light = rig.light().await;
     let tree = light.raw_tree("stock").create().await.unwrap();

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use weald_pubsub::{Access, TopicPolicy, TopicPosition};
+use weald_pubsub::{Access, Cid, TopicPolicy, TopicPosition};
 
 use super::Rig;
-use crate::{ErrorKind, PublishOptions, SubscribeOptions, Subscription, TopicEvent, Weald};
+use crate::{
+    ErrorKind, PublishOptions, StartAt, SubscribeOptions, Subscription, TopicEvent, Weald,
+};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +47,8 @@ fn publishing(node: &Weald, name: &'static str, count: u32) -> tokio::task::Join
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps138_ps1476_concurrent_publishers_on_all_nodes_are_seen_alike_everywhere() {
+async fn ps138_ps1476_ps106_ps338_ps339_ps1477_ps1479_ps1545_ps1730_ps1749_concurrent_publishers_on_all_nodes_are_seen_alike_everywhere()
+ {
     let rig = Rig::start(3, 1).await;
     let light = rig.light().await;
     light.topic("chat").create().await.unwrap();
@@ -85,7 +88,8 @@ async fn ps138_ps1476_concurrent_publishers_on_all_nodes_are_seen_alike_everywhe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ps1511_ps166_subscribers_miss_nothing_while_coordinators_are_killed() {
+async fn ps1511_ps166_ps45_ps323_ps333_ps337_ps1478_ps1534_subscribers_miss_nothing_while_coordinators_are_killed()
+ {
     let mut rig = Rig::start(3, 1).await;
     rig.node(0).topic("chat").create().await.unwrap();
     let light = rig.light().await;
@@ -112,6 +116,79 @@ async fn ps1511_ps166_subscribers_miss_nothing_while_coordinators_are_killed() {
     let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
     assert_eq!(messages(&mut late, 300).await.len(), 300);
     assert_eq!(next(&mut late).await, TopicEvent::CaughtUp { next: TopicPosition(301) });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps133_ps137_ps344_ps1703_ps1704_a_topic_goes_on_while_two_of_five_nodes_die() {
+    let mut rig = Rig::start(5, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let light = rig.light().await;
+    let chat = light.topic("chat").open().await.unwrap();
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    let mut expected = Vec::new();
+    for name in ["before", "between", "after"] {
+        publishing(&light, name, 20).await.unwrap();
+        expected.extend((0..20).map(|number| format!("{name}/{number}")));
+        if name != "after" {
+            let coordinator = rig.coordinator(0).await;
+            rig.kill(coordinator);
+        }
+    }
+    assert_eq!(messages(&mut reader, 60).await, expected);
+    let mut late = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut late, 60).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps165_ps166_ps178_ps1525_ps1712_ps78_ps1804_a_topic_reaches_its_subscribers_and_outlives_its_publisher()
+ {
+    let mut rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let mut readers = Vec::new();
+    for number in 0..20 {
+        let chat = rig.node(number % 2).topic("chat").open().await.unwrap();
+        readers.push(chat.subscribe(SubscribeOptions::default()).await.unwrap());
+    }
+    // The publisher knows the name of the topic and nobody who listens.
+    publishing(rig.node(2), "m", 30).await.unwrap();
+    let expected: Vec<_> = (0..30).map(|number| format!("m/{number}")).collect();
+    for reader in &mut readers {
+        assert_eq!(messages(reader, 30).await, expected);
+    }
+    rig.kill(2);
+    // A node that stores nothing and has never met the topic.
+    let light = rig.light().await;
+    let far = light.topic("chat").open().await.unwrap();
+    let (head, pages) = (far.head().await.unwrap(), far.pages().await.unwrap());
+    assert_eq!((head.messages.root, head.messages.count), (pages.messages, 30));
+    let root = pages.pages.bytes(&pages.messages).unwrap();
+    assert_eq!(Cid::of(root), head.messages.root);
+    let snapshots = far.lineage(10).await.unwrap();
+    assert_eq!(head.previous, Some(snapshots[0].cid()));
+    let seventh = far.message(TopicPosition(7)).await.unwrap().unwrap();
+    assert_eq!(seventh.body, expected[6]);
+    assert!(seventh.verify(far.address()));
+    let mut late = far.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut late, 30).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r13_a_slow_subscriber_and_one_that_wants_what_comes_miss_nothing_at_a_follower() {
+    let rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").create().await.unwrap();
+    let follower = (rig.coordinator(0).await + 1) % 3;
+    let chat = rig.node(follower).topic("chat").open().await.unwrap();
+    let options = SubscribeOptions { credit: 8, ..SubscribeOptions::default() };
+    let mut slow = chat.subscribe(options).await.unwrap();
+    publishing(rig.node((follower + 1) % 3), "burst", 200).await.unwrap();
+    let from = StartAt::Now;
+    let options = SubscribeOptions { from, ..SubscribeOptions::default() };
+    let mut latest = chat.subscribe(options).await.unwrap();
+    publishing(rig.node((follower + 1) % 3), "last", 1).await.unwrap();
+    assert_eq!(messages(&mut latest, 1).await, ["last/0"]);
+    let burst = (0..200).map(|number| format!("burst/{number}"));
+    let expected: Vec<_> = burst.chain([String::from("last/0")]).collect();
+    assert_eq!(messages(&mut slow, 201).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +241,7 @@ async fn ps1680_members_serve_only_whom_the_policy_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_that_was_cut_off_goes_on_where_it_was() {
+async fn ps1512_ps1775_a_subscriber_that_was_cut_off_goes_on_where_it_was() {
     let rig = Rig::start(3, 1).await;
     rig.node(0).topic("chat").create().await.unwrap();
     let cut = (rig.coordinator(0).await + 1) % 3;
