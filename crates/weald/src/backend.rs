@@ -6,7 +6,7 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 use weald_core::{
     BlockId, CollectionName, Digest, LogIndex, PartitionId, PeerId, PeerInfo, Position,
-    ReadDependency, StateView, TransactionId,
+    ReadDependency, StateView, Time, TransactionId,
 };
 use weald_pubsub::TopicAddress;
 use weald_storage::state::PartitionStore;
@@ -196,11 +196,19 @@ impl Reading {
 pub(crate) struct Version {
     view: Arc<dyn StateView>,
     partition: PartitionId,
+    log_time: Time,
 }
 
 impl Version {
-    pub(crate) fn new(partition: PartitionId, view: Arc<dyn StateView>) -> Self {
-        Self { view, partition }
+    /// The state that `view` shows of a partition whose log has come to `log_time`.
+    pub(crate) fn new(partition: PartitionId, view: Arc<dyn StateView>, log_time: Time) -> Self {
+        Self { view, partition, log_time }
+    }
+
+    /// What has expired by then is not shown. Means nothing for a version of all partitions, or of
+    /// the past.
+    pub(crate) const fn log_time(&self) -> Time {
+        self.log_time
     }
 
     /// Right after which place this is the state. Means nothing for a version of all partitions.

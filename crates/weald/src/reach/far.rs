@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use weald_cluster::routing::{Purpose, RouteError};
 use weald_core::{
     BlockId, BlockRead, BlockSource, Fault, LogIndex, PartitionId, PlacementKey, Service,
-    StateView, StoredBlock,
+    StateView, StoredBlock, Time,
 };
 
 use super::{
@@ -49,7 +49,7 @@ impl Far {
         let at_least = reading.at_least.map_or(LogIndex::ZERO, |position| position.index);
         let question = Question::View { fresh: reading.consistency.into(), at_least };
         match self.ask(VIEW, key, &question).await {
-            Ok(Answered::View(index)) => Ok(self.version(key, index)),
+            Ok(Answered::View { index, log_time }) => Ok(self.version(key, index, log_time)),
             Ok(_) => Err(unfitting()),
             Err(RouteError::Unavailable { .. }) if at_least > LogIndex::ZERO => {
                 Err(behind(at_least, LogIndex::ZERO))
@@ -66,7 +66,7 @@ impl Far {
     ) -> Result<Version> {
         let view = self.far_view(collection.placement(), index);
         view.fetch(&[collection]).await.map_err(fault_error)?;
-        Ok(Version::new(view.partition, Arc::new(view)))
+        Ok(Version::new(view.partition, Arc::new(view), Time::ZERO))
     }
 
     /// Asks a member of the partition that has `key`.
@@ -90,9 +90,9 @@ impl Far {
         Answered::from_wire(&bytes).map_err(|_| gone())
     }
 
-    fn version(self: &Arc<Self>, key: PlacementKey, index: LogIndex) -> Version {
+    fn version(self: &Arc<Self>, key: PlacementKey, index: LogIndex, log_time: Time) -> Version {
         let view = self.far_view(key, index);
-        Version::new(view.partition, Arc::new(view))
+        Version::new(view.partition, Arc::new(view), log_time)
     }
 
     fn far_view(self: &Arc<Self>, key: PlacementKey, index: LogIndex) -> FarView {

@@ -11,7 +11,7 @@ use weald_cluster::{
     routing::{Map, Reply, Request},
 };
 use weald_core::{
-    BlockId, CollectionName, Digest, LogIndex, Outcome, Revision, Service, StoredBlock,
+    BlockId, CollectionName, Digest, LogIndex, Outcome, Revision, Service, StoredBlock, Time,
     TransactionId,
     codec::{self, CodecError},
 };
@@ -91,8 +91,13 @@ pub(crate) enum Answered {
     Settled(Outcome),
     /// No outcome is kept.
     Unheard,
-    /// The state right after this place.
-    View(LogIndex),
+    /// A state that may be read.
+    View {
+        /// The place that it is right after.
+        index: LogIndex,
+        /// Log time there, or later: what has expired by then is not shown.
+        log_time: Time,
+    },
     /// As many of the first blocks asked for as one answer holds, at least one.
     Blocks(Vec<Found>),
     /// The state is no longer kept.

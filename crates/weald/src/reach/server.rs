@@ -277,7 +277,7 @@ impl Server {
     /// Answers with the place that may be read from, once no transaction holds what is there.
     fn viewed(&self, hosted: Arc<Hosted>, ask: ReadAsk, index: LogIndex, pending: Pending) {
         if !locks::may_be_locked(&hosted, ask.consistency) {
-            return pending.answer(done(&hosted, &Answered::View(index)));
+            return pending.answer(viewed(&hosted, index));
         }
         let members = self.members.clone();
         self.asker.runtime().spawn(async move {
@@ -285,7 +285,7 @@ impl Server {
             let answer = match locks::unlocked(&members, &hosted, key, ask.deadline).await {
                 Ok(()) => {
                     let applied = hosted.with_status(|status| status.applied);
-                    done(&hosted, &Answered::View(index.max(applied)))
+                    viewed(&hosted, index.max(applied))
                 }
                 Err(_) => unavailable(),
             };
@@ -381,6 +381,11 @@ fn is_clients(payload: &Payload, purpose: &Purpose) -> bool {
         (Payload::Resolve { id: asked, .. }, Purpose::Resolve(id)) => asked == id,
         _ => false,
     }
+}
+
+/// The place that may be read from.
+fn viewed(hosted: &Hosted, index: LogIndex) -> Answer {
+    done(hosted, &Answered::View { index, log_time: hosted.log_time() })
 }
 
 fn done(hosted: &Hosted, result: &impl Wire) -> Answer {

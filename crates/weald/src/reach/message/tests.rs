@@ -46,7 +46,7 @@ fn answers() -> Vec<Answered> {
         Answered::Pending,
         Answered::Settled(Outcome::Rejected(Rejection::Fenced)),
         Answered::Unheard,
-        Answered::View(LogIndex(9)),
+        Answered::View { index: LogIndex(9), log_time: Time::from_millis(300) },
         Answered::Blocks(vec![present, Found::Known, Found::Absent]),
         Answered::Gone,
         Answered::Collections { ids: vec![block()], has_more: true },
