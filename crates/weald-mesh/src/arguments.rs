@@ -27,6 +27,9 @@ pub(crate) enum Task {
     /// Publishes to a topic; a run starts it
     #[command(hide = true)]
     Publish(PublisherOptions),
+    /// Attacks a topic; a run starts it
+    #[command(hide = true)]
+    Attack(AttackerOptions),
     /// Subscribes to a topic; a run starts it
     #[command(hide = true)]
     Subscribe(SubscriberOptions),
@@ -55,6 +58,21 @@ pub(crate) struct PublisherOptions {
     pub(crate) pause_max_ms: usize,
     #[arg(long)]
     pub(crate) expires_ms: Option<u64>,
+    #[arg(long)]
+    pub(crate) seed: u64,
+}
+
+/// What an attacker does.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AttackerOptions {
+    #[arg(long)]
+    pub(crate) bootstrap: Vec<String>,
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// How often each attempt is made
+    #[arg(long)]
+    pub(crate) rounds: usize,
+    /// Decides its key
     #[arg(long)]
     pub(crate) seed: u64,
 }

@@ -54,6 +54,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         Task::Guard { directory } => guard::stand(&directory).map(|()| true),
         Task::Keeper => keep_namespace().map(|()| true),
         Task::Publish(options) => party::publish(&options).map(|()| true),
+        Task::Attack(options) => party::attack(&options).map(|()| true),
         Task::Subscribe(options) => party::subscribe(&options).map(|()| true),
         Task::Reach { address } => Ok(TcpStream::connect_timeout(&address, REACH_MAX).is_ok()),
     }

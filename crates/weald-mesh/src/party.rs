@@ -1,6 +1,7 @@
 //! Publishers and subscribers of a topic, each a process with a light node of its own. They tell what they do and
 //! see as lines of JSON.
 
+mod attacker;
 mod publisher;
 mod subscriber;
 
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use attacker::attack;
 pub(crate) use publisher::publish;
 pub(crate) use subscriber::subscribe;
 

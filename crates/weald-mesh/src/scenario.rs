@@ -51,7 +51,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 23] = [
+const ALL: [Scenario; 24] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -75,6 +75,7 @@ const ALL: [Scenario; 23] = [
     topics::PARTITION,
     topics::RENEWAL,
     topics::EXPIRY,
+    topics::ATTACK,
 ];
 
 /// Runs the scenarios that are asked for; whether all passed.

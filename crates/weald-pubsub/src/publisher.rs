@@ -4,6 +4,11 @@
 //! A message is signed once and sent as it is until its fate is certain. One batch is on its way at
 //! a time, in order, so that the topic never sees a gap that heals by itself. A sequence whose
 //! message is refused for good or expires unsent is filled by a skip.
+//!
+//! With the policy `Available` what waits while the topic is not reached is kept durably, and only
+//! what is durable is said to be queued. A publisher that was restored from what was kept brings
+//! that to the topic; whoever was not told may have used sequences beyond it, so what is new after a
+//! restart belongs to another run.
 
 mod outbox;
 
@@ -49,8 +54,8 @@ pub enum PublisherOutput {
     Publish(Vec<Message>),
     /// Sign a skip of this sequence and bring it to the topic.
     Skip(Incarnation, PublisherSequence),
-    /// A message is kept until the topic can be reached. Tell the application, which may show it as
-    /// provisional.
+    /// A message is kept durably until the topic can be reached. Tell the application, which may
+    /// show it as provisional.
     Queued(PublisherSequence),
     /// The fate of a message is certain.
     Settled(PublisherSequence, Result<Published, TopicRefusal>),
@@ -88,8 +93,10 @@ pub struct Publisher {
     /// What large messages cost.
     work: Option<WorkRule>,
     outbox: Outbox,
-    /// Whether messages wait for the disk before they are sent.
+    /// Whether all messages wait for the disk before they are sent.
     is_durable: bool,
+    /// Whether the topic was not reached the last time.
+    is_cut_off: bool,
     persisted: PublisherSequence,
     flight: Flight,
     failures: u32,
@@ -98,8 +105,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that remembers nothing over restarts: each run is another incarnation, higher
-    /// than any before.
+    /// A publisher whose runs are other incarnations, each higher than any before. Over a restart
+    /// it remembers what is queued, with the policy `Available`, and otherwise nothing.
     pub const fn new(
         address: TopicAddress,
         availability: Availability,
@@ -108,9 +115,11 @@ impl Publisher {
         Self::with(address, availability, Outbox::new(incarnation), false)
     }
 
-    /// A publisher that goes on where `outbox`, which was kept durably, ends.
+    /// A publisher that goes on where `outbox`, which was kept durably, ends. It keeps everything
+    /// before it is sent.
     pub fn restore(address: TopicAddress, availability: Availability, outbox: Outbox) -> Self {
-        let persisted = outbox.last();
+        let (persisted, mut outbox) = (outbox.last(), outbox);
+        outbox.keep();
         Self { persisted, ..Self::with(address, availability, outbox, true) }
     }
 
@@ -126,6 +135,7 @@ impl Publisher {
             work: None,
             outbox,
             is_durable,
+            is_cut_off: false,
             persisted: PublisherSequence::ZERO,
             flight: Flight::None,
             failures: 0,
@@ -168,17 +178,34 @@ impl Publisher {
             message = message.with_work(&self.address, rule.bits);
         }
         let id = message.id(&self.address);
-        self.note(PublisherRecord::Taken(message));
+        self.outbox.apply(&PublisherRecord::Taken(message));
+        if self.is_durable || self.is_queueing() {
+            self.keep();
+        }
         self.send(now);
         Ok((sequence, id))
+    }
+
+    /// Whether what is published is queued: the topic is not reached, and its policy allows it.
+    pub fn is_queueing(&self) -> bool {
+        self.is_cut_off && self.availability == Availability::Available
     }
 
     /// Takes an input.
     pub fn handle(&mut self, now: Time, input: PublisherInput) {
         match input {
-            PublisherInput::Persisted(sequence) => self.persisted = self.persisted.max(sequence),
-            PublisherInput::Answered(results) => self.handle_results(now, results),
-            PublisherInput::Refused(refusal) => self.handle_refused(now, &refusal),
+            PublisherInput::Persisted(sequence) => {
+                self.persisted = self.persisted.max(sequence);
+                self.tell();
+            }
+            PublisherInput::Answered(results) => {
+                self.is_cut_off = false;
+                self.handle_results(now, results);
+            }
+            PublisherInput::Refused(refusal) => {
+                self.is_cut_off = false;
+                self.handle_refused(now, &refusal);
+            }
             PublisherInput::Unreachable => self.handle_unreachable(now),
         }
         self.send(now);
@@ -200,10 +227,26 @@ impl Publisher {
         self.outputs.pop_front()
     }
 
-    fn note(&mut self, record: PublisherRecord) {
-        self.outbox.apply(&record);
-        if self.is_durable {
-            self.outputs.push_back(PublisherOutput::Persist(record));
+    /// Has all that waits kept.
+    fn keep(&mut self) {
+        let taken = self.outbox.keep().into_iter().map(PublisherRecord::Taken);
+        self.outputs.extend(taken.map(PublisherOutput::Persist));
+    }
+
+    /// Says what is queued, as far as that is durable.
+    fn tell(&mut self) {
+        if self.is_queueing() {
+            let told = self.outbox.tell(self.persisted).into_iter();
+            self.outputs.extend(told.map(PublisherOutput::Queued));
+        }
+    }
+
+    /// The fate of a message is certain, and nothing more is to be sent for it.
+    fn close(&mut self, sequence: PublisherSequence) {
+        let (is_kept, done) = (self.outbox.is_kept(sequence), PublisherRecord::Done(sequence));
+        self.outbox.apply(&done);
+        if is_kept {
+            self.outputs.push_back(PublisherOutput::Persist(done));
         }
     }
 
@@ -248,7 +291,7 @@ impl Publisher {
     ) {
         match standing {
             Standing::Passed => self.outbox.pass(sequence),
-            Standing::Waiting => self.note(PublisherRecord::Done(sequence)),
+            Standing::Waiting => self.close(sequence),
         }
         self.outputs.push_back(PublisherOutput::Settled(sequence, result));
     }
@@ -280,7 +323,7 @@ impl Publisher {
             }
             Some(Err(refusal)) if refusal.is_retryable() => self.back_off(now),
             None => self.back_off(now),
-            Some(_) => self.note(PublisherRecord::Done(sequence)),
+            Some(_) => self.close(sequence),
         }
     }
 
@@ -319,26 +362,24 @@ impl Publisher {
             self.back_off(now);
             return;
         }
-        match flight {
-            Flight::None => {}
-            Flight::Skip(sequence) => self.note(PublisherRecord::Done(sequence)),
-            Flight::Messages(sequences) => {
-                for sequence in sequences {
-                    self.settle(sequence, Err(refusal.clone()), Standing::Waiting);
-                }
-            }
+        let sequences = match flight {
+            Flight::None => return,
+            // What follows was meant for the topic that has ended, and for none that begins anew.
+            _ if *refusal == TopicRefusal::Deleted => self.outbox.sequences(),
+            Flight::Skip(sequence) => return self.close(sequence),
+            Flight::Messages(sequences) => sequences,
+        };
+        for sequence in sequences {
+            self.settle(sequence, Err(refusal.clone()), Standing::Waiting);
         }
     }
 
     fn handle_unreachable(&mut self, now: Time) {
-        let flight = std::mem::replace(&mut self.flight, Flight::None);
-        if let (Flight::Messages(sequences), Availability::Available) = (flight, self.availability)
-        {
-            for sequence in sequences {
-                if self.outbox.tell(sequence) {
-                    self.outputs.push_back(PublisherOutput::Queued(sequence));
-                }
-            }
+        self.flight = Flight::None;
+        self.is_cut_off = true;
+        if self.is_queueing() {
+            self.keep();
+            self.tell();
         }
         self.back_off(now);
     }

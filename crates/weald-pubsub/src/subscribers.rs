@@ -27,7 +27,8 @@ pub struct Lease {
     pub expires_at: Time,
     /// The highest nonce that the subscriber signed for it.
     pub nonce: u64,
-    /// The position that the subscriber said it had seen.
+    /// The position that the subscriber said it had seen with its last request: when it began, at
+    /// each renewal, at its end.
     pub last_seen: TopicPosition,
     /// Whether it goes on.
     pub standing: Standing,

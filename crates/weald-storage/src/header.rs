@@ -44,6 +44,8 @@ pub const IDENTITY_FILE: &str = "identity.key";
 /// The file that is there from before the header is written until engine and log have been made.
 /// Without it a log that is missing is lost, not new.
 pub const FORMATTING_FILE: &str = "FORMATTING";
+/// The folder of what the node has queued. It goes with the store when the folder is emptied.
+pub const OUTBOX_FOLDER: &str = "outbox";
 
 const MAGIC: [u8; 8] = *b"weald db";
 const PREFIX_LEN: usize = 16;

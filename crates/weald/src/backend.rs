@@ -6,7 +6,7 @@ use std::{fmt, future::Future, ops::Deref, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 use weald_core::{
     BlockId, BlockSource, CollectionName, Digest, Fault, LogIndex, PartitionId, PeerId, PeerInfo,
-    Position, ReadDependency, StateView, TransactionId,
+    Position, ReadDependency, StateView, Time, TransactionId,
 };
 use weald_pubsub::TopicAddress;
 use weald_storage::state::PartitionStore;
@@ -208,6 +208,7 @@ pub(crate) struct Version {
     /// The view again where its blocks come over the network.
     remote: Option<Arc<dyn Remote>>,
     partition: PartitionId,
+    log_time: Time,
 }
 
 /// A view whose blocks come over the network.
@@ -220,18 +221,25 @@ pub(crate) trait Remote: StateView {
 pub(crate) type Fetching = Pin<Box<dyn Future<Output = std::result::Result<(), Fault>> + Send>>;
 
 impl Version {
-    pub(crate) fn new(partition: PartitionId, view: Arc<dyn StateView>) -> Self {
-        Self { view, remote: None, partition }
+    /// The state that `view` shows of a partition whose log has come to `log_time`.
+    pub(crate) fn new(partition: PartitionId, view: Arc<dyn StateView>, log_time: Time) -> Self {
+        Self { view, remote: None, partition, log_time }
     }
 
-    /// A version that another node holds.
-    pub(crate) fn remote(partition: PartitionId, view: Arc<dyn Remote>) -> Self {
-        Self { view: Arc::clone(&view) as _, remote: Some(view), partition }
+    /// As [`Version::new`], where another node holds the partition.
+    pub(crate) fn remote(partition: PartitionId, view: Arc<dyn Remote>, log_time: Time) -> Self {
+        Self { view: Arc::clone(&view) as _, remote: Some(view), partition, log_time }
     }
 
     /// Brings blocks into memory; `None` where that waits for a disk.
     pub(crate) fn fetch(&self, ids: &[BlockId]) -> Option<Fetching> {
         Some(Arc::clone(self.remote.as_ref()?).fetch(ids.to_vec()))
+    }
+
+    /// What has expired by then is not shown. Means nothing for a version of all partitions, or of
+    /// the past.
+    pub(crate) const fn log_time(&self) -> Time {
+        self.log_time
     }
 
     /// Right after which place this is the state. Means nothing for a version of all partitions.

@@ -37,3 +37,5 @@ pub(crate) const MESSAGE: Kind = kind(40);
 pub(crate) const TOPIC_ASK: Kind = kind(41);
 /// What it is told.
 pub(crate) const TOPIC_TOLD: Kind = kind(42);
+/// A record of a node's outbox.
+pub(crate) const OUTBOX_RECORD: Kind = kind(43);

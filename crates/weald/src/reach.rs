@@ -265,7 +265,7 @@ impl Core {
                         locks::unlocked(members, hosted, key, deadline).await?;
                     }
                     let view = hosted.view(At::Latest).map_err(state_error)?;
-                    return Ok(Version::new(hosted.partition(), view));
+                    return Ok(hosted.version(view));
                 }
                 Ok(Err(ReadRefused::NotMember | ReadRefused::Stopped)) => {
                     return self.far.view(key, reading, Vec::new()).await;
@@ -291,7 +291,7 @@ impl Core {
             }
             other => other,
         };
-        Ok(Version::new(hosted.partition(), view.map_err(state_error)?))
+        Ok(hosted.version(view.map_err(state_error)?))
     }
 
     /// What the partition of the transaction's home knows of it.
@@ -373,7 +373,7 @@ impl Backend for Reach {
 
     fn whole(&self) -> Promise<Version> {
         let whole = Whole::new(Arc::clone(&self.core));
-        Promise::Ready(Ok(Version::new(PartitionId::default(), Arc::new(whole))))
+        Promise::Ready(Ok(Version::new(PartitionId::default(), Arc::new(whole), Time::ZERO)))
     }
 
     fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>> {

@@ -50,7 +50,7 @@ async fn publish_one(topic: &Topic, options: &PublisherOptions, number: usize) -
     body["fill"] = "x".repeat(fill).into();
     let expires_in = options.expires_ms.map(Duration::from_millis);
     let begun = Instant::now();
-    let given = PublishOptions { expires_in, timeout: Some(PATIENCE) };
+    let given = PublishOptions { expires_in, timeout: Some(PATIENCE), ..Default::default() };
     let receipt = topic.publish_with(body.to_string(), given).await?;
     tell(&json!({
         "published": number,

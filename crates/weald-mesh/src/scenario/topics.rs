@@ -1,6 +1,7 @@
 //! Scenarios of topics: publishers and subscribers are processes with a light node of their own.
 
 mod account;
+mod attack;
 mod churn;
 mod concurrent;
 mod expiry;
@@ -18,6 +19,7 @@ use crate::mesh::{Mesh, Setup};
 use crate::party::Party;
 use account::{Heard, Sent};
 
+pub(super) use attack::SCENARIO as ATTACK;
 pub(super) use churn::SCENARIO as CHURN;
 pub(super) use concurrent::SCENARIO as CONCURRENT;
 pub(super) use expiry::SCENARIO as EXPIRY;
@@ -101,6 +103,16 @@ impl Gathering {
             option("lease-ms", lease.to_string());
         }
         self.start("subscriber", &words)
+    }
+
+    /// Starts an attacker, which makes the topic; it begins once it is told to.
+    fn attack(&mut self) -> Result<Party> {
+        let mut words = vec![String::from("attack")];
+        words.extend(self.place());
+        let rounds = self.setup.round_count.to_string();
+        words.extend([String::from("--rounds"), rounds]);
+        words.extend([String::from("--seed"), self.setup.seed.to_string()]);
+        self.start("attacker", &words)
     }
 
     fn start(&mut self, what: &str, words: &[String]) -> Result<Party> {

@@ -29,6 +29,8 @@ pub(super) enum Standing {
 struct Kept {
     message: Message,
     standing: Standing,
+    /// Whether a record of it was made.
+    is_kept: bool,
     /// Whether the application knows that it waits.
     is_told: bool,
 }
@@ -55,9 +57,11 @@ impl Outbox {
             PublisherRecord::Taken(message) => {
                 self.last = self.last.max(message.sequence);
                 self.bytes += message.body.len();
-                let message = message.clone();
-                let kept = Kept { message, standing: Standing::Waiting, is_told: false };
-                self.kept.insert(kept.message.sequence, kept);
+                let (message, standing) = (message.clone(), Standing::Waiting);
+                let kept = Kept { message, standing, is_kept: false, is_told: false };
+                if let Some(same) = self.kept.insert(kept.message.sequence, kept) {
+                    self.bytes -= same.message.body.len();
+                }
             }
             PublisherRecord::Done(sequence) => {
                 if let Some(kept) = self.kept.remove(sequence) {
@@ -97,6 +101,11 @@ impl Outbox {
         self.kept.contains_key(&sequence)
     }
 
+    /// All that wait, in order.
+    pub(super) fn sequences(&self) -> Vec<PublisherSequence> {
+        self.kept.keys().copied().collect()
+    }
+
     pub(super) fn first(&self) -> Option<(PublisherSequence, Standing)> {
         self.kept.first_key_value().map(|(sequence, kept)| (*sequence, kept.standing))
     }
@@ -127,9 +136,42 @@ impl Outbox {
         }
     }
 
-    /// Notes that the application is told of a message that waits; `false` when it was before.
-    pub(super) fn tell(&mut self, sequence: PublisherSequence) -> bool {
-        let kept = self.kept.get_mut(&sequence).filter(|kept| !kept.is_told);
-        kept.map(|kept| kept.is_told = true).is_some()
+    /// Notes that all that waits is kept, and gives what was not before. What is kept comes before
+    /// what is not: once one is kept, all are that follow while the topic is not reached.
+    pub(super) fn keep(&mut self) -> Vec<Message> {
+        let new = self.kept.values_mut().rev().take_while(|kept| !kept.is_kept);
+        let mut messages: Vec<_> = new
+            .map(|kept| {
+                kept.is_kept = true;
+                kept.message.clone()
+            })
+            .collect();
+        messages.reverse();
+        messages
+    }
+
+    /// Whether a record of a message was made.
+    pub(super) fn is_kept(&self, sequence: PublisherSequence) -> bool {
+        self.kept.get(&sequence).is_some_and(|kept| kept.is_kept)
+    }
+
+    /// Notes that the application is told of all that wait up to and with `until`, and gives those of
+    /// which it was not before.
+    pub(super) fn tell(&mut self, until: PublisherSequence) -> Vec<PublisherSequence> {
+        let new = self.kept.range_mut(..=until).rev().take_while(|(_, kept)| !kept.is_told);
+        let mut sequences: Vec<_> = new
+            .filter_map(|(sequence, kept)| {
+                kept.is_told = true;
+                (kept.standing == Standing::Waiting).then_some(*sequence)
+            })
+            .collect();
+        sequences.reverse();
+        sequences
+    }
+
+    /// What is kept durably, as records that give this outbox again.
+    pub fn records(&self) -> Vec<PublisherRecord> {
+        let kept = self.kept.values().filter(|kept| kept.is_kept);
+        kept.map(|kept| PublisherRecord::Taken(kept.message.clone())).collect()
     }
 }

@@ -127,21 +127,101 @@ fn a_refusal_that_may_pass_is_waited_out_and_one_that_does_not_settles_all() {
 }
 
 #[test]
-fn the_policy_available_says_queued_once_and_the_other_waits() {
-    for (availability, expected) in [(Availability::Available, 1), (Availability::Consistent, 0)] {
+fn a_topic_that_has_ended_takes_none_of_what_waits() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 1);
+    sent(&mut publisher);
+    publish(&mut publisher, at(1), 2);
+    publisher.handle(at(2), PublisherInput::Refused(TopicRefusal::Deleted));
+    let settled = |sequence| {
+        PublisherOutput::Settled(PublisherSequence(sequence), Err(TopicRefusal::Deleted))
+    };
+    assert_eq!(outputs(&mut publisher), [settled(1), settled(2), settled(3)]);
+    assert!(publisher.outbox().is_empty());
+    publish(&mut publisher, at(3), 1);
+    assert_eq!(sent(&mut publisher), [4]);
+}
+
+/// What a driver does that keeps all it is told to keep: the sequences that it says are queued.
+fn kept_and_queued(publisher: &mut Publisher, now: Time, disk: &mut Outbox) -> Vec<u64> {
+    let mut queued = Vec::new();
+    while let Some(output) = publisher.poll_output() {
+        match output {
+            PublisherOutput::Persist(record) => {
+                disk.apply(&record);
+                if let PublisherRecord::Taken(message) = record {
+                    publisher.handle(now, PublisherInput::Persisted(message.sequence));
+                }
+            }
+            PublisherOutput::Queued(sequence) => {
+                assert!(disk.contains(sequence), "only what is durable is queued");
+                queued.push(sequence.0);
+            }
+            _ => {}
+        }
+    }
+    queued
+}
+
+#[test]
+fn the_policy_available_says_queued_once_when_it_is_durable_and_the_other_waits() {
+    for (availability, expected) in
+        [(Availability::Available, vec![1, 2, 3]), (Availability::Consistent, vec![])]
+    {
         let mut publisher = publisher(availability);
-        publish(&mut publisher, at(1), 1);
-        sent(&mut publisher);
-        let mut queued = 0;
+        let (mut disk, mut queued) = (Outbox::new(Incarnation(1)), Vec::new());
+        publish(&mut publisher, at(1), 2);
+        assert_eq!(kept_and_queued(&mut publisher, at(1), &mut disk), [0; 0]);
+        assert!(disk.is_empty(), "nothing is kept while the topic may answer");
         for seconds in 1..5 {
             publisher.handle(at(seconds), PublisherInput::Unreachable);
-            let is_queued = |output: &PublisherOutput| matches!(output, PublisherOutput::Queued(_));
-            queued += outputs(&mut publisher).iter().filter(|output| is_queued(output)).count();
+            queued.extend(kept_and_queued(&mut publisher, at(seconds), &mut disk));
             publisher.handle_timeout(at(seconds + 1));
-            sent(&mut publisher);
         }
-        assert_eq!(queued, expected);
+        publish(&mut publisher, at(6), 1);
+        queued.extend(kept_and_queued(&mut publisher, at(6), &mut disk));
+        assert_eq!(queued, expected, "{availability:?}");
     }
+}
+
+#[test]
+fn what_is_queued_comes_once_after_a_restart_and_what_is_published_later_is_another_run() {
+    let mut before = publisher(Availability::Available);
+    let mut disk = Outbox::new(Incarnation(1));
+    publish(&mut before, at(1), 1);
+    sent(&mut before);
+    before.handle(at(1), PublisherInput::Answered(vec![ok(1)]));
+    publish(&mut before, at(2), 2);
+    before.handle(at(2), PublisherInput::Unreachable);
+    assert_eq!(kept_and_queued(&mut before, at(2), &mut disk), [2, 3]);
+    assert_eq!(before.outbox().records().len(), 2);
+    // The process ends before it hears that the second arrived.
+    let mut after = Publisher::restore(address(), Availability::Available, disk.clone());
+    after.handle_timeout(at(30));
+    assert_eq!(sent(&mut after), [2, 3]);
+    let repeated = Published { is_new: false, ..ok(2).unwrap().unwrap() };
+    after.handle(at(30), PublisherInput::Answered(vec![Ok(Some(repeated)), ok(3)]));
+    kept_and_queued(&mut after, at(30), &mut disk);
+    assert!(disk.is_empty() && after.outbox().is_empty());
+}
+
+#[test]
+fn what_is_queued_is_given_up_at_its_expiry_and_its_record_with_it() {
+    let mut publisher = publisher(Availability::Available);
+    let mut disk = Outbox::new(Incarnation(1));
+    publish(&mut publisher, at(1), 1);
+    publisher.handle(at(1), PublisherInput::Unreachable);
+    assert_eq!(kept_and_queued(&mut publisher, at(1), &mut disk), [1]);
+    publisher.handle_timeout(at(61));
+    let outputs = outputs(&mut publisher);
+    let skip = PublisherOutput::Skip(Incarnation(1), PublisherSequence(1));
+    assert!(matches!(
+        &outputs[..],
+        [PublisherOutput::Settled(_, Err(TopicRefusal::Expiry { .. })), last] if *last == skip
+    ));
+    publisher.handle(at(61), PublisherInput::Answered(vec![Ok(None)]));
+    kept_and_queued(&mut publisher, at(61), &mut disk);
+    assert!(disk.is_empty());
 }
 
 #[test]

@@ -135,5 +135,6 @@ fn is_repeat(lease: &Lease, request: &LeaseRequest) -> bool {
 }
 
 fn ended(lease: Lease, request: &LeaseRequest) -> Lease {
-    Lease { standing: Standing::Ended, nonce: request.nonce, ..lease }
+    let last_seen = lease.last_seen.max(request.last_seen);
+    Lease { standing: Standing::Ended, nonce: request.nonce, last_seen, ..lease }
 }

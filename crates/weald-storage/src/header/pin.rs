@@ -3,14 +3,16 @@
 //!
 //! `network.pin` is the CRC-32 of the bytes that follow, little-endian, then these bytes, whatever
 //! they say. A reset first writes what is to be the pin into `RESETTING`; from then on it is carried
-//! out, by the next opening if need be: engine, log and header go, the pin takes its place, and the
+//! out, by the next opening if need be: engine, log, outbox and header go, the pin takes its place, and the
 //! folder is as good as new but for the node's identity.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{FORMATTING_FILE, HEADER_FILE, RUNS_FILE, StoreFolder, StoreFolderError, lock};
+use super::{
+    FORMATTING_FILE, HEADER_FILE, OUTBOX_FOLDER, RUNS_FILE, StoreFolder, StoreFolderError, lock,
+};
 use crate::atomic_file::{self, Access};
 
 /// The file that says to which network the folder's node belongs.
@@ -66,6 +68,7 @@ pub(super) fn finish_reset(path: &Path) -> Result<(), StoreFolderError> {
     let empty = || -> io::Result<()> {
         remove_folder(&path.join("engine"))?;
         remove_folder(&path.join("log"))?;
+        remove_folder(&path.join(OUTBOX_FOLDER))?;
         for file in [HEADER_FILE, FORMATTING_FILE, PIN_FILE, RUNS_FILE] {
             remove_file(&path.join(file))?;
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::{
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, Response, StatusCode, Uri, request::Parts},
+    http::{Response, StatusCode, Uri, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -40,12 +40,13 @@ pub(crate) async fn publish(
     let name = name(&parts.uri)?;
     let query = Query::parse(parts.uri.query(), &["expires_in_ms"])?;
     let expires_in = query.number("expires_in_ms")?.map(Duration::from_millis);
-    refuse_own_id(&parts.headers)?;
-    let options = PublishOptions { expires_in, ..PublishOptions::default() };
+    let transaction_id = headers::own_id(&parts.headers)?;
+    let advice = if transaction_id.is_some() { UNKNOWN_OWN } else { UNKNOWN };
+    let options = PublishOptions { expires_in, transaction_id, ..PublishOptions::default() };
     let receipt = gateway.publish(&name, body, options).await.map_err(|error| {
         let is_unknown = error.kind() == ErrorKind::Unknown;
         let problem = Problem::from(error);
-        if is_unknown { problem.advise(UNKNOWN) } else { problem }
+        if is_unknown { problem.advise(advice) } else { problem }
     })?;
     let publisher = gateway.node.public_key()?.peer_id();
     let mut response = answer::json(&json!({
@@ -109,6 +110,9 @@ pub(crate) async fn lineage(State(gateway): State<Gateway>, parts: Parts) -> Ans
 const UNKNOWN: &str = "do not publish it again: this node brings it to the topic until it expires, \
      once; read the topic to see whether it came";
 
+/// The same for a publish under an id of the caller's.
+const UNKNOWN_OWN: &str = "publish the same again under the same id: it comes once";
+
 /// The topic's name in a path.
 fn name(uri: &Uri) -> std::result::Result<String, Problem> {
     let next = "a topic's name is UTF-8 and not empty; `/` in it is written %2F";
@@ -116,18 +120,6 @@ fn name(uri: &Uri) -> std::result::Result<String, Problem> {
         Ok(name) if !name.is_empty() => Ok(name),
         Ok(_) => Err(Problem::invalid("the topic has no name", next)),
         Err(_) => Err(Problem::invalid("the topic's name is not UTF-8", next)),
-    }
-}
-
-/// A caller's own id would promise that a repeated publish has the first one's result, and a topic
-/// knows messages by their publisher's count.
-fn refuse_own_id(sent: &HeaderMap) -> std::result::Result<(), Problem> {
-    match headers::own_id(sent)? {
-        None => Ok(()),
-        Some(_) => Err(Problem::invalid(
-            "a publish takes no transaction id of the caller's",
-            "leave Weald-Transaction-Id out, and put an id into the message for its readers",
-        )),
     }
 }
 

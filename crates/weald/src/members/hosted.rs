@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use weald_core::{At, BlockId, PartitionId, StateError, StateStore, StateView};
+use weald_core::{At, BlockId, PartitionId, StateError, StateStore, StateView, Time};
 use weald_storage::state::PartitionStore;
 
 use super::PartitionStatus;
-use crate::driver::Watchers;
+use crate::{backend::Version, driver::Watchers};
 
 /// A member that lives here, as readers see it. It stays valid after the member is gone; what it
 /// shows then does not move any more.
@@ -51,6 +51,16 @@ impl Hosted {
     /// As [`StateStore::view`].
     pub(crate) fn view(&self, at: At) -> Result<Arc<dyn StateView>, StateError> {
         self.store().view(at)
+    }
+
+    /// A view as readers take it, with log time here: the one of the view, or later.
+    pub(crate) fn version(&self, view: Arc<dyn StateView>) -> Version {
+        Version::new(self.partition, view, self.log_time())
+    }
+
+    /// Log time, as far as it was applied here.
+    pub(crate) fn log_time(&self) -> Time {
+        self.with_status(|status| status.log_time)
     }
 
     /// The state as it is stored. A snapshot from a peer puts another in its place.

@@ -5,8 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
 use weald_core::{
-    At, BlockId, Clock, CollectionName, Digest, LogIndex, ReadDependency, StateStore, Time,
-    TransactionId,
+    At, BlockId, Clock, CollectionName, Digest, LogIndex, ReadDependency, StateStore, TransactionId,
 };
 use weald_storage::state::PartitionStore;
 
@@ -36,7 +35,7 @@ pub(super) struct Embedded {
 impl Embedded {
     fn version(&self, at: At) -> Result<Version> {
         let view = self.store.view(at).map_err(state_error)?;
-        Ok(Version::new(PARTITION, view))
+        Ok(Version::new(PARTITION, view, self.clock.now()))
     }
 
     /// The newest version: whatever was acknowledged before is in it, since acks come after apply.
@@ -65,15 +64,11 @@ impl Shelf for OwnShelf {
     fn view(&self) -> Promise<Version> {
         let Some(store) = self.store.upgrade() else { return Promise::Ready(Err(closed())) };
         let view = store.view(At::Latest).map_err(state_error);
-        Promise::Ready(view.map(|view| Version::new(PARTITION, view)))
+        Promise::Ready(view.map(|view| Version::new(PARTITION, view, self.clock.now())))
     }
 
     fn follow(&self) -> Result<watch::Receiver<()>> {
         self.watchers.follow(self.id).ok_or_else(closed)
-    }
-
-    fn log_time(&self) -> Time {
-        self.clock.now()
     }
 }
 

@@ -113,9 +113,10 @@ impl Weald {
         }
     }
 
-    /// What the node counts and measures of itself: its log, its members, its network.
+    /// What the node counts and measures of itself: its log, its members, its network, its outbox.
     pub fn metrics(&self) -> Vec<Metric> {
-        self.running().map(|running| running.backend.metrics()).unwrap_or_default()
+        let Ok(running) = self.running() else { return Vec::new() };
+        [running.backend.metrics(), running.topics.metrics()].concat()
     }
 
     /// Hands the coordination of `partition` over to `target`, one of its voters.

@@ -8,7 +8,7 @@ use weald_collections::{
     CollectionState, RawTree, ReadError, TreeType,
     chain::{ChainDamage, ChainVerifier},
 };
-use weald_core::{At, BlockId, Halt, StateStore as _};
+use weald_core::{At, BlockId, Halt, StateStore as _, Time};
 use weald_storage::{
     engine::EngineError, header::IDENTITY_FILE, log::Notifier, state::PartitionStore,
 };
@@ -84,7 +84,9 @@ fn stopped(path: &Path, config: &Config) -> Result<Subject> {
     let mut parts = Vec::new();
     for partition in kept.home.log.store().recovered().into_keys() {
         let store = kept.home.store(partition, config)?;
-        let version = Version::new(partition, store.view(At::Latest).map_err(state_error)?);
+        let view = store.view(At::Latest).map_err(state_error)?;
+        // What has expired is looked at like everything else.
+        let version = Version::new(partition, view, Time::ZERO);
         let rows = store.rows(collections_prefix()).map_err(state_error)?;
         let ids = rows.iter().filter_map(|(key, _)| collection_of(key)).collect();
         parts.push(Part { version, ids });

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use weald_cluster::routing::{Purpose, RouteError};
 use weald_core::{
     BlockId, BlockRead, BlockSource, Fault, LogIndex, PartitionId, PlacementKey, Service,
-    StateView, StoredBlock,
+    StateView, StoredBlock, Time,
 };
 
 use super::{
@@ -61,10 +61,10 @@ impl Far {
         let wanted = wanted(&guess, &known);
         let question = Question::View { fresh: reading.consistency.into(), at_least, wanted };
         match self.ask(VIEW, key, &question).await {
-            Ok(Answered::View { index, found }) if found.len() <= guess.len() => {
+            Ok(Answered::View { index, log_time, found }) if found.len() <= guess.len() => {
                 let view = self.far_view(key, index);
                 view.take(guess, known, found).map_err(fault_error)?;
-                Ok(view.into_version())
+                Ok(view.into_version(log_time))
             }
             Ok(_) => Err(unfitting()),
             Err(RouteError::Unavailable { .. }) if at_least > LogIndex::ZERO => {
@@ -82,7 +82,7 @@ impl Far {
     ) -> Result<Version> {
         let view = self.far_view(collection.placement(), index);
         view.fetch(&[collection]).await.map_err(fault_error)?;
-        Ok(view.into_version())
+        Ok(view.into_version(Time::ZERO))
     }
 
     /// Asks a member of the partition that has `key`.
@@ -159,8 +159,8 @@ struct FarView {
 }
 
 impl FarView {
-    fn into_version(self) -> Version {
-        Version::remote(self.partition, Arc::new(self))
+    fn into_version(self, log_time: Time) -> Version {
+        Version::remote(self.partition, Arc::new(self), log_time)
     }
 
     async fn fetch(&self, ids: &[BlockId]) -> std::result::Result<(), Fault> {

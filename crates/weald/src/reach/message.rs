@@ -11,7 +11,7 @@ use weald_cluster::{
     routing::{Map, Reply, Request},
 };
 use weald_core::{
-    BlockId, CollectionName, Digest, LogIndex, Outcome, Revision, Service, StoredBlock,
+    BlockId, CollectionName, Digest, LogIndex, Outcome, Revision, Service, StoredBlock, Time,
     TransactionId,
     codec::{self, CodecError},
 };
@@ -93,10 +93,12 @@ pub(crate) enum Answered {
     Settled(Outcome),
     /// No outcome is kept.
     Unheard,
-    /// A state.
+    /// A state that may be read.
     View {
-        /// The place right after which it is.
+        /// The place that it is right after.
         index: LogIndex,
+        /// Log time there, or later: what has expired by then is not shown.
+        log_time: Time,
         /// As many of the first blocks wanted of it as are at hand.
         found: Vec<Found>,
     },

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 use weald_core::{
-    At, BlockId, CallError, Calling, CollectionName, Digest, PeerId, Request as Call, Time,
+    At, BlockId, CallError, Calling, CollectionName, Digest, PeerId, Request as Call,
 };
 use weald_pubsub::{StreamRequest, TopicAddress};
 
@@ -117,15 +117,11 @@ impl HostedShelf {
 impl Shelf for HostedShelf {
     fn view(&self) -> Promise<Version> {
         let view = self.hosted.view(At::Latest).map_err(state_error);
-        Promise::Ready(view.map(|view| Version::new(self.hosted.partition(), view)))
+        Promise::Ready(view.map(|view| self.hosted.version(view)))
     }
 
     fn follow(&self) -> Result<watch::Receiver<()>> {
         Ok(self.hosted.follow(self.id))
-    }
-
-    fn log_time(&self) -> Time {
-        self.hosted.with_status(|status| status.log_time)
     }
 }
 

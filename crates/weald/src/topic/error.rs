@@ -41,6 +41,11 @@ pub(crate) fn refusal_of(error: &Error) -> Option<TopicRefusal> {
     }
 }
 
+/// Whether an error says that a topic was not reached, or not in time.
+pub(super) fn is_unreached(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Behind | ErrorKind::Busy)
+}
+
 /// The facade's error for the refusal of one message of a batch.
 pub(super) fn refused(refusal: TopicRefusal) -> Error {
     let kind = refusal_kind(refusal.code()).unwrap_or(ErrorKind::Invalid);

@@ -4,11 +4,12 @@ mod sharing;
 
 use std::time::Duration;
 
+use weald_core::Time;
 use weald_pubsub::{
     Given, GroupAction, GroupAnswer, GroupRequest, GroupState, Signed, TopicPosition,
 };
 
-use super::{StartAt, Topic, TopicMessage, handle::key_error, limits::GROUP_CREDIT_MAX};
+use super::{StartAt, Topic, TopicMessage, handle::key_error, limits::GROUP_CREDIT_MAX, look_at};
 use crate::{
     Error, ErrorKind, Result,
     write::{WriteOptions, undecodable},
@@ -109,8 +110,14 @@ impl GroupConsumer {
     /// # Errors
     /// When it cannot be read.
     pub async fn state(&self) -> Result<Option<GroupState>> {
-        let code = self.topic.code;
-        self.topic.look(|reader| code.group(reader, &self.group)).await
+        Ok(self.state_at().await?.0)
+    }
+
+    /// What the topic knows of the group, and log time where that was read.
+    async fn state_at(&self) -> Result<(Option<GroupState>, Time)> {
+        let (code, version) = (self.topic.code, self.topic.version().await?);
+        let state = look_at(&version, |reader| code.group(reader, &self.group)).await?;
+        Ok((state, version.log_time()))
     }
 
     async fn settle(&self, action: GroupAction) -> Result<Vec<bool>> {
@@ -151,8 +158,7 @@ impl GroupConsumer {
     async fn messages(&self, given: &[Given]) -> Result<Vec<TopicMessage>> {
         let mut messages = Vec::with_capacity(given.len());
         for Given { position, attempt, .. } in given {
-            let code = self.topic.code;
-            let found = self.topic.look(|reader| code.message(reader, *position)).await?;
+            let found = self.topic.message(*position).await?;
             messages.extend(found.map(|message| TopicMessage {
                 attempt: *attempt,
                 ..TopicMessage::new(self.topic.address(), *position, message, 0)

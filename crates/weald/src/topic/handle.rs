@@ -12,7 +12,7 @@ use weald_pubsub::{
 
 use super::{
     GroupConsumer, PublishOptions, PublishReceipt, SubscribeOptions, Subscription,
-    housekeeping::pruned, refusal_of, topic_read_error,
+    error::is_unreached, housekeeping::pruned, limits::ATTEMPT_MAX, refusal_of, topic_read_error,
 };
 use crate::{
     Consistency, Error, ErrorKind, Position, Result, Weald,
@@ -45,7 +45,7 @@ pub struct Topic {
 }
 
 impl Topic {
-    fn new(node: &Weald, options: TopicOptions) -> Self {
+    pub(super) fn new(node: &Weald, options: TopicOptions) -> Self {
         let code = pubsub::Topic::new(options.address);
         let id = BlockId::header(&code.collection());
         let (policy, reading) = (Arc::new(options.policy), Reading::default());
@@ -53,11 +53,15 @@ impl Topic {
     }
 
     pub(crate) async fn open(node: &Weald, topic: TopicId) -> Result<Self> {
-        let collection = topic.collection();
-        let version = node.latest(BlockId::header(&collection)).await?;
-        // What the address says of the network is read from the topic itself.
-        let found = pubsub::Topic::new(TopicAddress { network: weald_core::Digest::ZERO, topic });
-        let options = look_at(&version, |reader| found.options(reader)).await?;
+        let options = match node.running()?.topics.known(&topic) {
+            None => options(node, topic).await?,
+            // It can be published to while it is not reached.
+            Some(known) => match tokio::time::timeout(ATTEMPT_MAX, options(node, topic)).await {
+                Ok(Ok(options)) => options,
+                Ok(Err(error)) if !is_unreached(&error) => return Err(error),
+                Ok(Err(_)) | Err(_) => known,
+            },
+        };
         Ok(Self::new(node, options))
     }
 
@@ -184,12 +188,27 @@ impl Topic {
         bodies: impl IntoIterator<Item = B>,
         options: PublishOptions,
     ) -> Result<Vec<Result<PublishReceipt>>> {
-        let running = self.node.running()?;
-        let publishing = running.topics.publishing(self).await?;
-        let timeout = options.timeout.unwrap_or(running.config.write_timeout);
-        drop(running);
-        let bodies = bodies.into_iter().map(Into::into).collect();
-        publishing.publish(bodies, options.expires_in, timeout).await
+        let bodies: Vec<Bytes> = bodies.into_iter().map(Into::into).collect();
+        if let Some(own) = &options.transaction_id {
+            let [body] = &bodies[..] else {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    "an id of the caller's names one message",
+                ));
+            };
+            return Ok(vec![self.publish_once(body.clone(), own, &options).await]);
+        }
+        loop {
+            let running = self.node.running()?;
+            let publishing = running.topics.publishing(self).await?;
+            let timeout = options.timeout.unwrap_or(running.config.write_timeout);
+            drop(running);
+            // A run that ended before it took them, as with a topic that ended, makes room for another.
+            let done = publishing.publish(bodies.clone(), options.expires_in, timeout).await?;
+            if let Some(results) = done {
+                return Ok(results);
+            }
+        }
     }
 
     /// Subscribes: a stream of what the topic retains, `CaughtUp`, then what is published from then
@@ -309,6 +328,14 @@ impl DistantTopic {
         let policy = Arc::clone(&self.policy);
         Topic { node, code: self.code, policy, id, reading: Reading::default() }
     }
+}
+
+/// The settings of a topic, as they are read from it.
+async fn options(node: &Weald, topic: TopicId) -> Result<TopicOptions> {
+    let version = node.latest(BlockId::header(&topic.collection())).await?;
+    // What the address says of the network is in what is read.
+    let found = pubsub::Topic::new(TopicAddress { network: weald_core::Digest::ZERO, topic });
+    look_at(&version, |reader| found.options(reader)).await
 }
 
 /// Runs `look` on a version of a topic.

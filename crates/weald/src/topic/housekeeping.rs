@@ -70,7 +70,7 @@ pub(crate) async fn housekeep(node: &Weald) -> Result<u64> {
 fn due(duty: &Duty, now: Time) -> Result<Vec<pubsub::Topic>> {
     let ids = collections_in(&duty.store)?;
     let view = duty.store.view(At::Latest).map_err(state_error)?;
-    let version = Version::new(duty.partition, view);
+    let version = Version::new(duty.partition, view, now);
     let name = TopicType::type_name();
     let mut due = Vec::new();
     for id in ids {

@@ -6,10 +6,7 @@ use weald_pubsub::{
     merge::{Fork, Merge, Missing, merge},
 };
 
-use super::{
-    Topic, TopicPages,
-    handle::{administer, time},
-};
+use super::{Topic, TopicPages, handle::administer, look_at};
 use crate::{Error, ErrorKind, Result, Write, write::undecodable};
 
 /// What two heads of one topic lack of each other.
@@ -51,10 +48,11 @@ impl Topic {
         if self.id() != other.id() {
             return Err(Error::new(ErrorKind::Invalid, "another topic cannot be merged"));
         }
-        let (mut here, mut there) = (self.pages().await?, other.pages().await?);
+        let ((mut here, log_time), (mut there, _)) =
+            (self.pages_at().await?, other.pages_at().await?);
         let mut left = fork(&mut here).map_err(damaged)?;
         let mut right = fork(&mut there).map_err(damaged)?;
-        let merged = merge(&mut left, &mut right, time(&self.node)?);
+        let merged = merge(&mut left, &mut right, log_time);
         let Merge { left, right } = merged.map_err(damaged)?;
         Ok(TopicMerge { here: left, there: right })
     }
@@ -100,7 +98,7 @@ impl Topic {
         Ok(report)
     }
 
-    /// The message at a position, if it is retained.
+    /// The message at a position, if it is retained and has not expired at log time.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
@@ -114,8 +112,9 @@ impl Topic {
     /// # Errors
     /// `NotFound` when the topic has ended.
     pub async fn message(&self, position: TopicPosition) -> Result<Option<Message>> {
-        let code = self.code;
-        self.look(move |reader| code.message(reader, position)).await
+        let version = self.version().await?;
+        let found = look_at(&version, |reader| self.code.message(reader, position)).await?;
+        Ok(found.filter(|message| message.expires_at > version.log_time()))
     }
 
     async fn bodies(&self, entries: &[MessageEntry]) -> Result<Vec<Option<Message>>> {

@@ -1,5 +1,6 @@
 //! Looking into a topic: its head, pages, history, messages.
 
+use weald_core::Time;
 use weald_pubsub::{
     ChannelState, Cid, CoordinatorObject, CoordinatorSnapshot, Lease, Leaving, LineageEntry,
     PageMap, TopicItem, TopicPosition, TopicVersion,
@@ -109,7 +110,7 @@ impl Topic {
     }
 
     /// Up to `limit` messages from `from` on, 1,024 at most, with gaps for those that are not
-    /// retained; empty at the end.
+    /// retained or have expired at log time; empty at the end.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
@@ -124,9 +125,9 @@ impl Topic {
     /// # Errors
     /// `NotFound` when the topic has ended.
     pub async fn read(&self, from: TopicPosition, limit: usize) -> Result<Vec<TopicEvent>> {
-        let (code, now) = (self.code, self.node.running()?.clock.now());
-        let limit = limit.clamp(1, READ_MAX);
-        let page = self.look(move |reader| code.read(reader, from, (limit, now))).await?;
+        let version = self.version().await?;
+        let limits = (limit.clamp(1, READ_MAX), version.log_time());
+        let page = look_at(&version, |reader| self.code.read(reader, from, limits)).await?;
         let address = *self.address();
         let event = |item| match item {
             TopicItem::Message { position, message } => {
@@ -153,9 +154,15 @@ impl Topic {
     /// # Errors
     /// `NotFound` when the topic has ended.
     pub async fn pages(&self) -> Result<TopicPages> {
-        let code = self.code;
-        let (pages, messages, subscribers) = self.look(move |reader| code.pages(reader)).await?;
-        Ok(TopicPages { pages, messages, subscribers })
+        Ok(self.pages_at().await?.0)
+    }
+
+    /// All pages, and log time where they were read.
+    pub(super) async fn pages_at(&self) -> Result<(TopicPages, Time)> {
+        let version = self.version().await?;
+        let pages = look_at(&version, |reader| self.code.pages(reader)).await?;
+        let (pages, messages, subscribers) = pages;
+        Ok((TopicPages { pages, messages, subscribers }, version.log_time()))
     }
 
     /// Up to `depth` snapshots of versions that have left the head, newest first.

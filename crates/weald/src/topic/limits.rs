@@ -4,6 +4,12 @@ use std::time::Duration;
 
 /// Topics that a node publishes to at a time; one that has nothing to send makes room.
 pub(crate) const PUBLISHERS_MAX: usize = 4096;
+/// Messages that wait in a node for topics of the policy `Available`, whose fate is not certain.
+pub(crate) const OUTBOX_NODE_MESSAGES_MAX: usize = 100_000;
+/// Bytes of their bodies.
+pub(crate) const OUTBOX_NODE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of a file of the outbox that it may have before it is made anew of what waits.
+pub(crate) const OUTBOX_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 /// Topics that a node serves to subscribers at a time.
 pub(crate) const SERVED_MAX: usize = 16_384;
 /// How long one attempt to publish waits for its answer before the same bytes are sent again.

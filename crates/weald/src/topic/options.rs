@@ -16,6 +16,11 @@ pub struct PublishOptions {
     /// How long to wait for the outcome; then it is `Unknown`, and the message may still come.
     /// Default: the node's `write_timeout`.
     pub timeout: Option<Duration>,
+    /// An id of the caller's own, of one message, up to 128 bytes: published again under it within 10
+    /// minutes, through whichever node, a message has the first result and takes no second position.
+    /// The same id with another body is `Identity`. Such a message is an entry of the log of its own,
+    /// and is never queued. Default: none.
+    pub transaction_id: Option<String>,
 }
 
 /// A message that is in the topic, or waits for it.

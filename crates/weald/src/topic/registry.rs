@@ -9,39 +9,100 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use weald_core::{Time, identity::KeyStore};
-use weald_pubsub::{Incarnation, TopicId};
+use weald_core::{PeerId, Time, identity::KeyStore};
+use weald_pubsub::{Availability, Incarnation, TopicId, TopicOptions};
 
 use super::{
     Serving, Shelf, Topic,
-    limits::{PUBLISHERS_MAX, SERVED_MAX},
-    publishing::Publishing,
+    error::is_unreached,
+    limits::{ATTEMPT_MAX, PUBLISHERS_MAX, SERVED_MAX},
+    once::Lane,
+    outbox::{Left, LeftRuns, Outboxes},
+    publishing::{Publishing, Run},
 };
-use crate::{Consistency, Error, ErrorKind, Result};
+use crate::{Consistency, Error, ErrorKind, Metric, Result, Weald, node::blocking};
 
 /// The topics of a node: who publishes, and who is served.
 pub(crate) struct Topics {
     /// The node's key; `None` when it cannot be read.
     keys: Option<Arc<dyn KeyStore>>,
     publishing: Mutex<BTreeMap<TopicId, Arc<Publishing>>>,
+    /// Where what is queued is kept; `None` in a node that stores nothing, and in one that is alone.
+    outboxes: Option<Arc<Outboxes>>,
+    /// What earlier processes have left.
+    left: Mutex<Vec<Left>>,
     serving: Mutex<BTreeMap<TopicId, Weak<Serving>>>,
+    /// Who publishes under ids of callers.
+    lanes: Mutex<BTreeMap<TopicId, Arc<Lane>>>,
     /// The last nonce of this node's requests to groups.
     nonce: AtomicU64,
+    /// The last run of any of this node's publishers.
+    incarnation: AtomicU64,
 }
 
 impl Topics {
     /// No topics yet, for a node with this key.
     pub(crate) fn new(keys: Option<Arc<dyn KeyStore>>) -> Self {
         let (publishing, serving) = (Mutex::default(), Mutex::default());
-        Self { keys, publishing, serving, nonce: AtomicU64::new(0) }
+        let (outboxes, left) = (None, Mutex::default());
+        let (lanes, nonce, incarnation) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
+        Self { keys, publishing, outboxes, left, serving, lanes, nonce, incarnation }
+    }
+
+    /// The same with an outbox, and what is left in it.
+    pub(crate) fn queueing(mut self, (outboxes, left): (Arc<Outboxes>, LeftRuns)) -> Self {
+        self.outboxes = Some(outboxes);
+        *self.left.get_mut() = left.0;
+        self
+    }
+
+    /// Brings what earlier processes have left to its topics, on the runtime that this is called in.
+    pub(crate) fn resume(&self, node: &Weald) {
+        let Some((outboxes, keys)) = self.outboxes.as_ref().zip(self.keys.clone()) else { return };
+        for left in std::mem::take(&mut *self.left.lock()) {
+            let topic = Topic::new(node, left.options.clone());
+            let run = Run::Left(Arc::clone(outboxes), Box::new(left));
+            // Its task holds it until nothing waits.
+            drop(Publishing::start(&topic, Arc::clone(&keys), run));
+        }
+    }
+
+    /// The settings of a topic whose home need not be reached for a publish.
+    pub(super) fn known(&self, topic: &TopicId) -> Option<TopicOptions> {
+        let (options, _) = self.outboxes.as_ref()?.newest(topic)?;
+        (options.policy.availability == Availability::Available).then_some(options)
+    }
+
+    /// What the outbox counts.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        self.outboxes.as_ref().map(|outboxes| outboxes.metrics()).unwrap_or_default()
     }
 
     /// A number above all before: the time, or one more.
     pub(super) fn nonce(&self, now: Time) -> u64 {
-        let above = |last: u64| Some(now.as_millis().max(last.saturating_add(1)));
-        let last = self.nonce.fetch_update(Ordering::SeqCst, Ordering::SeqCst, above);
-        let last = last.expect("there is always one more");
-        now.as_millis().max(last.saturating_add(1))
+        next_of(&self.nonce, now.as_millis())
+    }
+
+    /// A run of a publisher of this node: above all of this process, and above `last`, the last that
+    /// the topic remembers. A clock that was set back does not make a run that was there before.
+    pub(super) fn incarnation(&self, now: Time, last: Option<Incarnation>) -> Incarnation {
+        let above = last.map_or(1, |run| run.0.saturating_add(1));
+        Incarnation(next_of(&self.incarnation, now.as_millis().max(above)))
+    }
+
+    /// Who publishes to a topic under ids of callers.
+    ///
+    /// # Errors
+    /// `Busy` when too many topics are published to in this way.
+    pub(super) fn lane(&self, topic: TopicId) -> Result<Arc<Lane>> {
+        let mut lanes = self.lanes.lock();
+        if lanes.len() >= PUBLISHERS_MAX && !lanes.contains_key(&topic) {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+        if lanes.len() >= PUBLISHERS_MAX {
+            return Err(too_many());
+        }
+        Ok(Arc::clone(lanes.entry(topic).or_default()))
     }
 
     /// The key that signs for the node.
@@ -59,13 +120,12 @@ impl Topics {
             return Ok(there);
         }
         let keys = self.keys()?;
-        let (code, peer) = (topic.code, keys.public().peer_id());
-        let newest = topic.consistency(Consistency::Linearizable);
-        let last = newest.look(move |reader| code.last_run(reader, &peer)).await?;
+        let is_available = topic.policy.availability == Availability::Available;
+        let outboxes = self.outboxes.clone().filter(|_| is_available);
+        let last = last_run(topic, keys.public().peer_id(), outboxes.as_deref()).await?;
         let now = super::handle::time(&topic.node)?;
-        // A clock that was set back does not make a run that was there before.
-        let above = last.map_or(0, |run| run.0.saturating_add(1));
-        let incarnation = Incarnation(now.as_millis().max(above).max(1));
+        let incarnation = self.incarnation(now, last);
+        let run = begin(outboxes, topic, incarnation).await?;
         let mut held = self.publishing.lock();
         if let Some(there) = held.get(&topic.id()).filter(|there| there.is_usable(now)) {
             return Ok(Arc::clone(there));
@@ -74,10 +134,9 @@ impl Topics {
             held.retain(|_, publishing| !publishing.is_idle());
         }
         if held.len() >= PUBLISHERS_MAX {
-            let what = format!("too many topics are published to: max={PUBLISHERS_MAX}");
-            return Err(Error::new(ErrorKind::Busy, what));
+            return Err(too_many());
         }
-        let publishing = Publishing::start(topic, keys, incarnation);
+        let publishing = Publishing::start(topic, keys, run);
         if let Some(before) = held.insert(topic.id(), Arc::clone(&publishing)) {
             before.end();
         }
@@ -111,5 +170,55 @@ impl Topics {
 impl Drop for Topics {
     fn drop(&mut self) {
         self.publishing.lock().values().for_each(|publishing| publishing.end());
+    }
+}
+
+/// A number above all before: `least`, or one more than the last.
+fn next_of(last: &AtomicU64, least: u64) -> u64 {
+    let above = |last: u64| Some(least.max(last.saturating_add(1)));
+    let last = last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, above);
+    least.max(last.expect("there is always one more").saturating_add(1))
+}
+
+fn too_many() -> Error {
+    let what = format!("too many topics are published to: max={PUBLISHERS_MAX}");
+    Error::new(ErrorKind::Busy, what)
+}
+
+/// The last run of a publisher that the topic remembers; of a topic with an outbox that is not
+/// reached, the last that is known here.
+pub(super) async fn last_run(
+    topic: &Topic,
+    peer: PeerId,
+    outboxes: Option<&Outboxes>,
+) -> Result<Option<Incarnation>> {
+    let (code, newest) = (topic.code, topic.consistency(Consistency::Linearizable));
+    let read = newest.look(move |reader| code.last_run(reader, &peer));
+    let Some(outboxes) = outboxes else { return read.await };
+    let known = outboxes.newest(&topic.id()).map(|(_, incarnation)| incarnation);
+    match tokio::time::timeout(ATTEMPT_MAX, read).await {
+        Ok(Ok(last)) => Ok(last.max(known)),
+        Ok(Err(error)) if !is_unreached(&error) => Err(error),
+        Ok(Err(_)) | Err(_) => Ok(known),
+    }
+}
+
+/// Begins a run, with a file where what is queued is kept.
+async fn begin(
+    outboxes: Option<Arc<Outboxes>>,
+    topic: &Topic,
+    incarnation: Incarnation,
+) -> Result<Run> {
+    let Some(outboxes) = outboxes else { return Ok(Run::Plain(incarnation)) };
+    let (address, policy) = (*topic.address(), (*topic.policy).clone());
+    let options = TopicOptions { address, policy, token: None };
+    let begun = Arc::clone(&outboxes);
+    match blocking(move || begun.begin(options, incarnation)).await? {
+        Ok(file) => Ok(Run::Queueing(outboxes, Box::new(file))),
+        Err(error) => {
+            let topic = address.topic;
+            tracing::error!(target: "weald::topic", %error, %topic, "nothing is queued for a topic");
+            Ok(Run::Plain(incarnation))
+        }
     }
 }

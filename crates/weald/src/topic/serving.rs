@@ -10,7 +10,6 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, watch},
 };
-use weald_core::Time;
 use weald_pubsub::{
     self as pubsub, Delivery, DeliveryInput, DeliveryOutput, Part, StreamId, StreamRequest,
     TopicPage, TopicPosition,
@@ -37,9 +36,6 @@ pub(crate) trait Shelf: Send + Sync {
     /// # Errors
     /// When nothing changes there any more.
     fn follow(&self) -> Result<watch::Receiver<()>>;
-
-    /// Log time as it is known there: what has expired by then is not shown.
-    fn log_time(&self) -> Time;
 }
 
 /// What a stream is told.
@@ -167,8 +163,8 @@ impl Shared {
 
     async fn read(&self, from: TopicPosition, limit: usize) -> Result<TopicPage> {
         let version = self.shelf.view().wait().await?;
-        let now = self.shelf.log_time();
-        look_at(&version, |reader| self.code.read(reader, from, (limit, now))).await
+        let limits = (limit, version.log_time());
+        look_at(&version, |reader| self.code.read(reader, from, limits)).await
     }
 
     async fn reach(&self) -> Result<TopicPosition> {

@@ -302,6 +302,69 @@ async fn a_topic_that_ends_ends_its_subscriptions_and_can_begin_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publish_while_a_topic_ends_is_told_so_and_the_next_after_its_revival_comes() {
+    let node = node().await;
+    let owner = Some(node.public_key().unwrap());
+    let make = || {
+        let policy = TopicPolicy { owner, ..TopicPolicy::default() };
+        node.topic("chat").policy(policy).open_or_create()
+    };
+    let chat = make().await.unwrap();
+    for _ in 0..20 {
+        chat.publish("before").await.unwrap();
+        let publishing = |body| {
+            let chat = chat.clone();
+            tokio::spawn(async move { chat.publish(body).await })
+        };
+        let at_once: Vec<_> = (0..8).map(|_| publishing("while it ends")).collect();
+        chat.delete().await.unwrap();
+        for publish in at_once {
+            let kind = publish.await.unwrap().map(drop).map_err(|error| error.kind());
+            assert!(matches!(kind, Ok(()) | Err(ErrorKind::NotFound)), "{kind:?}");
+        }
+        assert_eq!(chat.publish("lost").await.unwrap_err().kind(), ErrorKind::NotFound);
+        make().await.unwrap();
+        assert!(chat.publish("after").await.unwrap().position.is_some());
+    }
+}
+
+#[tokio::test]
+async fn ps558_an_id_that_was_refused_for_the_rate_is_still_good_for_a_later_attempt() {
+    let clock = HandClock::at(1_000_000);
+    let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
+    let publish_rate = weald_pubsub::Rate { burst: 1, interval_micros: 1_000_000 };
+    let policy = TopicPolicy { publish_rate, ..TopicPolicy::default() };
+    let chat = node.topic("chat").policy(policy).create().await.unwrap();
+    let own = || PublishOptions { transaction_id: Some("mine".into()), ..Default::default() };
+    chat.publish("m1").await.unwrap();
+    assert_eq!(chat.publish_with("m2", own()).await.unwrap_err().kind(), ErrorKind::Busy);
+    clock.pass(2);
+    let second = chat.publish_with("m2", own()).await.unwrap();
+    assert_eq!(second.position, Some(TopicPosition(2)));
+    assert_eq!(chat.publish_with("m2", own()).await.unwrap(), second);
+    let two = chat.publish_batch(["m3", "m4"], own()).await.unwrap_err();
+    assert_eq!(two.kind(), ErrorKind::Invalid);
+    assert_eq!(chat.last_position().await.unwrap(), TopicPosition(2));
+}
+
+#[tokio::test]
+async fn a_lease_tells_what_its_subscriber_had_seen_when_it_ended() {
+    let node = node().await;
+    let chat = node.topic("chat").create().await.unwrap();
+    for number in 1..=5 {
+        chat.publish(format!("m{number}")).await.unwrap();
+    }
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    messages(&mut reader, 4).await;
+    reader.renew().await.unwrap();
+    let lease = || async { chat.subscribers(TopicVersion::ZERO).await.unwrap()[0] };
+    assert_eq!(lease().await.last_seen, TopicPosition(4));
+    messages(&mut reader, 1).await;
+    reader.unsubscribe().await.unwrap();
+    assert_eq!(lease().await.last_seen, TopicPosition(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ps1496_ps84_ps1551_concurrent_publishers_lose_and_double_nothing() {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();

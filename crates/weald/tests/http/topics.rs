@@ -206,7 +206,8 @@ fn ps299_what_is_wrong_is_told_and_publishes_nothing() {
     let large = vec![b'x'; 10 * 1024 + 1];
     node.send("POST /v1/topics/chat/messages", large).refused(413, "invalid");
     node.send("POST /v1/topics/chat/messages", vec![b'x'; (1 << 20) + 1]).refused(413, "too_large");
-    let own = Request::new("POST /v1/topics/chat/messages").header("Weald-Transaction-Id", "mine");
+    let long = "x".repeat(129);
+    let own = Request::new("POST /v1/topics/chat/messages").header("Weald-Transaction-Id", long);
     own.body("m2").send(node.address).refused(400, "invalid");
     for query in ["expires_in_ms=soon", "ttl=5"] {
         let line = format!("POST /v1/topics/chat/messages?{query}");
@@ -229,6 +230,25 @@ fn ps299_what_is_wrong_is_told_and_publishes_nothing() {
     node.call("PUT /v1/topics/chat").refused(405, "method");
     let head = node.call("GET /v1/topics/chat").done().json();
     assert_eq!((&head["next"], &head["messages"]["count"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn ps558_a_publish_repeated_under_its_id_has_the_first_result_and_no_second_position() {
+    let place = Place::new();
+    let node = place.start();
+    let own = |id: &str, body: &str| {
+        let request = Request::new("POST /v1/topics/chat/messages");
+        request.header("Weald-Transaction-Id", id).body(body).send(node.address)
+    };
+    publish(&node, "m1");
+    let first = own("mine", "m2").done().json();
+    assert_eq!((&first["position"], &first["queued"]), (&2.into(), &false.into()));
+    assert_eq!(own("mine", "m2").done().json(), first);
+    own("mine", "another").refused(409, "identity");
+    assert_eq!(own("yours", "m2").done().json()["position"], 3);
+    assert_eq!(own("mine", "m2").done().json(), first);
+    let head = node.call("GET /v1/topics/chat").done().json();
+    assert_eq!((&head["next"], &head["messages"]["count"]), (&4.into(), &3.into()));
 }
 
 #[test]

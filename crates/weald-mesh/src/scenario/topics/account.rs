@@ -37,6 +37,11 @@ impl Sent {
         }
     }
 
+    /// How long the slowest publish took.
+    pub(super) fn slowest(&self) -> Duration {
+        self.times.iter().max().copied().unwrap_or_default()
+    }
+
     /// All of `count` messages of each of `publishers` were acknowledged, each at a position of its own.
     pub(super) fn judge(&self, report: &mut Report, (publishers, count): (usize, usize)) {
         let wanted = publishers * count;

@@ -153,6 +153,22 @@ fn an_unsubscribe_stays_as_long_as_the_lease_so_that_no_copy_revives_it() {
 }
 
 #[test]
+fn ps254_a_lease_tells_what_was_seen_at_its_last_request_and_never_less() {
+    let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
+    let seen = |request, last_seen| LeaseRequest { last_seen: TopicPosition(last_seen), ..request };
+    let requests = [
+        (seen(request(LeaseAction::Subscribe, 1, 100), 3), 3),
+        (seen(request(LeaseAction::Renew, 2, 120), 7), 7),
+        (seen(request(LeaseAction::Renew, 3, 140), 5), 7),
+        (seen(request(LeaseAction::Unsubscribe, 4, 0), 9), 9),
+    ];
+    for (request, expected) in requests {
+        ask(&mut site, request, &keys).unwrap();
+        assert_eq!(lease_of(&site, &keys).unwrap().last_seen, TopicPosition(expected));
+    }
+}
+
+#[test]
 fn ps1667_d66_ps1768_one_subscriber_too_many_is_refused_until_one_leaves() {
     let mut site = Site::with(TopicPolicy { subscribers_max: 20, ..TopicPolicy::default() });
     for n in 0..20 {

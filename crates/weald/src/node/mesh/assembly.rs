@@ -18,7 +18,7 @@ use weald_core::{
     identity::{Identity, KeyStore},
 };
 use weald_p2p::{Admission, Config as NetworkConfig, Discovery, Multicast, Network, PreSharedKey};
-use weald_storage::state::StateConfig;
+use weald_storage::{header::OUTBOX_FOLDER, state::StateConfig};
 
 use super::{Mesh, anew::supervise, events::Events, seeking};
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE, StartError},
     node::{Drawn, Home, Running, Weald, blocking, start::registry, system::SystemEntropy},
     reach::{Reach, ReachParts, Services},
-    topic::{Topics, look_after},
+    topic::{LeftRuns, Outboxes, Topics, look_after},
 };
 
 /// The share of data that a node takes, relative to others.
@@ -48,6 +48,7 @@ struct Opened {
     keys: Arc<dyn KeyStore>,
     run: u64,
     pin: Pin,
+    outbox: (Arc<Outboxes>, LeftRuns),
 }
 
 /// Takes no frames: a node without members is sent none.
@@ -69,7 +70,10 @@ impl Assembly {
             return Ok(weald);
         }
         let (running, reset) = assembly.start_full().await?;
-        *weald.0.write() = Some(Arc::new(running));
+        let running = Arc::new(running);
+        *weald.0.write() = Some(Arc::clone(&running));
+        running.topics.resume(&weald);
+        drop(running);
         supervise(&weald, assembly, reset);
         look_after(&weald);
         Ok(weald)
@@ -98,7 +102,7 @@ impl Assembly {
             home: None,
             leaderless_since: Mutex::default(),
         };
-        self.running(mesh, keys)
+        self.running(mesh, Topics::new(Some(keys)))
     }
 
     pub(super) async fn start_full(&mut self) -> Result<(Running, watch::Receiver<Option<Pin>>)> {
@@ -126,7 +130,9 @@ impl Assembly {
         events.reach.set(Arc::downgrade(&reach)).ok();
         services.open(reach.server().expect("a node with members has a server"));
         let (home, keys) = (Arc::clone(&opened.home), Arc::clone(&opened.keys));
-        let founding = self.founding(opened, inbox, &network, &members)?;
+        let topics = Topics::new(Some(Arc::clone(&keys))).queueing(opened.outbox);
+        let parts = (opened.home, opened.keys, opened.pin);
+        let founding = self.founding(parts, inbox, &network, &members)?;
         let following = follow(&reach, founding.map());
         let seeking = seeking::seek(network.clone(), founding.map());
         let reset = founding.reset();
@@ -140,7 +146,7 @@ impl Assembly {
             home: Some(home),
             leaderless_since: Mutex::default(),
         };
-        Ok((self.running(mesh, keys)?, reset))
+        Ok((self.running(mesh, topics)?, reset))
     }
 
     async fn open(&mut self, letterbox: &Arc<Letterbox>) -> Result<Opened> {
@@ -150,7 +156,8 @@ impl Assembly {
             let home = Home::open(&path, &config, &*clock, &mut SystemEntropy, notifier)?;
             let (keys, run) = home.begin_run()?;
             let pin = read_pin(home.folder()?)?;
-            Ok(Opened { home: Arc::new(home), keys, run, pin })
+            let outbox = Outboxes::open(home.folder()?.path().join(OUTBOX_FOLDER))?;
+            Ok(Opened { home: Arc::new(home), keys, run, pin, outbox })
         });
         opened.await?
     }
@@ -229,21 +236,21 @@ impl Assembly {
 
     fn founding(
         &mut self,
-        opened: Opened,
+        (home, keys, pin): (Arc<Home>, Arc<dyn KeyStore>, Pin),
         inbox: Arc<Inbox>,
         network: &Network,
         members: &Members,
     ) -> Result<Founding> {
-        let folder = opened.home.folder()?;
+        let folder = home.folder()?;
         let parts = FoundingParts {
             config: self.founding_config()?,
             me: Introduction {
                 store: folder.header().store,
-                public_key: opened.keys.public(),
+                public_key: keys.public(),
                 weight: WEIGHT,
                 domain: String::new(),
             },
-            pin: opened.pin,
+            pin,
             pins: Pins(Arc::clone(folder)),
             inbox,
             network: Arc::new(network.clone()),
@@ -280,9 +287,9 @@ impl Assembly {
         })
     }
 
-    fn running(&self, mesh: Mesh, keys: Arc<dyn KeyStore>) -> Result<Running> {
+    fn running(&self, mesh: Mesh, topics: Topics) -> Result<Running> {
         Ok(Running {
-            topics: Topics::new(Some(keys)),
+            topics,
             backend: Arc::new(mesh),
             executor: Arc::new(CollectionExecutor::new(registry(&self.types)?)),
             config: self.config.store.clone(),

@@ -47,7 +47,11 @@ fn answers() -> Vec<Answered> {
         Answered::Pending,
         Answered::Settled(Outcome::Rejected(Rejection::Fenced)),
         Answered::Unheard,
-        Answered::View { index: LogIndex(9), found: vec![Found::Known, Found::Absent] },
+        Answered::View {
+            index: LogIndex(9),
+            log_time: Time::from_millis(300),
+            found: vec![Found::Known, Found::Absent],
+        },
         Answered::Blocks(vec![present, Found::Known, Found::Absent]),
         Answered::Gone,
         Answered::Collections { ids: vec![block()], has_more: true },

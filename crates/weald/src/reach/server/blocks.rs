@@ -78,7 +78,7 @@ pub(super) fn view(hosted: &Hosted, index: LogIndex, wanted: &[Wanted]) -> Answe
         [] => Vec::new(),
         _ => at_hand().map(|batch| batch.found).unwrap_or_default(),
     };
-    done(hosted, &Answered::View { index, found })
+    done(hosted, &Answered::View { index, log_time: hosted.log_time(), found })
 }
 
 /// As many blocks as one answer holds and are in memory.

@@ -10,7 +10,6 @@ use weald_core::{At, BlockId, BlockRead, CollectionName, Halt, Refusal, Reply, R
 
 use super::Server;
 use crate::{
-    backend::Version,
     members::Hosted,
     node::{read, state_error},
     reach::{
@@ -85,7 +84,7 @@ async fn wait(
 /// The collection's revision here; zero while it does not exist.
 async fn revision(hosted: &Hosted, collection: &CollectionName) -> crate::Result<Revision> {
     let view = hosted.view(At::Latest).map_err(state_error)?;
-    let version = Version::new(hosted.partition(), view);
+    let version = hosted.version(view);
     let id = BlockId::state(collection);
     let state = read(&version, |reader| match reader.0.block(id).map_err(Halt::Fault)? {
         BlockRead::Present(stored) => Ok(stored.revision),

@@ -15,7 +15,8 @@ use weald_cluster::{
 };
 use weald_collections::{CollectionExecutor, DiaryType, Registry, TreeType};
 use weald_core::{
-    Digest, Executor, Handlers, LogIndex, PartitionId, PeerId, SeededEntropy, StoreId, Transport,
+    Clock, Digest, Executor, Handlers, LogIndex, PartitionId, PeerId, SeededEntropy, StoreId,
+    Transport,
     identity::{Identity, KeyStore},
 };
 use weald_pubsub::TopicType;
@@ -30,7 +31,7 @@ use crate::{
     Config, Weald,
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE},
     node::{Running, SystemClock, SystemEntropy},
-    topic::Topics,
+    topic::{Outboxes, Topics},
 };
 
 mod wire;
@@ -46,6 +47,8 @@ pub(super) struct Rig {
     config: Config,
     nodes: Vec<Option<RigNode>>,
     map: Map,
+    /// What nodes queue, each in a folder of its own.
+    outboxes: tempfile::TempDir,
 }
 
 struct RigNode {
@@ -93,7 +96,8 @@ impl Rig {
         let map = Map::computed(version, &ranges, &nodes, ResponsibilityK::default());
         let configuration = Configuration::founding(seeds.iter().map(Seed::member), []).unwrap();
         let wire = Wire::new();
-        let mut rig = Self { wire, config, nodes: Vec::new(), map };
+        let outboxes = tempfile::tempdir().unwrap();
+        let mut rig = Self { wire, config, nodes: Vec::new(), map, outboxes };
         for seed in &seeds {
             let node = rig.start_node(seed);
             rig.nodes.push(Some(node));
@@ -131,7 +135,9 @@ impl Rig {
         };
         let members = Members::start(parts).unwrap();
         let keys = Arc::clone(&seed.keys);
-        let (weald, reach) = self.weald(&executor, (network, keys), Some(members.clone()));
+        let clock = Arc::new(SystemClock);
+        let (weald, reach) =
+            self.weald((&executor, clock), (network, keys), Some(members.clone()), true);
         reach.adopt(self.map.clone());
         reach.know(Digest::of("a rig", &[]));
         let services = Services::new();
@@ -148,10 +154,16 @@ impl Rig {
 
     fn weald(
         &self,
-        executor: &Arc<CollectionExecutor>,
+        (executor, clock): (&Arc<CollectionExecutor>, Arc<dyn Clock>),
         (transport, keys): (Arc<dyn Transport>, Arc<Identity>),
         members: Option<Members>,
+        queues: bool,
     ) -> (Weald, Arc<Reach>) {
+        let mut topics = Topics::new(Some(Arc::clone(&keys) as _));
+        if queues {
+            let folder = self.outboxes.path().join(keys.public().peer_id().to_string());
+            topics = topics.queueing(Outboxes::open(folder).unwrap());
+        }
         let session = *transport.local_peer().digest().as_bytes().first_chunk().unwrap();
         let parts = ReachParts {
             config: self.config.clone(),
@@ -160,7 +172,7 @@ impl Rig {
             home: None,
             transport,
             runtime: Handle::current(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&clock),
             session,
             seed: u64::from(session[0]),
         };
@@ -169,18 +181,25 @@ impl Rig {
             backend: Arc::clone(&reach) as _,
             executor: Arc::clone(executor),
             config: self.config.clone(),
-            clock: Arc::new(SystemClock),
+            clock,
             entropy: Mutex::new(Box::new(SystemEntropy)),
-            topics: Topics::new(Some(keys)),
+            topics,
         };
-        (Weald::started(running), reach)
+        let weald = Weald::started(running);
+        weald.running().unwrap().topics.resume(&weald);
+        (weald, reach)
     }
 
     /// A node that stores nothing.
     pub(super) async fn light(&self) -> Weald {
+        self.light_at(Arc::new(SystemClock)).await
+    }
+
+    /// The same with a clock of its own.
+    pub(super) async fn light_at(&self, clock: Arc<dyn Clock>) -> Weald {
         let seed = Seed::new(200);
         let port = self.wire.port(seed.peer());
-        let (weald, reach) = self.weald(&executor(), (port, seed.keys), None);
+        let (weald, reach) = self.weald((&executor(), clock), (port, seed.keys), None, false);
         reach.wait_for_map(PATIENCE).await.unwrap();
         weald
     }
@@ -190,7 +209,20 @@ impl Rig {
         let node = self.nodes[number].as_ref().expect("the node lives");
         let seed = Seed::new(201);
         let port = self.wire.port(seed.peer());
-        self.weald(&executor(), (port, seed.keys), Some(node.members.clone())).0
+        let (executor, clock) = (executor(), Arc::new(SystemClock));
+        self.weald((&executor, clock), (port, seed.keys), Some(node.members.clone()), false).0
+    }
+
+    /// A node with the members of another and a clock of its own.
+    pub(super) fn beside(&self, number: usize, clock: Arc<dyn Clock>) -> Weald {
+        let node = self.nodes[number].as_ref().expect("the node lives");
+        let seed = Seed::new(202);
+        let port = self.wire.port(seed.peer());
+        let (keys, members) = (seed.keys, Some(node.members.clone()));
+        let (weald, reach) = self.weald((&executor(), clock), (port, keys), members, false);
+        reach.adopt(self.map.clone());
+        reach.know(Digest::of("a rig", &[]));
+        weald
     }
 
     /// The handles' side of a node.
@@ -229,6 +261,17 @@ impl Rig {
     pub(super) fn kill(&mut self, number: usize) {
         let node = self.nodes[number].take().expect("the node lives");
         self.wire.remove(node.peer);
+    }
+
+    /// A node that was killed, begun again with what it has queued and without what it stored.
+    pub(super) async fn returned(&self, number: u8) -> Weald {
+        let seed = Seed::new(number);
+        self.wire.heal(seed.peer());
+        let port = self.wire.port(seed.peer());
+        let (executor, clock) = (executor(), Arc::new(SystemClock));
+        let (weald, reach) = self.weald((&executor, clock), (port, seed.keys), None, true);
+        reach.wait_for_map(PATIENCE).await.unwrap();
+        weald
     }
 
     /// Cuts a node off.

@@ -1,12 +1,14 @@
 //! Topics over several nodes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use weald_pubsub::{Access, Cid, TopicPolicy, TopicPosition};
+use weald_core::{Clock, Time};
+use weald_pubsub::{Access, Availability, Cid, TopicPolicy, TopicPosition};
 
 use super::Rig;
 use crate::{
-    ErrorKind, PublishOptions, StartAt, SubscribeOptions, Subscription, TopicEvent, Weald,
+    ErrorKind, MetricValue, PublishOptions, StartAt, SubscribeOptions, Subscription, TopicEvent,
+    Weald, node::SystemClock,
 };
 
 /// How long anything may take.
@@ -197,7 +199,8 @@ async fn a_late_joiner_gets_the_history_in_parts_then_what_comes() {
     let chat = rig.node(0).topic("chat").create().await.unwrap();
     let large = vec![7; 4000];
     let bodies = (0..2000).map(|_| large.clone());
-    let done = chat.publish_batch(bodies, PublishOptions::default()).await.unwrap();
+    let patient = PublishOptions { timeout: Some(PATIENCE), ..PublishOptions::default() };
+    let done = chat.publish_batch(bodies, patient).await.unwrap();
     assert!(done.iter().all(Result::is_ok));
     let light = rig.light().await;
     let far = light.topic("chat").open().await.unwrap();
@@ -238,6 +241,187 @@ async fn ps1680_members_serve_only_whom_the_policy_allows() {
     let refused = far.subscribe(SubscribeOptions::default()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
     assert!(chat.subscribe(SubscribeOptions::default()).await.is_ok());
+}
+
+/// A clock that is ahead of all others.
+struct Ahead(Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Time {
+        SystemClock.now().after(self.0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1569_ps1514_pages_go_by_log_time_whatever_the_clock_of_the_node_says() {
+    let rig = Rig::start(3, 1).await;
+    let chat = rig.node(0).topic("chat").create().await.unwrap();
+    let expires_in = Some(Duration::from_secs(60));
+    let options = PublishOptions { expires_in, ..PublishOptions::default() };
+    chat.publish_with("here", options).await.unwrap();
+    let ahead = || Arc::new(Ahead(Duration::from_secs(3600)));
+    for node in [rig.light_at(ahead()).await, rig.beside(1, ahead())] {
+        let chat = node.topic("chat").open().await.unwrap();
+        let page = chat.read(TopicPosition(1), 10).await.unwrap();
+        let bodies: Vec<_> = page.into_iter().filter_map(TopicEvent::into_message).collect();
+        assert_eq!(bodies.iter().map(|message| &message.body[..]).collect::<Vec<_>>(), [b"here"]);
+        assert!(chat.message(TopicPosition(1)).await.unwrap().is_some());
+        assert!(chat.merge(&chat.clone()).await.unwrap().here.messages.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps558_a_retry_under_the_callers_id_through_another_node_has_the_first_result() {
+    let rig = Rig::start(3, 1).await;
+    let chat = rig.node(0).topic("chat").create().await.unwrap();
+    let light = rig.light().await;
+    let own = |id: &str| {
+        let transaction_id = Some(id.to_owned());
+        PublishOptions { transaction_id, ..PublishOptions::default() }
+    };
+    let first = chat.publish_with("m1", own("mine")).await.unwrap();
+    for node in [rig.node(0), rig.node(1), &light] {
+        let chat = node.topic("chat").open().await.unwrap();
+        assert_eq!(chat.publish_with("m1", own("mine")).await.unwrap(), first);
+        let reused = chat.publish_with("another", own("mine")).await.unwrap_err();
+        assert_eq!(reused.kind(), ErrorKind::Identity);
+    }
+    let at_once = [rig.node(0), rig.node(1), rig.node(2), &light].map(|node| {
+        let node = node.clone();
+        tokio::spawn(async move {
+            let chat = node.topic("chat").open().await.unwrap();
+            chat.publish_with("m2", own("yours")).await.unwrap()
+        })
+    });
+    let mut receipts = Vec::new();
+    for publish in at_once {
+        receipts.push(publish.await.unwrap());
+    }
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "{receipts:?}");
+    assert_eq!(receipts[0].position, Some(TopicPosition(2)));
+    assert_eq!(chat.publish("m3").await.unwrap().position, Some(TopicPosition(3)));
+}
+
+/// What a node has counted.
+fn counted(node: &Weald, name: &str) -> u64 {
+    let metric = node.metrics().into_iter().find(|metric| metric.name == name);
+    match metric.unwrap().value {
+        MetricValue::Counter(count) | MetricValue::Gauge(count) => count,
+        MetricValue::Times(_) => panic!("{name}"),
+    }
+}
+
+fn available() -> TopicPolicy {
+    TopicPolicy { availability: Availability::Available, ..TopicPolicy::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1512_ps558_a_member_that_is_cut_off_queues_and_publishes_once_when_it_is_back() {
+    let rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").policy(available()).create().await.unwrap();
+    let cut = (rig.coordinator(0).await + 1) % 3;
+    let chat = rig.node(cut).topic("chat").open().await.unwrap();
+    assert!(!chat.publish("m0").await.unwrap().is_queued());
+    let elsewhere = rig.node((cut + 1) % 3).topic("chat").open().await.unwrap();
+    let mut reader = elsewhere.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut reader, 1).await, ["m0"]);
+    rig.cut(cut);
+    let mut ids = BTreeSet::new();
+    for number in 1..=20 {
+        let receipt = chat.publish(format!("m{number}")).await.unwrap();
+        assert!(receipt.is_queued(), "m{number}");
+        ids.insert(receipt.id);
+    }
+    assert_eq!(ids.len(), 20);
+    let node = rig.node(cut);
+    assert_eq!(counted(node, "weald_outbox_messages"), 20);
+    assert_eq!(counted(node, "weald_outbox_queued_total"), 20);
+    rig.heal(cut);
+    let expected: Vec<_> = (1..=20).map(|number| format!("m{number}")).collect();
+    assert_eq!(messages(&mut reader, 20).await, expected);
+    rig.until(|| async { (counted(node, "weald_outbox_messages") == 0).then_some(()) }).await;
+    assert_eq!(counted(node, "weald_outbox_published_total"), 20);
+    let page = elsewhere.read(TopicPosition(2), 100).await.unwrap();
+    let found = page.into_iter().filter_map(TopicEvent::into_message).map(|message| message.id);
+    assert_eq!(found.collect::<BTreeSet<_>>(), ids, "under the ids that were told, and once");
+    assert!(!chat.publish("m21").await.unwrap().is_queued());
+}
+
+/// Publishes over HTTP; the answer's head and body.
+#[cfg(feature = "http")]
+async fn post(address: std::net::SocketAddr, body: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let head = "POST /v1/topics/chat/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close";
+    let request = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1512_a_gateway_whose_node_is_cut_off_answers_202_with_the_id_and_no_position() {
+    let rig = Rig::start(3, 1).await;
+    let home = rig.node(0).topic("chat").policy(available()).create().await.unwrap();
+    let cut = (rig.coordinator(0).await + 1) % 3;
+    let address = "127.0.0.1:0".parse().unwrap();
+    let config = crate::GatewayConfig { address, ..crate::GatewayConfig::default() };
+    let gateway = crate::HttpGateway::bind(rig.node(cut), &config).await.unwrap();
+    let address = gateway.address();
+    tokio::spawn(gateway.serve(std::future::pending()));
+    assert!(post(address, "m1").await.starts_with("HTTP/1.1 200"));
+    rig.cut(cut);
+    let answer = post(address, "m2").await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let told: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&told["queued"], &told["position"]), (&true.into(), &serde_json::Value::Null));
+    rig.heal(cut);
+    let elsewhere = rig.node((cut + 1) % 3).topic("chat").open().await.unwrap();
+    let mut reader = elsewhere.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(messages(&mut reader, 2).await, ["m1", "m2"]);
+    let message = home.message(TopicPosition(2)).await.unwrap().unwrap();
+    assert_eq!(message.id(home.address()).to_string(), told["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1512_ps1523_what_was_queued_comes_once_though_its_node_was_killed() {
+    let mut rig = Rig::start(3, 1).await;
+    rig.node(0).topic("chat").policy(available()).create().await.unwrap();
+    let cut = (rig.coordinator(0).await + 1) % 3;
+    let chat = rig.node(cut).topic("chat").open().await.unwrap();
+    chat.publish("m0").await.unwrap();
+    rig.cut(cut);
+    for number in 1..=5 {
+        assert!(chat.publish(format!("m{number}")).await.unwrap().is_queued());
+    }
+    drop(chat);
+    rig.kill(cut);
+    let back = rig.returned(u8::try_from(cut).unwrap()).await;
+    let chat = back.topic("chat").open().await.unwrap();
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    let expected: Vec<_> = (0..=5).map(|number| format!("m{number}")).collect();
+    assert_eq!(messages(&mut reader, 6).await, expected);
+    rig.until(|| async { (counted(&back, "weald_outbox_messages") == 0).then_some(()) }).await;
+    assert_eq!(counted(&back, "weald_outbox_published_total"), 5);
+    let receipt = chat.publish("m6").await.unwrap();
+    assert_eq!(receipt.position, Some(TopicPosition(7)), "nothing has come twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_disk_waits_and_what_it_cannot_bring_in_time_is_unknown() {
+    let rig = Rig::start(3, 1).await;
+    let light = rig.light().await;
+    let chat = light.topic("chat").policy(available()).create().await.unwrap();
+    chat.publish("m0").await.unwrap();
+    (0..3).for_each(|number| rig.cut(number));
+    let timeout = Some(Duration::from_millis(300));
+    let waits = PublishOptions { timeout, ..PublishOptions::default() };
+    let unknown = chat.publish_with("m1", waits).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Unknown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

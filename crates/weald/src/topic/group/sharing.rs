@@ -231,12 +231,12 @@ impl Fetching {
         }
     }
 
-    /// Whether a fetch would be given something: each takes a place in the log.
+    /// Whether a fetch would be given something: each takes a place in the log. Where nothing is
+    /// logged log time stands still, so the clock may ask, too.
     async fn has_more(&self, consumer: &GroupConsumer, now: Time) -> Result<bool> {
         let next = consumer.topic.head().await?.next;
-        let Some(GroupState { next: given_next, given, .. }) = consumer.state().await? else {
-            return Ok(true);
-        };
-        Ok(given_next < next || given.values().any(|held| held.deadline <= now))
+        let (state, log_time) = consumer.state_at().await?;
+        let Some(GroupState { next: given_next, given, .. }) = state else { return Ok(true) };
+        Ok(given_next < next || given.values().any(|held| held.deadline <= now.max(log_time)))
     }
 }
