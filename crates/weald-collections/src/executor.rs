@@ -4,7 +4,7 @@
 //! same everywhere; what this member lacks is a [`Halt`] and never becomes one. A panic in a
 //! collection type is caught and refused without its message.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use weald_core::{
     Action, BlockId, Context, Executed, Executor, Halt, Overlay, TypeName, TypeVersion,
@@ -15,11 +15,13 @@ use crate::{Registry, Stop, scope::too_large};
 
 mod answer;
 mod execution;
+mod known;
 mod opened;
 mod record;
 
 pub use answer::CreateAnswer;
 pub(crate) use execution::Execution;
+use known::Known;
 pub(crate) use opened::Opened;
 pub use record::{Appended, ChangeRecord};
 
@@ -35,17 +37,46 @@ pub(crate) const WORK_FACTOR: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct CollectionExecutor {
     registry: Registry,
+    /// Shared by its copies.
+    known: Arc<Known>,
 }
 
 impl CollectionExecutor {
     /// An executor over these types.
     pub fn new(registry: Registry) -> Self {
-        Self { registry }
+        Self { registry, known: Arc::default() }
     }
 
     /// The types.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    fn run(
+        &self,
+        context: &Context,
+        actions: &[Action],
+        overlay: &mut Overlay<'_>,
+    ) -> Result<Executed, Stop> {
+        if actions.len() > TRANSACTION_ACTIONS_MAX {
+            return Err(too_large("actions", actions.len(), TRANSACTION_ACTIONS_MAX).into());
+        }
+        let mut execution = Execution::new(context.clone());
+        let mut answers = Vec::with_capacity(actions.len());
+        let mut needed = Needed::default();
+        for action in actions {
+            let savepoint = overlay.savepoint();
+            match execution.act(self, overlay, action) {
+                Ok(answer) => answers.push(answer),
+                Err(stop) => {
+                    needed.gather(stop)?;
+                    overlay.rollback(savepoint);
+                }
+            }
+        }
+        let commits = execution.finish(overlay, &mut needed)?;
+        needed.none()?;
+        Ok(Executed::Done { answers, commits })
     }
 }
 
@@ -57,7 +88,7 @@ impl Executor for CollectionExecutor {
         overlay: &mut Overlay<'_>,
     ) -> Result<Executed, Halt> {
         let savepoint = overlay.savepoint();
-        match run(&self.registry, context, actions, overlay) {
+        match self.run(context, actions, overlay) {
             Ok(done) => Ok(done),
             Err(Stop::Refused(rejection)) => {
                 overlay.rollback(savepoint);
@@ -70,33 +101,6 @@ impl Executor for CollectionExecutor {
     fn supports(&self, type_name: &TypeName, version: TypeVersion) -> bool {
         self.registry.find(type_name, version).is_some()
     }
-}
-
-fn run(
-    registry: &Registry,
-    context: &Context,
-    actions: &[Action],
-    overlay: &mut Overlay<'_>,
-) -> Result<Executed, Stop> {
-    if actions.len() > TRANSACTION_ACTIONS_MAX {
-        return Err(too_large("actions", actions.len(), TRANSACTION_ACTIONS_MAX).into());
-    }
-    let mut execution = Execution::new(context.clone());
-    let mut answers = Vec::with_capacity(actions.len());
-    let mut needed = Needed::default();
-    for action in actions {
-        let savepoint = overlay.savepoint();
-        match execution.act(registry, overlay, action) {
-            Ok(answer) => answers.push(answer),
-            Err(stop) => {
-                needed.gather(stop)?;
-                overlay.rollback(savepoint);
-            }
-        }
-    }
-    let commits = execution.finish(overlay, &mut needed)?;
-    needed.none()?;
-    Ok(Executed::Done { answers, commits })
 }
 
 /// Blocks that are not in memory. Once one is wanted there will be no result; the run goes on only

@@ -60,11 +60,17 @@ impl CollectionHeader {
         Ok(header)
     }
 
-    fn parse(stored: &StoredBlock) -> Result<Self, Fault> {
-        let id = stored.block.id;
-        if stored.block.kind != BlockKind::HEADER {
-            return Err(Fault::Damaged { id, detail: "not a header".to_owned() });
+    /// Checks that a block is of a header's kind.
+    pub(crate) fn of_kind(stored: &StoredBlock) -> Result<(), Fault> {
+        if stored.block.kind == BlockKind::HEADER {
+            return Ok(());
         }
+        Err(Fault::Damaged { id: stored.block.id, detail: "not a header".to_owned() })
+    }
+
+    fn parse(stored: &StoredBlock) -> Result<Self, Fault> {
+        Self::of_kind(stored)?;
+        let id = stored.block.id;
         codec::decode(kind::HEADER, &stored.block.payload)
             .map_err(|error| Fault::Damaged { id, detail: error.to_string() })
     }
@@ -77,22 +83,21 @@ impl CollectionHeader {
         reader: &mut R,
         name: &CollectionName,
     ) -> Result<Option<Self>, Halt> {
-        Self::read_at(reader, BlockId::header(name), name)
+        let stored = reader.read(BlockId::header(name))?;
+        Ok(stored.map(|stored| Self::of_block(&stored, name)).transpose()?)
     }
 
-    /// As [`CollectionHeader::read`], with the block's id, which follows from the name.
-    pub(crate) fn read_at<R: BlockReader + ?Sized>(
-        reader: &mut R,
-        id: BlockId,
-        name: &CollectionName,
-    ) -> Result<Option<Self>, Halt> {
-        let Some(stored) = reader.read(id)? else { return Ok(None) };
-        let header = Self::parse(&stored)?;
+    /// The header of `name` that a block holds.
+    ///
+    /// # Errors
+    /// [`Fault::Damaged`] when it is another collection's, of another kind or does not parse.
+    pub(crate) fn of_block(stored: &StoredBlock, name: &CollectionName) -> Result<Self, Fault> {
+        let header = Self::parse(stored)?;
         if header.name != *name {
-            let detail = "the header of another name".to_owned();
-            return Err(Fault::Damaged { id, detail }.into());
+            let (id, detail) = (stored.block.id, "the header of another name".to_owned());
+            return Err(Fault::Damaged { id, detail });
         }
-        Ok(Some(header))
+        Ok(header)
     }
 }
 

@@ -90,8 +90,18 @@ pub enum CodecError {
 /// When the type cannot be encoded at all (a sequence of unknown length), which a type's first test
 /// shows.
 pub fn encode<T: Serialize + ?Sized>(kind: Kind, value: &T) -> Bytes {
-    // Counting first costs less than a buffer that grows.
-    encode_sized(kind, value, encoded_len(value))
+    match encode_small(kind, value) {
+        Some(small) => Bytes::copy_from_slice(small.bytes()),
+        // Counting first costs less than a buffer that grows.
+        None => encode_sized(kind, value, encoded_len(value)),
+    }
+}
+
+/// What [`encode`] makes of `value`, where that is little; `None` where it is more.
+pub(crate) fn encode_small<T: Serialize + ?Sized>(kind: Kind, value: &T) -> Option<Small> {
+    let mut small = Small { bytes: [0; SMALL_BYTES], len: 0 };
+    try_encode_to(&mut small, kind, value).ok()?;
+    Some(small)
 }
 
 /// As [`encode`], by somebody who knows about how many bytes it takes, `expected`: fewer cost time,
@@ -118,9 +128,51 @@ pub(crate) fn encode_to<T: Serialize + ?Sized>(
     kind: Kind,
     value: &T,
 ) {
-    out.write_all(&[FORMAT_VERSION, kind.0]).expect("whoever gets the bytes takes all of them");
-    bincode::serde::encode_into_std_write(value, out, bincode::config::standard())
+    try_encode_to(out, kind, value)
         .expect("our own types encode, and whoever gets the bytes takes all of them");
+}
+
+/// As [`encode_to`], for one who may not take all of the bytes.
+fn try_encode_to<T: Serialize + ?Sized>(
+    out: &mut impl std::io::Write,
+    kind: Kind,
+    value: &T,
+) -> Result<(), bincode::error::EncodeError> {
+    let envelope = [FORMAT_VERSION, kind.0];
+    let refused = |inner| bincode::error::EncodeError::Io { inner, index: 0 };
+    out.write_all(&envelope).map_err(refused)?;
+    bincode::serde::encode_into_std_write(value, out, bincode::config::standard()).map(drop)
+}
+
+/// Bytes that are gathered without asking for memory: most of what is encoded takes no more, and is
+/// encoded in one go instead of counted first.
+const SMALL_BYTES: usize = 512;
+
+/// Encoded bytes in place.
+pub(crate) struct Small {
+    bytes: [u8; SMALL_BYTES],
+    len: usize,
+}
+
+impl Small {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl std::io::Write for Small {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let end = self.len + bytes.len();
+        let room = self.bytes.get_mut(self.len..end);
+        room.ok_or(std::io::ErrorKind::WriteZero)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Counts bytes.

@@ -109,6 +109,9 @@ impl DigestBuilder {
 
     /// Adds as one part what [`codec::encode`] makes of `value`, without making it.
     pub(crate) fn encoded<T: Serialize + ?Sized>(&mut self, kind: Kind, value: &T) -> &mut Self {
+        if let Some(small) = codec::encode_small(kind, value) {
+            return self.part(small.bytes());
+        }
         self.0.update((codec::encoded_len(value) as u64).to_le_bytes());
         codec::encode_to(&mut Pieces(&mut self.0), kind, value);
         self
@@ -170,10 +173,12 @@ mod tests {
 
     #[test]
     fn what_is_encoded_in_pieces_is_the_part_that_it_would_be_whole() {
-        let value = ("text", vec![7u8; 100], Some(3u64));
-        let mut pieces = DigestBuilder::new("t");
-        pieces.encoded(Kind(9), &value);
-        assert_eq!(pieces.finish(), Digest::of("t", &[&codec::encode(Kind(9), &value)]));
+        for len in [0, 100, 480, 512, 5000] {
+            let value = ("text", vec![7u8; len], Some(3u64));
+            let mut pieces = DigestBuilder::new("t");
+            pieces.encoded(Kind(9), &value);
+            assert_eq!(pieces.finish(), Digest::of("t", &[&codec::encode(Kind(9), &value)]));
+        }
     }
 
     #[test]

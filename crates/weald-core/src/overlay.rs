@@ -52,7 +52,8 @@ impl From<OverlayError> for Halt {
 /// neither a second look at the source nor a replay.
 pub struct Overlay<'s> {
     source: &'s dyn BlockSource,
-    staged: BTreeMap<BlockId, Staged>,
+    /// Boxed, so that the nodes of the map are small.
+    staged: BTreeMap<BlockId, Box<Staged>>,
     journal: Vec<Undo>,
     reads: Option<BTreeMap<BlockId, Base>>,
 }
@@ -81,7 +82,7 @@ enum Undo {
     /// The last splice of a block, with the block before it.
     Splice(BlockId, Arc<StoredBlock>),
     /// Anything else, with all that was staged before.
-    Replace(BlockId, Option<Staged>),
+    Replace(BlockId, Option<Box<Staged>>),
 }
 
 impl<'s> Overlay<'s> {
@@ -278,8 +279,8 @@ impl<'s> Overlay<'s> {
         let Self { staged, journal, .. } = self;
         // What it holds of the blocks would make copies necessary.
         drop(journal);
-        let effect = |(id, staged): (BlockId, Staged)| {
-            let Staged { base, collection, current, edit } = staged;
+        let effect = |(id, staged): (BlockId, Box<Staged>)| {
+            let Staged { base, collection, current, edit } = *staged;
             let revision = revision_of(collection.expect("a changed block is or was somebody's"));
             let change = change_of(edit, current.as_deref());
             let after = current.map(|stored| at_revision(stored, revision));
@@ -299,18 +300,20 @@ impl<'s> Overlay<'s> {
                 };
                 let base = Base::of(current.as_deref());
                 let collection = current.as_ref().map(|stored| stored.block.collection);
-                Ok(vacant.insert(Staged { base, collection, current, edit: Edit::None }))
+                let staged = Staged { base, collection, current, edit: Edit::None };
+                Ok(vacant.insert(Box::new(staged)))
             }
         }
     }
 
     fn stage(&mut self, id: BlockId, next: Staged) {
-        let before = self.staged.insert(id, next);
+        let before = self.staged.insert(id, Box::new(next));
         self.journal.push(Undo::Replace(id, before));
     }
 
     fn changes(&self) -> impl Iterator<Item = (&BlockId, &Staged)> {
-        self.staged.iter().filter(|(_, staged)| staged.is_changed())
+        let staged = self.staged.iter().map(|(id, staged)| (id, &**staged));
+        staged.filter(|(_, staged)| staged.is_changed())
     }
 }
 

@@ -20,14 +20,15 @@ use crate::{
 
 /// The node behind the handles.
 pub(crate) trait Backend: Send + Sync {
-    /// Hands in a proposal. Its waiter is answered, from any thread, by its deadline.
+    /// Hands in a proposal. Its waiter is answered, from any thread, by its deadline. Returns whether
+    /// the caller is to call [`Backend::lead`], or [`Backend::rouse`], right after; only one that may
+    /// lead is.
     ///
     /// # Errors
     /// When it was not taken; then nobody is answered.
-    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError>;
+    fn propose(&self, proposal: Proposal) -> std::result::Result<bool, ProposeError>;
 
-    /// Whether a write may be proposed as led: the caller then calls [`Backend::lead`], or
-    /// [`Backend::rouse`], right after.
+    /// Whether a write may be proposed as one that its caller leads.
     fn may_lead(&self) -> bool {
         false
     }

@@ -19,8 +19,9 @@ pub struct Config {
     /// Bytes of one segment file of the log. Default 16 MiB; larger entries (half of it, up to
     /// 8 MiB) need larger ones, smaller ones free space sooner.
     pub log_segment_bytes: u64,
-    /// Bytes of effects in memory that wait for a checkpoint. Default 64 MiB. A checkpoint starts at
-    /// half of it; writers wait at all of it.
+    /// Bytes of effects in memory that wait for a checkpoint, and of what a checkpoint takes while it
+    /// runs, half as much again. Default 64 MiB. A checkpoint starts at a third of it; writers wait at
+    /// two thirds.
     pub dirty_bytes: usize,
     /// Bytes of caches for reading. Default 128 MiB: an eighth is the engine's, an eighth, up to
     /// 8 MiB, holds the log's latest entries, the rest blocks.
@@ -75,6 +76,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Of `dirty_bytes`, what effects may take: the rest is for a checkpoint of them.
+    pub(crate) fn effect_bytes_max(&self) -> usize {
+        self.dirty_bytes - self.dirty_bytes / 3
+    }
+
     /// Checks the relations between settings.
     pub(crate) fn check(&self) -> Result<()> {
         let positive = |holds: bool, what: &str| {

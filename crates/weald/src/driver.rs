@@ -34,7 +34,7 @@ use weald_core::LogStore;
 
 pub(crate) use applier::Applier;
 pub(crate) use event::{Answer, Ask, Event, Progress, Proposal, Refused, Standing, Waiter};
-pub(crate) use intake::{Door, Intake, IntakeLimits, ProposeError};
+pub(crate) use intake::{Door, Intake, IntakeLimits, ProposeError, Taken};
 pub(crate) use proposer::{LocalProposer, Proposer};
 pub(crate) use queue::EventQueue;
 pub(crate) use relay::Relay;
@@ -66,12 +66,13 @@ impl Driver {
         Ok(Self { intake, log, relay, threads })
     }
 
-    /// Hands in a proposal.
-    pub(crate) fn propose(&self, proposal: Proposal) -> Result<(), ProposeError> {
-        if self.intake.propose(proposal)? {
+    /// Hands in a proposal. Returns whether the caller is to lead.
+    pub(crate) fn propose(&self, proposal: Proposal) -> Result<bool, ProposeError> {
+        let Taken { needs_driver, is_led } = self.intake.propose(proposal)?;
+        if needs_driver {
             self.queue().nudge();
         }
-        Ok(())
+        Ok(is_led)
     }
 
     /// Whether the log syncs so fast that a caller may lead.

@@ -350,8 +350,8 @@ impl Core {
 }
 
 impl Backend for Reach {
-    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
-        self.core.propose(proposal)
+    fn propose(&self, proposal: Proposal) -> std::result::Result<bool, ProposeError> {
+        self.core.propose(proposal).map(|()| false)
     }
 
     fn standing(&self, id: TransactionId) -> Promise<Standing> {

@@ -89,8 +89,8 @@ impl Runner<'_> {
     ) -> Result<(Execution, Outcome), Halt> {
         match self.stage(job, view) {
             Ok(staged) => {
-                let commit = staged.commit(self.place);
-                Ok((staged.into_execution(), Outcome::Committed(commit)))
+                let (execution, commit) = staged.finish(self.place);
+                Ok((execution, Outcome::Committed(commit)))
             }
             Err(Stop::Refused(rejection)) => {
                 Ok((Execution::default(), Outcome::Rejected(rejection)))
@@ -112,7 +112,9 @@ impl Runner<'_> {
     fn stage<'s>(&self, job: Job<'_>, view: &'s dyn BlockSource) -> Result<Staged<'s>, Stop> {
         let body = job.body;
         let mut overlay = Overlay::new(view);
-        for action in &body.actions {
+        // Most of the time nothing is locked, and no ids need be made of names.
+        let named = if self.locks.has_no_locks() { &[][..] } else { &body.actions };
+        for action in named {
             self.check_unlocked(body, BlockId::header(&action.collection))?;
         }
         self.check_reads(body, &mut overlay)?;
@@ -224,27 +226,24 @@ impl Runner<'_> {
 }
 
 impl Staged<'_> {
-    fn commit(&self, place: Place) -> Commit {
-        let named = self.commits.values();
-        Commit {
-            position: place.position(),
-            time: place.time,
-            revisions: named.map(|c| (c.name.clone(), c.revision)).collect(),
-            answers: self.answers.clone(),
-        }
-    }
-
-    fn into_execution(self) -> Execution {
-        let Self { overlay, commits, revisions, created, .. } = self;
+    fn finish(self, place: Place) -> (Execution, Commit) {
+        let Self { overlay, answers, commits, revisions, created } = self;
         let floor = |(id, commit): (&BlockId, &CollectionCommit)| Some((*id, commit.floor?));
-        Execution {
+        let execution = Execution {
             blocks: overlay.into_effects(|collection| {
                 *revisions.get(&collection).expect("a changed collection has a revision")
             }),
             floors: commits.iter().filter_map(floor).collect(),
             created,
             changed: revisions.into_iter().collect(),
-        }
+        };
+        let commit = Commit {
+            position: place.position(),
+            time: place.time,
+            revisions: commits.into_values().map(|c| (c.name, c.revision)).collect(),
+            answers,
+        };
+        (execution, commit)
     }
 
     /// Everything as a part that waits. What the actions looked at in collections that they did not

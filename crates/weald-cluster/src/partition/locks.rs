@@ -210,6 +210,11 @@ impl Locks {
         self.parts.iter().find(|(_, part)| near(part) && makes(part)).map(|(id, _)| *id)
     }
 
+    /// Whether no collection is locked.
+    pub(super) fn has_no_locks(&self) -> bool {
+        self.collections.is_empty()
+    }
+
     /// Whether no block is marked.
     pub(super) fn has_no_marks(&self) -> bool {
         self.marks.is_empty()

@@ -33,7 +33,8 @@ impl Kept {
 /// The table of results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Results {
-    by_id: BTreeMap<TransactionId, Kept>,
+    /// Boxed, so that the nodes of the map are small.
+    by_id: BTreeMap<TransactionId, Box<Kept>>,
     by_expiry: BTreeSet<(Time, TransactionId)>,
     /// Who wrote a revision, as long as its result is kept: a loser is told its winner.
     writers: BTreeMap<(BlockId, Revision), TransactionId>,
@@ -45,12 +46,12 @@ impl Results {
     }
 
     pub(super) fn get(&self, id: &TransactionId) -> Option<&Kept> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(|kept| &**kept)
     }
 
     /// The result of `id` if it is kept at `time`, swept or not.
     pub(super) fn live(&self, id: &TransactionId, time: Time) -> Option<&Kept> {
-        self.by_id.get(id).filter(|kept| kept.keep_until >= time)
+        self.get(id).filter(|kept| kept.keep_until >= time)
     }
 
     /// The transaction that wrote `revision` of `collection`, where it is known.
@@ -75,10 +76,10 @@ impl Results {
         for &changed in &kept.changed {
             self.writers.insert(changed, id);
         }
-        self.by_id.insert(id, kept);
+        self.by_id.insert(id, Box::new(kept));
     }
 
-    pub(super) fn remove(&mut self, id: &TransactionId) -> Option<Kept> {
+    pub(super) fn remove(&mut self, id: &TransactionId) -> Option<Box<Kept>> {
         let kept = self.by_id.remove(id)?;
         self.by_expiry.remove(&(kept.keep_until, *id));
         for changed in &kept.changed {

@@ -94,7 +94,7 @@ impl Partition {
             let settled = self.sessions.advance(stamp, expiry, &mut effects);
             settled.into_iter().for_each(|id| self.forget(id, &mut effects));
         }
-        let unrecorded = step.settled.clone().filter(|_| step.record.is_none());
+        let is_recorded = step.record.is_some();
         if let (Some(kept), Some((id, _))) = (step.record, &step.settled) {
             self.record(*id, kept, &mut effects);
         }
@@ -119,7 +119,8 @@ impl Partition {
             effects.rows.insert(rows::dissolution_key(), Some(row));
             self.dissolution = dissolution;
         }
-        let outcome = unrecorded.as_ref().map(|(_, outcome)| outcome);
+        let settled = step.settled.as_ref().filter(|_| !is_recorded);
+        let outcome = settled.map(|(_, outcome)| outcome);
         let answers = (outcome, step.pended.as_ref(), step.refusal.as_ref());
         self.chain_effects(answers, &mut effects);
         Applied {

@@ -221,7 +221,9 @@ pub(super) fn damaged(id: BlockId, detail: &str) -> Halt {
 
 /// Where entries begin; `None` when they do not fill the payload exactly or are too many.
 fn bounds(payload: &[u8]) -> Option<Vec<usize>> {
-    let mut bounds = vec![ENTRIES_AT];
+    let count_max = payload.len().saturating_sub(ENTRIES_AT) / ENTRY_HEAD;
+    let mut bounds = Vec::with_capacity(count_max.min(CHAIN_BLOCK_ENTRIES_MAX) + 1);
+    bounds.push(ENTRIES_AT);
     let mut at = ENTRIES_AT;
     while at < payload.len() {
         let len = Fields(payload.get(at..)?).length()?;

@@ -11,7 +11,9 @@ use weald_core::{
     CreateMode, Fault, Halt, Overlay, Rejection, TypeSet, TypeVersion,
 };
 
-use super::{ANSWERS_BYTES_MAX, ChangeRecord, CreateAnswer, Needed, Opened};
+use super::{
+    ANSWERS_BYTES_MAX, ChangeRecord, CollectionExecutor, CreateAnswer, Needed, Opened, known::Ids,
+};
 use crate::{
     BlockReader, ChainUse, CollectionHeader, CollectionState, CollectionType, Registry, Scope,
     Stop,
@@ -27,9 +29,10 @@ const CAPS_CHECK_INTERVAL: u64 = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
     context: Context,
-    opened: BTreeMap<BlockId, Opened>,
-    /// The collection of the action under way, and the id of its header block.
-    current: Option<(CollectionName, BlockId)>,
+    /// Boxed, so that the nodes of the map are small.
+    opened: BTreeMap<BlockId, Box<Opened>>,
+    /// The collection of the action under way.
+    current: Option<(CollectionName, Ids)>,
     ledger: Ledger,
     acted: u64,
     answers_bytes: usize,
@@ -50,18 +53,19 @@ impl Execution {
     /// further actions may tell which other blocks are needed.
     pub(crate) fn act(
         &mut self,
-        registry: &Registry,
+        executor: &CollectionExecutor,
         overlay: &mut Overlay<'_>,
         action: &Action,
     ) -> Result<Bytes, Stop> {
+        self.turn_to(executor, &action.collection);
         let answer = match &action.body {
-            ActionBody::Create { mode, .. } => self.create(registry, overlay, action, *mode)?,
+            ActionBody::Create { mode, .. } => self.create(executor, overlay, action, *mode)?,
             ActionBody::Apply(operation) => {
-                let code = self.open(registry, overlay, action)?;
+                let code = self.open(executor, overlay, action)?;
                 self.call(overlay, action, |scope| code.apply(scope, operation), code)?
             }
             ActionBody::SetPolicy(policy) => {
-                self.open(registry, overlay, action)?;
+                self.open(executor, overlay, action)?;
                 self.set_policy(overlay, action, policy)?
             }
         };
@@ -133,55 +137,53 @@ impl Execution {
     /// Looks a collection up, checks its type and finds the code.
     fn open<'r>(
         &mut self,
-        registry: &'r Registry,
+        executor: &'r CollectionExecutor,
         overlay: &mut Overlay<'_>,
         action: &Action,
     ) -> Result<&'r dyn CollectionType, Stop> {
-        if !self.find(registry, overlay, action)? {
+        if !self.find(executor, overlay, action)? {
             let collection = action.collection.clone();
             return Err(Rejection::NoSuchCollection { collection }.into());
         }
         let version = self.opened_of(action).header.version;
-        code_of(registry, &self.context.types, action, version)
+        code_of(&executor.registry, &self.context.types, action, version)
     }
 
     /// Whether the collection is there; if so, it is opened.
     fn find(
         &mut self,
-        registry: &Registry,
+        executor: &CollectionExecutor,
         overlay: &mut Overlay<'_>,
         action: &Action,
     ) -> Result<bool, Stop> {
-        let (id, is_noting) = (self.id_of(&action.collection), self.ledger.is_noting);
-        let known = self.opened.get(&id);
+        let (ids, is_noting) = (self.ids_of(&action.collection), self.ledger.is_noting);
+        let known = self.opened.get(&ids.header);
         if let Some(opened) = known.filter(|_| !is_noting) {
             return check_type(&opened.header, action).map(|()| true);
         }
         let mut reader = Noting { overlay, is_noting };
-        let Some(header) = CollectionHeader::read_at(&mut reader, id, &action.collection)? else {
-            return Ok(false);
-        };
+        let Some(stored) = reader.read(ids.header)? else { return Ok(false) };
+        let header = executor.known.header(&action.collection, &stored).map_err(Halt::from)?;
         check_type(&header, action)?;
-        code_of(registry, &self.context.types, action, header.version)?;
+        code_of(&executor.registry, &self.context.types, action, header.version)?;
         if known.is_none() {
             // Noted only once the type looks at it: what a tree's put does not see is no conflict.
             reader.is_noting = false;
-            let state_id = BlockId::state(&action.collection);
-            let state = CollectionState::read_at(&mut reader, state_id)?;
-            self.opened.insert(id, Opened::new((id, state_id), header, state));
+            let state = CollectionState::read_at(&mut reader, ids.state)?;
+            self.opened.insert(ids.header, Box::new(Opened::new(ids, header, state)));
         }
         Ok(true)
     }
 
     fn create(
         &mut self,
-        registry: &Registry,
+        executor: &CollectionExecutor,
         overlay: &mut Overlay<'_>,
         action: &Action,
         mode: CreateMode,
     ) -> Result<Bytes, Stop> {
-        if !self.find(registry, overlay, action)? {
-            return self.create_absent(registry, overlay, action);
+        if !self.find(executor, overlay, action)? {
+            return self.create_absent(executor, overlay, action);
         }
         match mode {
             CreateMode::OpenOrCreate => Ok(CreateAnswer { is_new: false }.encode()),
@@ -194,14 +196,14 @@ impl Execution {
 
     fn create_absent(
         &mut self,
-        registry: &Registry,
+        executor: &CollectionExecutor,
         overlay: &mut Overlay<'_>,
         action: &Action,
     ) -> Result<Bytes, Stop> {
         let ActionBody::Create { version, policy, options, .. } = &action.body else {
             unreachable!("only a create makes a collection");
         };
-        let code = code_of(registry, &self.context.types, action, *version)?;
+        let code = code_of(&executor.registry, &self.context.types, action, *version)?;
         let header = CollectionHeader {
             name: action.collection.clone(),
             type_name: action.type_name.clone(),
@@ -213,13 +215,13 @@ impl Execution {
             created_at: self.context.time,
             created_by: self.context.transaction,
         };
-        let ids = (self.id_of(&action.collection), BlockId::state(&action.collection));
+        let ids = self.ids_of(&action.collection);
         let mut opened = Opened::new(ids, header, CollectionState::default());
         opened.is_changed = true;
         opened.created = Some(action.type_name.clone());
         let id = opened.id;
         overlay.insert(opened.state_block()).map_err(Halt::from)?;
-        self.opened.insert(id, opened);
+        self.opened.insert(id, Box::new(opened));
         let root = self.call(overlay, action, |scope| code.create(scope, options), code)?;
         let opened = self.opened_of(action);
         opened.header.root = root;
@@ -255,14 +257,14 @@ impl Execution {
         operation: impl FnOnce(&mut Scope<'_, '_>) -> Result<Bytes, Stop>,
         code: &dyn CollectionType,
     ) -> Result<Bytes, Stop> {
-        let id = self.id_of(&action.collection);
+        let ids = self.ids_of(&action.collection);
         let Self { context, opened, ledger, .. } = self;
-        let opened = opened.get_mut(&id).expect("a called collection was opened");
+        let opened = opened.get_mut(&ids.header).expect("a called collection was opened");
         ledger.has_seen_state.set(false);
         let mut scope = Scope::new(overlay, context, ledger, opened);
         let result = catch_unwind(AssertUnwindSafe(|| operation(&mut scope)));
         if ledger.is_noting && ledger.has_seen_state.take() {
-            overlay.read_noted(BlockId::state(&action.collection))?;
+            overlay.read_noted(ids.state)?;
         }
         self.stopped()?;
         result.unwrap_or_else(|_| Err(Rejection::Panicked { type_name: code.name() }.into()))
@@ -278,20 +280,22 @@ impl Execution {
     }
 
     fn opened_of(&mut self, action: &Action) -> &mut Opened {
-        let id = self.id_of(&action.collection);
-        self.opened.get_mut(&id).expect("an action opened its collection")
+        let ids = self.ids_of(&action.collection);
+        self.opened.get_mut(&ids.header).expect("an action opened its collection")
     }
 
-    /// The id of a collection; remembered, since an action asks again and again.
-    fn id_of(&mut self, name: &CollectionName) -> BlockId {
-        match &self.current {
-            Some((current, id)) if current == name => *id,
-            _ => {
-                let id = BlockId::header(name);
-                self.current = Some((name.clone(), id));
-                id
-            }
+    /// Begins with an action on `name`.
+    fn turn_to(&mut self, executor: &CollectionExecutor, name: &CollectionName) {
+        if self.current.as_ref().is_none_or(|(current, _)| current != name) {
+            self.current = Some((name.clone(), executor.known.ids(name)));
         }
+    }
+
+    /// The ids of the collection of the action under way.
+    fn ids_of(&self, name: &CollectionName) -> Ids {
+        let (current, ids) = self.current.as_ref().expect("an action is under way");
+        assert!(current == name, "nothing is asked of another collection");
+        *ids
     }
 
     fn stopped(&mut self) -> Result<(), Stop> {

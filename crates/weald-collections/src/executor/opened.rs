@@ -6,6 +6,7 @@ use weald_core::{
     TypeName, codec,
 };
 
+use super::known::Ids;
 use crate::{CollectionHeader, CollectionState, kind};
 
 /// What a transaction knows of a collection that it looked at, and what it has done to it.
@@ -32,14 +33,10 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// A collection by the ids of its header and state blocks.
-    pub(crate) fn new(
-        (id, state_id): (BlockId, BlockId),
-        header: CollectionHeader,
-        state: CollectionState,
-    ) -> Self {
+    pub(crate) fn new(ids: Ids, header: CollectionHeader, state: CollectionState) -> Self {
         Self {
-            id,
-            state_id,
+            id: ids.header,
+            state_id: ids.state,
             header,
             state,
             written: state,

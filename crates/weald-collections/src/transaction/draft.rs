@@ -143,7 +143,7 @@ impl<'s> Draft<'s> {
     fn try_act(&mut self, action: &Action, is_noting: bool) -> Result<Bytes, Stop> {
         let mark = self.mark();
         self.execution.note_reads(is_noting);
-        let acted = self.execution.act(self.executor.registry(), &mut self.overlay, action);
+        let acted = self.execution.act(self.executor, &mut self.overlay, action);
         let acted = acted.and_then(|answer| {
             self.execution.flush(&mut self.overlay)?;
             Ok(answer)

@@ -6,12 +6,17 @@
 //! and none after it. Synced commits also store which pages are free ("quick repair"), so that
 //! opening after a crash does not walk the file.
 //!
+//! **Making.** `redb` refuses a file that it has not finished making. So the file is made under another
+//! name and renamed: a process that is killed meanwhile leaves nothing that looks like a database.
+//!
 //! `redb` reads through [`checked_file`], which checks every page: damage is an error before
 //! `redb` sees it. [`Engine::verify`] also checks the checksums that `redb` keeps of its tree.
 
 mod checked_file;
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod making;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
@@ -43,6 +48,8 @@ type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The file in the engine's folder.
 const FILE_NAME: &str = "engine.redb";
+/// Its name while it is made.
+const UNFINISHED_NAME: &str = "engine.redb.new";
 
 fn definition(keyspace: Keyspace) -> Definition {
     TableDefinition::new(keyspace.name())
@@ -69,13 +76,10 @@ impl RedbEngine {
         let failed = |source| EngineError::from_io(DURING, source);
         std::fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join(FILE_NAME);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        if !path.try_exists().map_err(failed)? {
+            Self::make(folder, &path, config)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(EngineError::Locked { path }),
@@ -83,6 +87,24 @@ impl RedbEngine {
         }
         sync_folder(folder).map_err(failed)?;
         Self::on_disk(file, folder, config)
+    }
+
+    /// Makes the file, whole and synced, whatever is left of another making.
+    fn make(folder: &Path, path: &Path, config: &EngineConfig) -> Result<(), EngineError> {
+        let failed = |source| EngineError::from_io("making the file", source);
+        let unfinished = folder.join(UNFINISHED_NAME);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&unfinished)
+            .map_err(failed)?;
+        let made = file.try_clone().map_err(failed)?;
+        drop(Self::on_disk(file, folder, config)?);
+        made.sync_all().map_err(failed)?;
+        drop(made);
+        std::fs::rename(&unfinished, path).map_err(failed)
     }
 
     fn on_disk(disk: impl Disk, folder: &Path, config: &EngineConfig) -> Result<Self, EngineError> {

@@ -270,16 +270,12 @@ impl LogCore {
     /// Takes a turn in a caller's thread, unless the writer is in use. The caller sees to what has
     /// become durable, or failed; the log thread to what it could not take or has come meanwhile.
     pub(super) fn lead(&self) -> bool {
-        let Some(mut writer) = self.writer.as_ref().and_then(Mutex::try_lock) else {
-            self.rouse();
-            return false;
-        };
-        let turn = self.turn_with(&mut writer);
-        drop(writer);
+        let writer = self.writer.as_ref().and_then(Mutex::try_lock);
+        let turn = writer.map(|mut writer| self.turn_with(&mut writer));
         if !self.queue.lock().is_idle() {
             self.rouse();
         }
-        matches!(turn, Turn::Wrote | Turn::Failed)
+        matches!(turn, Some(Turn::Wrote | Turn::Failed))
     }
 
     pub(super) fn is_prompt(&self) -> bool {

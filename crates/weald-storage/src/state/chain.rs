@@ -143,8 +143,8 @@ impl Chain {
         id: BlockId,
         index: LogIndex,
     ) -> Result<Option<Option<Arc<StoredBlock>>>, Fault> {
-        let count = self.versions.partition_point(|version| version.index <= index);
-        let kept = self.images.partition_point(|(at, _)| *at <= index);
+        let count = count_up_to(&self.versions, index, |version| version.index);
+        let kept = count_up_to(&self.images, index, |(at, _)| *at);
         let image = kept.checked_sub(1).map(|position| &self.images[position]);
         let Some(newest) = count.checked_sub(1).map(|position| self.versions[position]) else {
             return Ok(image.map(|(_, image)| Some(Arc::clone(image))));
@@ -247,6 +247,14 @@ impl Chain {
             return Err(TransformError::Mismatch { id, what: "the revision would go back" });
         }
         Ok(())
+    }
+}
+
+/// How many of `sorted` are at `index` or before. Most who ask want the newest.
+fn count_up_to<T>(sorted: &[T], index: LogIndex, index_of: impl Fn(&T) -> LogIndex) -> usize {
+    match sorted.last() {
+        Some(last) if index_of(last) <= index => sorted.len(),
+        _ => sorted.partition_point(|one| index_of(one) <= index),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Rows of the state machine that no checkpoint has covered yet.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, btree_map::Entry},
+    ops::Bound,
+};
 
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -10,6 +14,9 @@ use weald_core::LogIndex;
 const ROW_OVERHEAD_BYTES: usize = 200;
 /// Bytes of a value that a newer one has replaced, besides the value.
 const OLDER_OVERHEAD_BYTES: usize = 80;
+
+/// Bytes of a key that stand beside it: table, placement and enough of what is random.
+const HEAD_BYTES: usize = 16;
 
 /// Rows handled under one lock.
 const CHUNK: usize = 512;
@@ -24,8 +31,16 @@ pub(crate) struct Rows {
 /// index would write.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    rows: BTreeMap<Bytes, Row>,
+    rows: BTreeMap<Key, Row>,
     bytes: usize,
+}
+
+/// A row's key, in the order of its bytes. The first of them stand beside it, which spares most
+/// comparisons a look at memory elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    head: [u8; HEAD_BYTES],
+    whole: Bytes,
 }
 
 #[derive(Debug)]
@@ -60,20 +75,18 @@ impl Rows {
     /// The values as they were at `cover`, of rows that changed. Commits go on between chunks;
     /// what they add is above `cover`.
     pub(crate) fn cut(&self, cover: LogIndex) -> Vec<(Bytes, Option<Bytes>)> {
-        let (mut cut, mut after) = (Vec::new(), None::<Bytes>);
+        let (mut cut, mut after) = (Vec::new(), None::<Key>);
         loop {
             let table = self.table.read();
             let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-            let chunk = table.rows.range::<Bytes, _>((from, Bound::Unbounded)).take(CHUNK);
+            let chunk = table.rows.range::<Key, _>((from, Bound::Unbounded)).take(CHUNK);
             let mut last = None;
             for (key, row) in chunk {
-                cut.extend(row.at(cover).map(|value| (key.clone(), value.clone())));
-                last = Some(key.clone());
+                cut.extend(row.at(cover).map(|value| (key.whole.clone(), value.clone())));
+                last = Some(key);
             }
-            if last.is_none() {
-                return cut;
-            }
-            after = last;
+            let Some(last) = last else { return cut };
+            after = Some(last.clone());
         }
     }
 
@@ -93,16 +106,17 @@ impl Table {
     pub(crate) fn with_prefix(&self, prefix: &[u8]) -> BTreeMap<Bytes, Option<Bytes>> {
         self.rows
             .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, row)| (key.clone(), row.value.clone()))
+            .take_while(|(key, _)| key.whole.starts_with(prefix))
+            .map(|(key, row)| (key.whole.clone(), row.value.clone()))
             .collect()
     }
 
     fn release(&mut self, cover: LogIndex, key: &Bytes) {
-        let Some(row) = self.rows.get_mut(key) else { return };
+        let Entry::Occupied(mut occupied) = self.rows.entry(Key::of(key.clone())) else { return };
+        let row = occupied.get_mut();
         self.bytes -= row.bytes(key);
         if row.index <= cover {
-            self.rows.remove(key);
+            occupied.remove();
             return;
         }
         row.older.retain(|(index, _)| *index > cover);
@@ -112,15 +126,36 @@ impl Table {
 
     fn set(&mut self, index: LogIndex, key: Bytes, value: Option<Bytes>) {
         let value_bytes = value.as_ref().map_or(0, Bytes::len);
-        if let Some(row) = self.rows.get_mut(&key) {
-            let older = std::mem::replace(&mut row.value, value);
-            row.older.push((row.index, older));
-            row.index = index;
-            self.bytes += value_bytes + OLDER_OVERHEAD_BYTES;
-        } else {
-            self.bytes += key.len() + value_bytes + ROW_OVERHEAD_BYTES;
-            self.rows.insert(key, Row { index, value, older: Vec::new() });
+        match self.rows.entry(Key::of(key)) {
+            Entry::Occupied(mut occupied) => {
+                let row = occupied.get_mut();
+                let older = std::mem::replace(&mut row.value, value);
+                row.older.push((row.index, older));
+                row.index = index;
+                self.bytes += value_bytes + OLDER_OVERHEAD_BYTES;
+            }
+            Entry::Vacant(vacant) => {
+                self.bytes += vacant.key().whole.len() + value_bytes + ROW_OVERHEAD_BYTES;
+                vacant.insert(Row { index, value, older: Vec::new() });
+            }
         }
+    }
+}
+
+impl Key {
+    fn of(whole: Bytes) -> Self {
+        let mut head = [0; HEAD_BYTES];
+        let len = whole.len().min(HEAD_BYTES);
+        head[..len].copy_from_slice(&whole[..len]);
+        Self { head, whole }
+    }
+}
+
+/// A key that ends within its head is filled up with zeros, and then the whole decides: the order is
+/// that of the bytes.
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.whole
     }
 }
 
@@ -138,5 +173,24 @@ impl Row {
         let older: usize =
             self.older.iter().map(|(_, value)| len(value) + OLDER_OVERHEAD_BYTES).sum();
         key.len() + len(&self.value) + ROW_OVERHEAD_BYTES + older
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_their_bytes() {
+        let long = [7; HEAD_BYTES + 1];
+        let keys: [&[u8]; 9] =
+            [b"", b"\0", b"a", b"a\0", b"a\0\0", b"a\0b", b"b", &long[1..], &long];
+        for a in keys {
+            for b in keys {
+                let (one, other) =
+                    (Key::of(Bytes::copy_from_slice(a)), Key::of(Bytes::copy_from_slice(b)));
+                assert_eq!(one.cmp(&other), a.cmp(b), "{a:?} {b:?}");
+            }
+        }
     }
 }

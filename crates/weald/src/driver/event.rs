@@ -38,9 +38,10 @@ pub(crate) struct Proposal {
     pub(crate) bytes: usize,
     /// Who waits.
     pub(crate) waiter: Waiter,
-    /// Who proposes calls [`Driver::lead`](super::Driver::lead), or [`Driver::rouse`](super::Driver::rouse),
-    /// right after, so that the log's thread need not wake for it.
-    pub(crate) leads: bool,
+    /// Who proposes can sync the log itself, so that the log's thread need not wake for it. Told to
+    /// do so, it calls [`Driver::lead`](super::Driver::lead), or [`Driver::rouse`](super::Driver::rouse),
+    /// right after.
+    pub(crate) may_lead: bool,
 }
 
 /// What a proposal asks.

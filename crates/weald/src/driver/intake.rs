@@ -33,6 +33,15 @@ pub(crate) enum Door {
     Shut(Refused),
 }
 
+/// What became of a proposal that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The driver must be woken to see to it.
+    pub(crate) needs_driver: bool,
+    /// Whoever proposed it is to sync the log: nothing else is on its way there.
+    pub(crate) is_led: bool,
+}
+
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IntakeLimits {
@@ -74,8 +83,8 @@ impl Intake {
     }
 
     /// Takes a proposal and hands it to the log if it can go at once. Its share of the bounds is
-    /// given back by [`Intake::release`]. Returns whether the driver must be woken to see to it.
-    pub(crate) fn propose(&self, proposal: Proposal) -> Result<bool, ProposeError> {
+    /// given back by [`Intake::release`].
+    pub(crate) fn propose(&self, proposal: Proposal) -> Result<Taken, ProposeError> {
         let mut state = self.state.lock();
         if state.is_ended {
             return Err(ProposeError::Ended);
@@ -86,11 +95,13 @@ impl Intake {
             return Err(ProposeError::Full { writes: state.writes, bytes: state.bytes });
         }
         (state.writes, state.bytes) = (writes, bytes);
-        let is_led = proposal.leads && state.waiting.is_empty();
+        // Where something is on its way, the log's thread goes on with this one without a pause.
+        let may_lead = proposal.may_lead && state.is_idle();
         state.waiting.push_back(proposal);
-        state.advance(is_led);
-        let needs_driver = !state.waiting.is_empty() || state.proposer.failure().is_some();
-        Ok(std::mem::take(&mut state.is_driver_dozing) || needs_driver)
+        state.advance(may_lead);
+        let is_stuck = !state.waiting.is_empty() || state.proposer.failure().is_some();
+        let needs_driver = std::mem::take(&mut state.is_driver_dozing) || is_stuck;
+        Ok(Taken { needs_driver, is_led: may_lead && state.proposer.pending_count() > 0 })
     }
 
     /// Hands what waits to the log, as far as door and log allow. Returns why the log takes nothing
@@ -113,7 +124,7 @@ impl Intake {
             let home = weald_core::PlacementKey::from_u64(0);
             let id = TransactionId::new(home, [0; 16]);
             let waiter = Waiter::nobody(now);
-            let tick = Proposal { id, ask: Ask::Tick, bytes: 0, waiter, leads: false };
+            let tick = Proposal { id, ask: Ask::Tick, bytes: 0, waiter, may_lead: false };
             state.proposer.propose(&mut VecDeque::from([tick]), false);
         }
     }

@@ -216,7 +216,7 @@ impl LocalProposer {
                 // A node that is alone makes no other entries; a tick is made again when it is due.
                 _ => continue,
             };
-            waiting.push_front(Proposal { id, ask, bytes, waiter, leads: false });
+            waiting.push_front(Proposal { id, ask, bytes, waiter, may_lead: false });
         }
     }
 }

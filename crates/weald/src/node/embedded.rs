@@ -73,7 +73,7 @@ impl Shelf for OwnShelf {
 }
 
 impl Backend for Embedded {
-    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
+    fn propose(&self, proposal: Proposal) -> std::result::Result<bool, ProposeError> {
         self.driver.propose(proposal)
     }
 

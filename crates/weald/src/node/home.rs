@@ -132,7 +132,7 @@ impl Home {
         config: &Config,
     ) -> Result<Arc<PartitionStore>> {
         let state = StateConfig {
-            dirty_bytes_max: config.dirty_bytes,
+            dirty_bytes_max: config.effect_bytes_max(),
             compression: config.compression,
             history_entries: config.history_entries,
             ..StateConfig::default()

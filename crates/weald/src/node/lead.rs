@@ -1,49 +1,42 @@
 //! A writer that syncs the log itself when nobody else does.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Weak},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Weak};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::yield_now,
+};
 
 use crate::backend::Backend;
 
-/// Lets whatever else is ready have its turn first, so that writes made at once ride in one sync;
-/// then leads. Dropped before, it leaves that to the log's own thread.
+/// Owed by who was told to lead. Dropped before it is carried out, it leaves that to the log's own
+/// thread.
 pub(super) struct Lead {
     /// `None` once it is done. Who waits for a write does not keep the node open.
     backend: Option<Weak<dyn Backend>>,
-    has_given_way: bool,
 }
 
 impl Lead {
-    /// One that leads, where the node and the runtime allow it.
-    pub(super) fn new(backend: &Arc<dyn Backend>) -> Option<Self> {
-        let may_lead = backend.may_lead() && has_other_workers();
-        may_lead.then(|| Self { backend: Some(Arc::downgrade(backend)), has_given_way: false })
+    /// Whether the node and the runtime allow it.
+    pub(super) fn is_possible(backend: &dyn Backend) -> bool {
+        backend.may_lead() && has_other_workers()
+    }
+
+    pub(super) fn new(backend: &Arc<dyn Backend>) -> Self {
+        Self { backend: Some(Arc::downgrade(backend)) }
+    }
+
+    /// Lets whatever else is ready have its turn first, so that writes made at once ride in one sync;
+    /// then leads.
+    pub(super) async fn carry_out(mut self) {
+        yield_now().await;
+        if let Some(backend) = self.take() {
+            backend.lead();
+        }
     }
 
     fn take(&mut self) -> Option<Arc<dyn Backend>> {
         self.backend.take().and_then(|backend| backend.upgrade())
-    }
-}
-
-impl Future for Lead {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if !self.has_given_way {
-            self.has_given_way = true;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if let Some(backend) = self.take() {
-            backend.lead();
-        }
-        Poll::Ready(())
     }
 }
 

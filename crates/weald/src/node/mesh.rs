@@ -169,7 +169,7 @@ impl Drop for Mesh {
 }
 
 impl Backend for Mesh {
-    fn propose(&self, proposal: Proposal) -> std::result::Result<(), ProposeError> {
+    fn propose(&self, proposal: Proposal) -> std::result::Result<bool, ProposeError> {
         self.reach.propose(proposal)
     }
 

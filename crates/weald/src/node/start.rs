@@ -134,13 +134,13 @@ impl Start {
         let ask = Ask::Settings(SettingsEntry { decided: LogIndex::ZERO, changes });
         let waiter = Waiter::nobody(Instant::now() + self.config.write_timeout);
         let id = TransactionId::new(PlacementKey::from_u64(0), [0; 16]);
-        let proposal = Proposal { id, ask, bytes: 0, waiter, leads: false };
+        let proposal = Proposal { id, ask, bytes: 0, waiter, may_lead: false };
         intake.propose(proposal).expect("a new intake has room for one");
     }
 
     fn tuning(&self) -> Tuning {
         Tuning {
-            dirty_bytes_max: self.config.dirty_bytes,
+            dirty_bytes_max: self.config.effect_bytes_max(),
             log_bytes: self.config.checkpoint_log_bytes,
             interval: self.config.checkpoint_interval,
         }

@@ -129,9 +129,9 @@ impl Weald {
         let timeout = options.timeout.unwrap_or(running.config.write_timeout);
         let (sender, receiver) = oneshot::channel();
         let waiter = Waiter { reply: Some(sender), ack, deadline: Instant::now() + timeout };
-        let lead = (ack == Ack::Durable).then(|| Lead::new(&running.backend)).flatten();
-        let proposal = Proposal { id, ask, bytes, waiter, leads: lead.is_some() };
-        running.backend.propose(proposal).map_err(|error| match error {
+        let may_lead = ack == Ack::Durable && Lead::is_possible(&*running.backend);
+        let proposal = Proposal { id, ask, bytes, waiter, may_lead };
+        let is_led = running.backend.propose(proposal).map_err(|error| match error {
             ProposeError::Full { writes, bytes } => Error::new(
                 ErrorKind::Busy,
                 format!("too many writes wait: writes={writes} bytes={bytes}"),
@@ -139,9 +139,10 @@ impl Weald {
             .with_transaction(id),
             ProposeError::Ended => closed(),
         })?;
+        let lead = is_led.then(|| Lead::new(&running.backend));
         drop(running);
         if let Some(lead) = lead {
-            lead.await;
+            lead.carry_out().await;
         }
         // The driver answers everybody before it ends; who is dropped unanswered was on its way.
         receiver.await.map_err(|_| unknown(UnknownCause::Stopped, id))

@@ -130,14 +130,19 @@ impl Rig {
     }
 
     fn propose(&self) -> oneshot::Receiver<Answer> {
+        self.propose_as(false).0
+    }
+
+    /// Proposes as one who may lead, or may not; tells whether it is to.
+    fn propose_as(&self, may_lead: bool) -> (oneshot::Receiver<Answer>, bool) {
         let number = u128::from(self.proposed.fetch_add(1, Ordering::SeqCst));
         let id = TransactionId::new(PlacementKey::from_u64(0), number.to_le_bytes());
         let (sender, receiver) = oneshot::channel();
         let deadline = Instant::now() + Duration::from_secs(3600);
         let waiter = Waiter { reply: Some(sender), ack: Ack::Durable, deadline };
         let ask = Ask::Run { body: TransactionBody::default(), is_own_id: false };
-        self.intake.propose(Proposal { id, ask, bytes: 1, waiter, leads: false }).unwrap();
-        receiver
+        let taken = self.intake.propose(Proposal { id, ask, bytes: 1, waiter, may_lead }).unwrap();
+        (receiver, taken.is_led)
     }
 
     /// One turn of the driver, as far as it was nudged.
@@ -162,6 +167,30 @@ fn a_lone_write_is_answered_by_whoever_brings_the_news() {
     rig.relay.handle_news();
     assert!(is_committed(answer.try_recv()));
     assert_eq!(rig.intake.writes_waiting(), 0);
+}
+
+#[test]
+fn only_a_write_that_finds_nothing_on_its_way_is_led() {
+    let rig = Rig::new(Bare { panics: false });
+    assert!(!rig.propose_as(false).1, "its caller cannot");
+    rig.log.sync();
+    rig.relay.handle_news();
+    let (mut led, is_led) = rig.propose_as(true);
+    assert!(is_led);
+    let (mut follower, is_led) = rig.propose_as(true);
+    assert!(!is_led, "the log's thread is at it anyway");
+    rig.log.sync();
+    rig.relay.handle_led();
+    assert!(is_committed(led.try_recv()));
+    assert!(is_committed(follower.try_recv()));
+    assert!(rig.propose_as(true).1, "nothing is on its way again");
+}
+
+#[test]
+fn what_the_log_has_no_room_for_is_not_led() {
+    let rig = Rig::new(Bare { panics: false });
+    rig.log.is_busy.store(1, Ordering::SeqCst);
+    assert!(!rig.propose_as(true).1);
 }
 
 #[test]

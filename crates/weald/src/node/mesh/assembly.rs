@@ -345,7 +345,7 @@ fn members_config(
 ) -> MembersConfig {
     MembersConfig {
         state: StateConfig {
-            dirty_bytes_max: config.dirty_bytes,
+            dirty_bytes_max: config.effect_bytes_max(),
             compression: config.compression,
             history_entries: config.history_entries,
             ..StateConfig::default()
