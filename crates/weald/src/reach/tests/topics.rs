@@ -197,7 +197,8 @@ async fn a_late_joiner_gets_the_history_in_parts_then_what_comes() {
     let chat = rig.node(0).topic("chat").create().await.unwrap();
     let large = vec![7; 4000];
     let bodies = (0..2000).map(|_| large.clone());
-    let done = chat.publish_batch(bodies, PublishOptions::default()).await.unwrap();
+    let options = PublishOptions { timeout: Some(PATIENCE), ..PublishOptions::default() };
+    let done = chat.publish_batch(bodies, options).await.unwrap();
     assert!(done.iter().all(Result::is_ok));
     let light = rig.light().await;
     let far = light.topic("chat").open().await.unwrap();
