@@ -41,17 +41,11 @@ const TRIED: u64 = 250_000;
 /// Clients of a script have ids from here on, and come around.
 const FIRST_CLIENT: u8 = 100;
 
-/// Plays a script: everything that happens, line by line.
+/// Plays a script, with a rule left out where one is named: everything that happens, line by line.
 ///
 /// # Errors
 /// When a line cannot be read.
-#[cfg(test)]
-pub(crate) fn play(text: &str) -> Result<String> {
-    play_without(None, text)
-}
-
-/// The same with a rule left out.
-fn play_without(mutation: Option<Mutation>, text: &str) -> Result<String> {
+fn play(mutation: Option<Mutation>, text: &str) -> Result<String> {
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
     let first = lines.next().context("an empty script")?;
     let voters = first.strip_prefix("world ").context("a script begins with `world N`")?;
@@ -245,7 +239,7 @@ pub(crate) fn play_named(name: &str) -> Result<(String, bool)> {
 pub(crate) fn play_named_without(mutation: Option<Mutation>, name: &str) -> Result<(String, bool)> {
     let script = std::fs::read_to_string(format!("{FOLDER}/{name}.txt"))
         .with_context(|| format!("no script is called `{name}`"))?;
-    let played = play_without(mutation, &script)?;
+    let played = play(mutation, &script)?;
     let expected = std::fs::read_to_string(format!("{FOLDER}/{name}.expected"));
     let is_expected = expected.is_ok_and(|expected| expected == played);
     Ok((played, is_expected))
