@@ -23,6 +23,7 @@ pub(crate) mod message;
 mod numbers;
 mod server;
 mod topics;
+mod trouble;
 mod whole;
 mod writing;
 
@@ -38,7 +39,7 @@ use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch};
 use weald_cluster::{
     partition::{collection_of, collections_prefix},
-    routing::{self, Map, RouteError, Router},
+    routing::{self, Map, Router},
 };
 use weald_core::{
     At, BlockId, Clock, CollectionName, Digest, LogIndex, Outcome, PartitionId, PeerId,
@@ -48,7 +49,7 @@ use weald_pubsub::TopicAddress;
 
 use crate::{
     Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
-    backend::{Backend, Kept, Promise, Reading, Rehearsal, Version, behind},
+    backend::{Backend, Kept, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
     node::{Home, blocking, closed, state_error},
@@ -58,9 +59,10 @@ use asker::Asker;
 use courier::Courier;
 use far::{Far, unfitting};
 use following::Followers;
-use limits::{ATTEMPT_MAX, CACHE_BYTES_MAX};
+use limits::CACHE_BYTES_MAX;
 use message::{Answered, BLOCKS, Question, VIEW};
 use numbers::Numbers;
+use trouble::{refused_error, route_error};
 use whole::Whole;
 
 pub(crate) use server::{Server, Services};
@@ -476,38 +478,6 @@ impl Backend for Reach {
 impl Reach {
     fn statuses(&self) -> Vec<PartitionStatus> {
         self.core.members.as_ref().map(Members::partitions).unwrap_or_default()
-    }
-}
-
-/// The error of a read that no member could answer.
-fn route_error(error: &RouteError) -> Error {
-    let kind = match error {
-        RouteError::Busy { .. } => ErrorKind::Busy,
-        RouteError::TooLarge { .. } => ErrorKind::Invalid,
-        _ => ErrorKind::Unavailable,
-    };
-    let facade = Error::caused(kind, error.to_string(), error.clone());
-    match error {
-        RouteError::Unavailable { retry_after_ms, .. } => {
-            facade.with_retry_after(Duration::from_millis(*retry_after_ms))
-        }
-        error if error.is_retryable() => facade.with_retry_after(PAUSE),
-        _ => facade,
-    }
-}
-
-fn refused_error(refused: &ReadRefused, reading: &Reading, hosted: &Hosted) -> Error {
-    let applied = hosted.with_status(|status| status.applied);
-    match (refused, reading.at_least) {
-        (ReadRefused::Behind { .. }, Some(wanted)) if applied < wanted.index => {
-            behind(wanted.index, applied)
-        }
-        (ReadRefused::Behind { .. }, _) => {
-            Error::caused(ErrorKind::Behind, refused.to_string(), *refused)
-        }
-        (ReadRefused::Busy, _) => Error::caused(ErrorKind::Busy, refused.to_string(), *refused),
-        _ => Error::caused(ErrorKind::Unavailable, refused.to_string(), *refused)
-            .with_retry_after(ATTEMPT_MAX),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     cache::Cache,
     limits::{BLOCKS_MAX, GUESSED_MAX},
     message::{Answered, BLOCKS, Found, Question, VIEW, Wanted, Wire},
-    route_error,
+    trouble::route_error,
 };
 use crate::{
     Error, ErrorKind, Result,
