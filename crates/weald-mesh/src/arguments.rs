@@ -58,6 +58,9 @@ pub(crate) struct PublisherOptions {
     pub(crate) pause_max_ms: usize,
     #[arg(long)]
     pub(crate) expires_ms: Option<u64>,
+    /// Makes the topic with the policy `Available`
+    #[arg(long)]
+    pub(crate) available: bool,
     #[arg(long)]
     pub(crate) seed: u64,
 }

@@ -153,6 +153,13 @@ impl Client {
         self.json(&topic_path(name))
     }
 
+    /// Publishes a message; what the node tells of it.
+    pub(crate) fn publish(&self, topic: &str, body: &str) -> Answer<Value> {
+        let path = format!("{}/messages", topic_path(topic));
+        let answered = self.send(Call::new(Method::POST, path).with_body(body.as_bytes()));
+        answered.and_then(answer::success).and_then(|reply| reply.json())
+    }
+
     /// The partition that has the topic.
     pub(crate) fn partition_of_topic(&self, name: &str) -> Answer<u64> {
         self.send(Call::new(Method::GET, topic_path(name))).and_then(|reply| reply.partition())

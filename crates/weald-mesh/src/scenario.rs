@@ -51,7 +51,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 24] = [
+const ALL: [Scenario; 25] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -76,6 +76,7 @@ const ALL: [Scenario; 24] = [
     topics::RENEWAL,
     topics::EXPIRY,
     topics::ATTACK,
+    topics::OUTBOX,
 ];
 
 /// Runs the scenarios that are asked for; whether all passed.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use weald::{PublishOptions, Topic};
+use weald::{Availability, PublishOptions, Topic, TopicPolicy};
 
 use super::{next_word, runtime, tell};
 use crate::arguments::PublisherOptions;
@@ -25,7 +25,10 @@ pub(crate) fn publish(options: &PublisherOptions) -> Result<()> {
 
 async fn run(options: &PublisherOptions) -> Result<()> {
     let node = light::start(options.bootstrap.clone()).await?;
-    let topic = node.topic(&options.topic).open_or_create().await?;
+    let availability =
+        if options.available { Availability::Available } else { Availability::Consistent };
+    let policy = TopicPolicy { availability, ..TopicPolicy::default() };
+    let topic = node.topic(&options.topic).policy(policy).open_or_create().await?;
     tell(&json!({ "ready": true }));
     ensure!(next_word().await, "nobody waits for it");
     let mut random = Random::new(options.seed);

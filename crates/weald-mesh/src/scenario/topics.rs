@@ -6,6 +6,7 @@ mod churn;
 mod concurrent;
 mod expiry;
 mod late_joiner;
+mod outbox;
 mod partition;
 mod renewal;
 
@@ -24,6 +25,7 @@ pub(super) use churn::SCENARIO as CHURN;
 pub(super) use concurrent::SCENARIO as CONCURRENT;
 pub(super) use expiry::SCENARIO as EXPIRY;
 pub(super) use late_joiner::SCENARIO as LATE_JOINER;
+pub(super) use outbox::SCENARIO as OUTBOX;
 pub(super) use partition::SCENARIO as PARTITION;
 pub(super) use renewal::SCENARIO as RENEWAL;
 
@@ -44,6 +46,8 @@ struct Publishes {
     /// From one message to the next, milliseconds, at least and at most.
     pause: (usize, usize),
     expires_ms: Option<u64>,
+    /// Whether the topic is made with the policy `Available`.
+    available: bool,
 }
 
 /// How a subscriber subscribes.
@@ -81,6 +85,9 @@ impl Gathering {
             option("seed", seed.to_string());
             if let Some(expires) = plan.expires_ms {
                 option("expires-ms", expires.to_string());
+            }
+            if plan.available {
+                words.push(String::from("--available"));
             }
             let party = self.start("publisher", &words)?;
             self.publishers.push(party);

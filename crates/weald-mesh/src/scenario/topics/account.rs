@@ -120,6 +120,13 @@ impl Heard {
         self.gaps.iter().map(|(first, last)| last + 1 - first).sum()
     }
 
+    /// Deliveries of messages of a publisher, and how many messages those are.
+    pub(super) fn deliveries_of(&self, publisher: u64) -> (usize, usize) {
+        let own = self.deliveries.iter().filter(|delivery| delivery.key.0 == publisher);
+        let keys: BTreeSet<Key> = own.clone().map(|delivery| delivery.key).collect();
+        (own.count(), keys.len())
+    }
+
     pub(super) fn delivered(&self) -> usize {
         self.deliveries.len()
     }

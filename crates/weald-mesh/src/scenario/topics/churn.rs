@@ -28,7 +28,8 @@ fn run(setup: &Setup) -> Result<Report> {
     let mesh = Mesh::prepare(setup, "churn", setup.node_count)?;
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count / PUBLISHERS;
-    let plan = |label| Publishes { label, count, pause: PAUSE_MS, expires_ms: None };
+    let plan =
+        |label| Publishes { label, count, pause: PAUSE_MS, expires_ms: None, available: false };
     let plans: Vec<Publishes> = (0..PUBLISHERS).map(plan).collect();
     gathering.publish(&plans)?;
     gathering.wait_published(1)?;

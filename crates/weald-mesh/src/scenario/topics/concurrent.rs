@@ -39,7 +39,8 @@ fn one(setup: &Setup, name: &str, kills: bool) -> Result<Report> {
     let mesh = Mesh::prepare(setup, name, setup.node_count)?;
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count / PUBLISHERS;
-    let plan = |label| Publishes { label, count, pause: PAUSE_MS, expires_ms: None };
+    let plan =
+        |label| Publishes { label, count, pause: PAUSE_MS, expires_ms: None, available: false };
     let plans: Vec<Publishes> = (0..PUBLISHERS).map(plan).collect();
     gathering.publish(&plans)?;
     thread::sleep(LATE);

@@ -27,7 +27,13 @@ fn run(setup: &Setup) -> Result<Report> {
     let mesh = Mesh::prepare(setup, "gc", setup.node_count)?;
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count / PUBLISHERS;
-    let plan = |label| Publishes { label, count, pause: (0, 2), expires_ms: Some(EXPIRES_MS) };
+    let plan = |label| Publishes {
+        label,
+        count,
+        pause: (0, 2),
+        expires_ms: Some(EXPIRES_MS),
+        available: false,
+    };
     let plans: Vec<Publishes> = (0..PUBLISHERS).map(plan).collect();
     gathering.publish(&plans)?;
     let mut subscriber = gathering.subscribe(&Subscribes::default())?;
