@@ -290,6 +290,7 @@ mod tests {
         let heard = |incarnation, round| Heard { run: Run { incarnation, nonce: 1 }, round };
         let mut progress = streaming();
         progress.note_heard(heard(1, 1), LogIndex(5));
+        progress.acknowledged(LogIndex(4), (LogIndex(5), None), 1);
         progress.sent(LogIndex(5), 10);
         // It has the entry; its answer is lost with its run.
         for round in 2..4 {

@@ -5,7 +5,7 @@ use crate::{batch, run};
 
 #[test]
 fn ps1153_ps1512_ps1513_ps1776_a_topic_is_complete_and_exactly_once_under_faults() {
-    let batch = batch::run(0..12, 2, |seed| Plan::draw_topics(seed, None));
+    let batch = batch::run(0..16, 2, |seed| Plan::draw_topics(seed, None));
     assert_eq!(batch.failures, [], "run one again with `cargo xtask sim topics --seed N`");
     let (published, shown) = batch.answered;
     assert!(published > 500 && shown > 1_000, "{published} published, {shown} shown");
