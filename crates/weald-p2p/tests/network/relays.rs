@@ -10,8 +10,10 @@ use crate::rig::{ECHO, LONG, Node, config, peer, start, until};
 
 /// A node that carries for others. A relay has to know the address that it is reached at.
 async fn relay(number: u64) -> Node {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let address = format!("/ip4/127.0.0.1/tcp/{}", free.port());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    drop(listener);
+    let address = format!("/ip4/127.0.0.1/tcp/{port}");
     let mut config = config(number, &[]);
     (config.listen, config.external) = (vec![address.clone()], vec![address]);
     config.reachability.relay_server = true;
@@ -38,7 +40,7 @@ async fn place(node: &Node) -> String {
         addresses.find(|address| address.contains("p2p-circuit"))
     };
     until("there is a place at the relay", || find().is_some()).await;
-    find().unwrap()
+    find().expect("it was there")
 }
 
 /// How `node` reaches peer `number`: whether only through a relay.
