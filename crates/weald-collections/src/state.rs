@@ -76,21 +76,32 @@ impl ChainState {
 impl CollectionState {
     /// The payload of the state block.
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(LEN);
+        Bytes::copy_from_slice(&self.to_bytes())
+    }
+
+    fn to_bytes(self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        let mut rest = &mut bytes[..];
+        let mut put = |field: &[u8]| {
+            let (place, after) = std::mem::take(&mut rest).split_at_mut(field.len());
+            place.copy_from_slice(field);
+            rest = after;
+        };
         let chain = &self.chain;
         let oldest = chain.ends.map(|e| (e.oldest_revision.0, e.oldest_index.0, e.oldest_time));
         let (revision, index, time) = oldest.unwrap_or_default();
-        out.push(LAYOUT);
+        put(&[LAYOUT]);
         for number in [self.revision.0, self.items, chain.next.0, chain.bytes] {
-            out.extend_from_slice(&number.to_le_bytes());
+            put(&number.to_le_bytes());
         }
-        out.extend_from_slice(chain.hash.as_bytes());
-        out.extend_from_slice(&link_bytes(chain.ends.map(|ends| ends.tail)));
+        put(chain.hash.as_bytes());
+        put(&link_bytes(chain.ends.map(|ends| ends.tail)));
         for number in [chain.first.0, chain.pruned.0, revision, index, time.as_millis()] {
-            out.extend_from_slice(&number.to_le_bytes());
+            put(&number.to_le_bytes());
         }
-        out.extend_from_slice(&link_bytes(chain.ends.map(|ends| ends.head)));
-        out.into()
+        put(&link_bytes(chain.ends.map(|ends| ends.head)));
+        assert!(rest.is_empty(), "a state block has one length");
+        bytes
     }
 
     /// Reads a state block.
@@ -129,11 +140,14 @@ impl CollectionState {
     /// The one splice that turns the payload of `before` into this one's; `None` when they are
     /// equal.
     pub fn splice_from(&self, before: &Self) -> Option<Splice> {
-        let (old, new) = (before.encode(), self.encode());
+        if self == before {
+            return None;
+        }
+        let (old, new) = (before.to_bytes(), self.to_bytes());
         let differs = |&i: &usize| old[i] != new[i];
         let start = (0..LEN).find(differs)?;
         let end = (0..LEN).rfind(differs)? + 1;
-        Some(Splice::new(start, end - start, new.slice(start..end)))
+        Some(Splice::new(start, end - start, Bytes::copy_from_slice(&new[start..end])))
     }
 }
 

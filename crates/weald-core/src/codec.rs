@@ -8,6 +8,7 @@
 //! trailing bytes. Payloads laid out by hand for small splices (tree nodes, chain blocks, log
 //! segments) do not pass through here; `docs/format.md` describes them.
 
+use bincode::{enc::write::Writer, error::EncodeError};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -123,25 +124,47 @@ pub(crate) fn encoded_len<T: Serialize + ?Sized>(value: &T) -> usize {
 }
 
 /// Writes what [`encode`] makes of `value`, in pieces.
-pub(crate) fn encode_to<T: Serialize + ?Sized>(
-    out: &mut impl std::io::Write,
-    kind: Kind,
-    value: &T,
-) {
+pub(crate) fn encode_to<T: Serialize + ?Sized>(out: &mut impl Sink, kind: Kind, value: &T) {
     try_encode_to(out, kind, value)
         .expect("our own types encode, and whoever gets the bytes takes all of them");
 }
 
 /// As [`encode_to`], for one who may not take all of the bytes.
 fn try_encode_to<T: Serialize + ?Sized>(
-    out: &mut impl std::io::Write,
+    out: &mut impl Sink,
     kind: Kind,
     value: &T,
-) -> Result<(), bincode::error::EncodeError> {
-    let envelope = [FORMAT_VERSION, kind.0];
-    let refused = |inner| bincode::error::EncodeError::Io { inner, index: 0 };
-    out.write_all(&envelope).map_err(refused)?;
-    bincode::serde::encode_into_std_write(value, out, bincode::config::standard()).map(drop)
+) -> Result<(), EncodeError> {
+    let mut out = Out(out);
+    out.write(&[FORMAT_VERSION, kind.0])?;
+    bincode::serde::encode_into_writer(value, out, bincode::config::standard())
+}
+
+/// Who gets encoded bytes, piece by piece. Ids and digests come byte by byte.
+pub(crate) trait Sink {
+    /// Takes all of `bytes`, or none.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Full>;
+}
+
+/// There is no room for the bytes.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+struct Out<'a, S>(&'a mut S);
+
+impl<S: Sink> Writer for Out<'_, S> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.take(bytes).map_err(|Full| EncodeError::UnexpectedEnd)
+    }
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Bytes that are gathered without asking for memory: most of what is encoded takes no more, and is
@@ -160,17 +183,12 @@ impl Small {
     }
 }
 
-impl std::io::Write for Small {
+impl Sink for Small {
     #[inline]
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.len + bytes.len();
-        let room = self.bytes.get_mut(self.len..end);
-        room.ok_or(std::io::ErrorKind::WriteZero)?.copy_from_slice(bytes);
+        self.bytes.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
         self.len = end;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }
@@ -178,13 +196,10 @@ impl std::io::Write for Small {
 /// Counts bytes.
 struct Counted(usize);
 
-impl std::io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl Sink for Counted {
+    #[inline]
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

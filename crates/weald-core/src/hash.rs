@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    codec::{self, Kind},
+    codec::{self, Full, Kind, Sink},
     hex,
 };
 
@@ -132,13 +132,9 @@ impl DigestBuilder {
 /// Digests what is written.
 struct Pieces<'a>(&'a mut Sha256);
 
-impl std::io::Write for Pieces<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl Sink for Pieces<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

@@ -64,8 +64,12 @@ impl Sessions {
         session.row.low_water = before.low_water.max(stamp.low_water);
         session.row.keep_until = before.keep_until.max(expiry);
         let row = session.row;
-        let open = session.numbers.split_off(&row.low_water);
-        let settled = std::mem::replace(&mut session.numbers, open);
+        let mut settled = Vec::new();
+        while let Some(number) = session.numbers.first_entry()
+            && *number.key() < row.low_water
+        {
+            settled.push(number.remove());
+        }
         if row != before {
             effects.rows.insert(rows::session_key(&stamp.session), Some(rows::session_value(&row)));
         }
@@ -73,7 +77,7 @@ impl Sessions {
             self.by_expiry.remove(&(before.keep_until, stamp.session));
             self.by_expiry.insert((row.keep_until, stamp.session));
         }
-        settled.into_values().collect()
+        settled
     }
 
     /// Notes that the result of a request is kept.

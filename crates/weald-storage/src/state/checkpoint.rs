@@ -8,7 +8,6 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
 use weald_core::{BlockId, LogIndex, StateError};
 
 use super::{
@@ -61,12 +60,12 @@ pub(crate) fn checkpoint(
     floors.forgotten = floors.forgotten.max(forgotten);
     let written = write(shared, Plan { cover, floors: &floors, changed: &changed });
     match written {
-        Ok(Written { harvests, rows, figures }) => {
+        Ok(Written { harvests, figures }) => {
             cursor.written = harvests.iter().map(|harvest| harvest.records.len()).sum();
             cursor.volume.add(cover, figures.bytes);
             shared.horizon.stored(floors);
             release(shared, cover, harvests);
-            shared.rows.release(cover, &rows);
+            shared.rows.release(cover);
             shared.covered.store(cover.0, Ordering::Release);
             shared.written.lock().add(figures);
             Ok(cover)
@@ -89,7 +88,6 @@ struct Plan<'p> {
 #[derive(Debug)]
 struct Written {
     harvests: Vec<Harvest>,
-    rows: Vec<Bytes>,
     figures: WrittenFigures,
 }
 
@@ -98,13 +96,13 @@ fn write(shared: &Shared, plan: Plan<'_>) -> Result<Written, StateError> {
     let mut figures = WrittenFigures { checkpoints: 1, ..WrittenFigures::default() };
     let harvests = harvest_blocks(shared, plan, &mut batch, &mut figures)?;
     let has_blocks = shared.has_blocks.load(Ordering::Acquire) || !harvests.is_empty();
-    let rows = put_meta(shared, plan, has_blocks, &mut batch);
+    put_meta(shared, plan, has_blocks, &mut batch);
     figures.bytes = u64::try_from(batch.byte_count()).unwrap_or(u64::MAX);
     // Before the write: from then on, what the memtable does not know may be in the engine.
     shared.has_blocks.store(has_blocks, Ordering::Release);
     shared.engine.write(batch, Durability::Unsynced).map_err(|error| shared.failed(&error))?;
     shared.engine.sync().map_err(|error| shared.failed(&error))?;
-    Ok(Written { harvests, rows, figures })
+    Ok(Written { harvests, figures })
 }
 
 fn harvest_blocks(
@@ -161,16 +159,13 @@ fn stored(
     }
 }
 
-/// Gives the keys of the rows that were put.
-fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch) -> Vec<Bytes> {
+fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch) {
     let partition = shared.partition;
-    let mut rows = Vec::new();
-    for (row, value) in shared.rows.cut(plan.cover) {
-        match meta::row_entry(partition, &row, value.as_ref()) {
+    for (row, value) in shared.rows.cut(plan.cover).rows() {
+        match meta::row_entry(partition, row, value) {
             (key, Some(value)) => batch.put(Keyspace::Meta, key, value),
             (key, None) => batch.delete(Keyspace::Meta, key),
         }
-        rows.push(row);
     }
     for id in plan.changed {
         let floor = plan.floors.collections.get(id).copied().unwrap_or_default();
@@ -182,7 +177,6 @@ fn put_meta(shared: &Shared, plan: Plan<'_>, has_blocks: bool, batch: &mut Batch
     let (key, value) =
         Checkpoint { covered, default_floor, forgotten, has_blocks }.entry(partition);
     batch.put(Keyspace::Meta, key, value);
-    rows
 }
 
 /// Forgets what is durable. The cache gets the newest version of a block before the memtable lets

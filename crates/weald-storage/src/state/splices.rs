@@ -8,8 +8,12 @@ use weald_core::{Splice, limits::BLOCK_BYTES_MAX};
 
 use super::wire::{Fields, put_bytes, put_number};
 
+/// Bytes before what comes in: three numbers below the size of a block.
+const HEAD_BYTES_MAX: usize = 12;
+
 /// Appends `splices`.
 pub(crate) fn put_splices(out: &mut Vec<u8>, splices: &[Splice]) {
+    out.reserve(splices.iter().map(|splice| splice.insert.len() + HEAD_BYTES_MAX).sum());
     for splice in splices {
         put_number(out, splice.offset.into());
         put_number(out, splice.remove.into());
