@@ -79,7 +79,10 @@ impl Site {
 
     fn put(&self, key: u64) -> Action {
         let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.tree.put([spread.to_be_bytes(), key.to_be_bytes()].concat(), vec![key.to_le_bytes()[0]; 100])
+        self.tree.put(
+            [spread.to_be_bytes(), key.to_be_bytes()].concat(),
+            vec![key.to_le_bytes()[0]; 100],
+        )
     }
 
     /// The entry of the next request, encoded as the log has it.
@@ -114,7 +117,11 @@ impl Site {
         drop(view);
         let effects = std::mem::take(&mut applied.effects);
         self.store.commit(index, effects).expect("the next index");
-        assert!(matches!(applied.settled, Some((_, Outcome::Committed(_)))), "{:?}", applied.settled);
+        assert!(
+            matches!(applied.settled, Some((_, Outcome::Committed(_)))),
+            "{:?}",
+            applied.settled
+        );
     }
 
     /// Applies these; tells the thread's processor time.

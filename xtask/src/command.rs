@@ -19,7 +19,19 @@ pub(crate) struct Finished {
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
+    forget_own_package(&mut command);
     command
+}
+
+/// Takes from `command` what cargo tells us of our own package: build scripts look at it, and whoever calls cargo
+/// without us would build their crates again.
+pub(crate) fn forget_own_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
 }
 
 /// Runs `command`, shows what it writes, and fails when it fails.

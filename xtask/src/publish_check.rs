@@ -102,7 +102,8 @@ fn published_of(metadata: &str) -> Result<Vec<Package>> {
         bail!("cargo metadata lists no packages");
     };
     // An empty list of registries is what `publish = false` becomes.
-    let kept = listed.iter().filter(|one| one["publish"].as_array().is_none_or(|to| !to.is_empty()));
+    let kept =
+        listed.iter().filter(|one| one["publish"].as_array().is_none_or(|to| !to.is_empty()));
     let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
     let mut packages: Vec<Package> = kept
         .map(|one| Package { name: text(one, "name"), version: text(one, "version") })
@@ -121,7 +122,8 @@ mod tests {
             {"name": "b", "version": "0.2.0", "publish": null},
             {"name": "tool", "version": "0.0.0", "publish": []},
             {"name": "a", "version": "0.1.0"}]}"#;
-        let package = |name: &str, version: &str| Package { name: name.into(), version: version.into() };
+        let package =
+            |name: &str, version: &str| Package { name: name.into(), version: version.into() };
         assert_eq!(published_of(metadata).unwrap(), [package("a", "0.1.0"), package("b", "0.2.0")]);
         assert!(published_of("{}").is_err());
     }

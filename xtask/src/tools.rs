@@ -42,6 +42,7 @@ impl Tool {
         };
         let mut command = Command::new(program);
         command.arg(self.subcommand());
+        command::forget_own_package(&mut command);
         Ok(command)
     }
 

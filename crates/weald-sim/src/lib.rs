@@ -3,11 +3,13 @@
 //! must hold. One seed gives one run, event by event.
 //!
 //! [`cli::run`] is what `cargo xtask sim` calls; `docs/testing.md` says how to use it. [`history`] judges
-//! what clients saw, in simulations and in real meshes alike; [`model`] explores a few members exhaustively.
+//! what clients saw, in simulations and in real meshes alike; [`model`] explores a few members exhaustively,
+//! [`spanning`] a transaction over two partitions.
 
 pub mod cli;
 pub mod history;
 pub mod model;
+pub mod spanning;
 
 mod bank;
 mod batch;

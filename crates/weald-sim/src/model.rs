@@ -31,6 +31,7 @@ use std::sync::{
 use stateright::{Model, Property};
 use weald_cluster::mutation::Mutation;
 
+pub(crate) use report::explored;
 pub use report::{Explored, check, search};
 pub use world::World;
 

@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    hash::Hash,
     time::{Duration, Instant},
 };
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Path};
 
 use super::{Bounds, Explorer};
 
@@ -36,7 +37,7 @@ pub fn check(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
         .finish_when(HasDiscoveries::AnyFailures)
         .timeout(limit)
         .spawn_dfs();
-    explored(&checker.join(), begin, limit)
+    explored(&checker.join(), (begin, limit), super::World::describe)
 }
 
 /// Looks for something that does not hold, nearest first; ends with the first that is found.
@@ -48,12 +49,30 @@ pub fn search(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
         .finish_when(HasDiscoveries::AnyFailures)
         .timeout(limit)
         .spawn_bfs();
-    explored(&checker.join(), begin, limit)
+    explored(&checker.join(), (begin, limit), super::World::describe)
 }
 
-fn explored(checker: &impl Checker<Explorer>, begin: Instant, limit: Duration) -> Explored {
+/// What `checker` found since `begin` within `limit`; `describe` names an action for who reads the steps.
+pub(crate) fn explored<M: Model>(
+    checker: &impl Checker<M>,
+    (begin, limit): (Instant, Duration),
+    describe: impl Fn(&M::State, &M::Action) -> String,
+) -> Explored
+where
+    M::State: Clone + fmt::Debug + Hash + PartialEq,
+    M::Action: Clone + PartialEq,
+{
     let duration = begin.elapsed();
     let discoveries = checker.discoveries();
+    // What happens on the way, each step with the state after it.
+    let steps = |path: &Path<M::State, M::Action>| -> Vec<String> {
+        let states = path.clone().into_vec();
+        let step = |(state, action): &(M::State, Option<M::Action>)| {
+            let action = action.as_ref().map(|action| describe(state, action));
+            format!("{state:?}=> {}", action.unwrap_or_default())
+        };
+        states.iter().map(step).collect()
+    };
     let mut failures = BTreeMap::new();
     for property in checker.model().properties() {
         let discovery = discoveries.get(property.name);
@@ -62,7 +81,7 @@ fn explored(checker: &impl Checker<Explorer>, begin: Instant, limit: Duration) -
             _ => discovery.is_some(),
         };
         if is_failure {
-            let path = discovery.map(steps);
+            let path = discovery.map(&steps);
             failures.insert(property.name, path.unwrap_or_default());
         }
     }
@@ -74,18 +93,6 @@ fn explored(checker: &impl Checker<Explorer>, begin: Instant, limit: Duration) -
         is_complete: duration < limit,
         failures,
     }
-}
-
-type Path = stateright::Path<super::World, super::Action>;
-
-/// What happens on the way, each step with the world after it.
-fn steps(path: &Path) -> Vec<String> {
-    let states: Vec<_> = path.clone().into_vec();
-    let step = |(world, action): &(super::World, Option<super::Action>)| {
-        let action = action.as_ref().map(|action| world.describe(action)).unwrap_or_default();
-        format!("{world:?}=> {action}")
-    };
-    states.iter().map(step).collect()
 }
 
 impl fmt::Display for Explored {
