@@ -10,7 +10,7 @@ const fn kind(offset: u8) -> Kind {
 /// A configuration in a log entry.
 pub(crate) const CONFIGURATION: Kind = kind(16);
 /// What a member keeps beside its entries.
-pub(crate) const STORED: Kind = kind(17);
+pub(crate) const STORED: Kind = kind(30);
 /// A message between members.
 pub(crate) const MESSAGE: Kind = kind(21);
 /// What an attestation signs.
@@ -27,3 +27,5 @@ pub(crate) const FOUNDING_REQUEST: Kind = kind(26);
 pub(crate) const FOUNDING_ANSWER: Kind = kind(27);
 /// What an invitation signs.
 pub(crate) const INVITATION: Kind = kind(28);
+/// What a forced recovery signs.
+pub(crate) const RECOVERY_ACT: Kind = kind(29);

@@ -35,6 +35,7 @@ mod entry;
 mod feed;
 mod following;
 mod freshness;
+mod generation;
 mod input;
 mod log;
 mod membership;
@@ -59,7 +60,7 @@ use self::{
     campaign::Campaign, configurations::Configurations, coordinator::Coordinator, effects::Effects,
     following::Following, log::Log,
 };
-use crate::{LogTime, configuration::Member};
+use crate::{LogTime, configuration::Member, recovery::Recovery};
 
 pub use attestation::{
     Attestation, Attested, Certificate, CertifiedConfiguration, Contradiction, Evidence,
@@ -83,6 +84,10 @@ pub struct State {
     config: Config,
     partition: PartitionId,
     generation: u32,
+    /// The forced recoveries by which it was reached, oldest first (rule C16).
+    recoveries: Vec<Recovery>,
+    /// What this member keeps is of a generation that is over.
+    is_left_behind: bool,
     me: Member,
     run: Run,
     standing: Standing,
@@ -159,10 +164,12 @@ impl State {
         let heard = |(member, run)| (member, Peer { run, standing: None });
         let peers = stored.runs.into_iter().map(heard).collect();
         configurations.scan(&entries);
+        let health = if stored.is_left_behind { Health::Amnesiac } else { restart.health };
         configurations.commit(watermark);
         let mut state = Self {
             partition,
             generation: stored.generation,
+            recoveries: stored.recoveries,
             me: restart.member,
             run: Run { incarnation: restart.incarnation, nonce: 0 },
             standing: Standing { started: restart.started, is_healthy: true },
@@ -179,7 +186,8 @@ impl State {
             configurations,
             role: RoleState::Follower,
             following: Following::new(watermark),
-            health: restart.health,
+            health,
+            is_left_behind: stored.is_left_behind,
             stop: None,
             peers,
             snapshot: None,
@@ -252,6 +260,8 @@ impl State {
             base: self.base,
             configurations: self.configurations.stored(),
             runs: self.peers.iter().map(|(member, peer)| (*member, peer.run)).collect(),
+            recoveries: self.recoveries.clone(),
+            is_left_behind: self.is_left_behind,
         };
         if let Some(persist) = self.log.persist(stored) {
             self.outputs.push_back(Output::Persist(Box::new(persist)));

@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Forge(Name),
     /// `corrupt A`: its state machine is not what the log says.
     Corrupt(Name),
+    /// `recover A`: it goes on alone, in a new generation; an administrator signs.
+    Recover(Name),
+    /// `usurp A`: the same, signed by somebody else.
+    Usurp(Name),
     /// `load 3`: so many clients read and write.
     Load(u8),
     /// `reorder 30%`: so many messages are late by up to 20 ms.
@@ -114,6 +118,8 @@ impl fmt::Display for Command {
             Self::Transfer(node) => write!(f, "transfer {node}"),
             Self::Forge(node) => write!(f, "forge {node}"),
             Self::Corrupt(node) => write!(f, "corrupt {node}"),
+            Self::Recover(node) => write!(f, "recover {node}"),
+            Self::Usurp(node) => write!(f, "usurp {node}"),
             Self::Load(clients) => write!(f, "load {clients}"),
             Self::Reorder(percent) => write!(f, "reorder {percent}%"),
             Self::Loss(percent) => write!(f, "loss {percent}%"),

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, fmt};
 
 use weald_cluster::{
     configuration::Member,
-    replica::{Config, LogEntry, Run, State},
+    replica::{Config, LogEntry, Point, Run, State},
 };
 use weald_core::{Digest, Epoch, LogIndex, StoreId};
 
@@ -59,6 +59,8 @@ pub(crate) enum Seen<'a> {
     Exposed { node: Name, store: StoreId, index: LogIndex, since: Instant },
     /// A node was told what no member says, and has changed.
     Misled { node: Name, by: &'static str },
+    /// A node whose log holds these entries goes on alone: what is not among them is dropped.
+    Recovered { node: Name, before: Point, entries: &'a [LogEntry] },
     /// A node has taken a step.
     Stepped { node: Name, state: &'a State, config: &'a Config, recovered_bytes: usize },
 }
@@ -86,6 +88,8 @@ pub(crate) struct Violation {
 /// All invariants, and the committed log that they agree on.
 pub(crate) struct Oracle {
     pub(crate) ledger: Ledger,
+    /// Raised by each forced recovery: what a generation before says is not shown.
+    pub(crate) generation: u32,
     /// Nodes whose state machine was damaged on purpose: what they apply is not compared until
     /// they have a snapshot.
     rotten: BTreeSet<Name>,
@@ -107,7 +111,7 @@ impl Default for Oracle {
             Box::new(accepted::Accepted),
             Box::<fresh::Fresh>::default(),
         ];
-        Self { ledger: Ledger::default(), rotten: BTreeSet::new(), invariants }
+        Self { ledger: Ledger::default(), generation: 0, rotten: BTreeSet::new(), invariants }
     }
 }
 
@@ -132,6 +136,9 @@ impl Oracle {
     /// Shows `seen` to every invariant; the first that does not hold.
     pub(crate) fn see(&mut self, now: Instant, seen: &Seen<'_>) -> Result<(), Violation> {
         let is_rotten = self.is_rotten(seen);
+        if let Seen::Recovered { .. } = seen {
+            self.generation += 1;
+        }
         let violation = |invariant, detail| Violation { invariant, at: now, detail };
         if let Err(detail) = self.ledger.see(seen, is_rotten) {
             return Err(violation(Ledger::NAME, detail));

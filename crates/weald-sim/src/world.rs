@@ -8,6 +8,7 @@ mod driver;
 mod forgery;
 mod histories;
 mod judge;
+mod recovery;
 mod requests;
 mod spanning;
 
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weald_cluster::{
     configuration::{Configuration, Member},
-    replica::{Config, Envelope, Standing, State},
+    replica::{Config, Envelope, Health, Standing, State},
 };
 use weald_core::{Digest, Outcome, TransactionId};
 
@@ -68,6 +69,7 @@ pub(crate) struct Settings {
 }
 
 pub(crate) use histories::Histories;
+pub(crate) use recovery::authority;
 pub(crate) use spanning::{Account, Ask, BALANCE, Outgoing, Spanning, Ticket, Told};
 
 /// What happens.
@@ -125,7 +127,8 @@ pub(crate) struct World {
 
 impl World {
     /// A world of `settings.voters` nodes that have just been founded and are about to start.
-    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+    pub(crate) fn new(mut settings: Settings, seed: u64) -> Self {
+        settings.config.authority = authority();
         let mut random = Random::new(seed);
         let names = Name::first(settings.voters);
         let mut nodes: BTreeMap<_, _> =
@@ -243,18 +246,33 @@ impl World {
         (running.id == process).then_some(running)
     }
 
+    /// Shows the oracle what was seen of a node's log and state. What a generation says that is over
+    /// is no evidence (rule C16), and neither is what somebody shows who has nothing in the new one.
+    fn see_of(&mut self, name: Name, seen: &Seen<'_>) {
+        let generation = self.oracle.generation;
+        let is_over = self.state(name).is_some_and(|state| {
+            let has_nothing = generation > 0 && state.health() == Health::Amnesiac;
+            state.generation() < generation || has_nothing
+        });
+        if !is_over {
+            self.see(seen);
+        }
+    }
+
     /// The state of a node that runs.
     pub(crate) fn state(&self, node: Name) -> Option<&State> {
         self.nodes.get(&node)?.process.as_ref().map(|process| &process.state)
     }
 
-    /// Who coordinates the highest epoch, among nodes that run.
+    /// Who coordinates the highest epoch of the last generation, among nodes that run.
     pub(crate) fn coordinator(&self) -> Option<Name> {
         let running =
             self.nodes.iter().filter_map(|(name, node)| Some((name, node.process.as_ref()?)));
-        let coordinating = running
-            .filter_map(|(name, process)| process.state.coordinating().map(|epoch| (epoch, *name)));
-        coordinating.max().map(|(_, name)| name)
+        let coordinating = running.filter_map(|(name, process)| {
+            let epoch = process.state.coordinating()?;
+            Some((process.state.generation(), epoch, *name))
+        });
+        coordinating.max().map(|(_, _, name)| name)
     }
 }
 

@@ -16,6 +16,7 @@ mod operator;
 mod options;
 mod output;
 mod progress;
+mod recover;
 mod resolve;
 mod session;
 mod status;
@@ -105,6 +106,8 @@ enum Verb {
     Transfer(operator::Transfer),
     /// Hand over everything that a node does for its network
     Drain,
+    /// Go on alone with partitions that have lost their majority for good
+    Recover(recover::Recover),
     /// Start three nodes, kill them while they are written to, and show that nothing is lost
     Demo(demo::Demo),
 }
@@ -175,6 +178,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Digest(digest) => digest.run(target, &mut output).await?,
         Verb::Transfer(transfer) => transfer.run(target, &mut output).await?,
         Verb::Drain => operator::drain(target, &mut output).await?,
+        Verb::Recover(recover) => recover.run(target, &mut output).await?,
         Verb::Demo(demo) => demo.run(&mut output).await?,
     }
     output.flush()

@@ -20,8 +20,11 @@ mod run;
 use std::{path::Path, sync::Arc};
 
 use tokio::sync::watch;
-use weald_cluster::founding::{Config, Introduction, Map, Pin, Readiness};
-use weald_core::{Clock, Entropy, Service, Transport};
+use weald_cluster::{
+    founding::{Config, Genesis, Introduction, Map, Pin, Readiness},
+    recovery::Authority,
+};
+use weald_core::{Clock, Entropy, PeerId, Service, Transport};
 
 use crate::{Error, ErrorKind, Result, members::Members};
 
@@ -54,6 +57,15 @@ pub(crate) struct FoundingParts {
     pub(crate) members: Members,
     /// The time of day.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whose forced recoveries are believed, beside the founder's.
+    pub(crate) administrators: Vec<PeerId>,
+}
+
+/// Whose forced recoveries are believed in a network: its founder's, and those of `administrators`.
+pub(crate) fn authority(genesis: &Genesis, administrators: &[PeerId]) -> Authority {
+    let founder = genesis.founder.peer();
+    let administrators = administrators.iter().copied().chain([founder]).collect();
+    Authority { network: genesis.network().0, administrators }
 }
 
 /// Connects to addresses.

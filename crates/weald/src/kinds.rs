@@ -10,7 +10,7 @@ const fn kind(offset: u8) -> Kind {
 /// What a log entry of a partition with several members carries: a payload without its time.
 pub(crate) const COMMAND: Kind = kind(16);
 /// What a member keeps beside its entries.
-pub(crate) const KEPT: Kind = kind(17);
+pub(crate) const KEPT: Kind = kind(20);
 /// Asks a member for a page of its state.
 pub(crate) const PAGE_REQUEST: Kind = kind(18);
 /// A page of a state, or why there is none.

@@ -57,7 +57,8 @@ pub use http::{GatewayConfig, HttpGateway};
 pub use metric::{BUCKETS_US, Histogram, Metric, MetricValue};
 pub use node::{
     Builder, CollectionInfo, Damage, MemberInfo, NodeBuilder, NodeStatus, PartitionInfo,
-    PartitionRole, TransactionStatus, VerifyProgress, VerifyReport, Voters, Weald,
+    PartitionRole, RecoveryInfo, RecoveryOutcome, RecoveryRequest, TransactionStatus,
+    VerifyProgress, VerifyReport, Voters, Weald,
 };
 pub use node_config::NodeConfig;
 pub use topic::{

@@ -32,6 +32,7 @@ mod parts;
 mod post;
 mod proposal;
 mod reading;
+mod recovery;
 mod replica;
 mod running;
 mod snapshot;
@@ -49,6 +50,7 @@ use tokio::sync::oneshot;
 use weald_cluster::{
     configuration::{Configuration, ConfigurationId, Member},
     partition::coordination::{Message, primary::Begin},
+    recovery::Authority,
     replica::Change,
 };
 use weald_core::{Lock, LogIndex, PartitionId, Service, StateError, TransactionId};
@@ -66,6 +68,9 @@ pub(crate) use letterbox::Letterbox;
 pub(crate) use parts::{MembersConfig, MembersParts, StartError};
 pub(crate) use proposal::{Answer, Proposal, ProposeError, Standing, Terms, decode, encode};
 pub(crate) use reading::{ReadAsk, ReadRefused};
+#[cfg(test)]
+pub(crate) use recovery::BeginError;
+pub(crate) use recovery::{Left, left};
 use running::Running;
 pub(crate) use status::{MemberHealth, PartitionStatus};
 
@@ -120,6 +125,12 @@ impl Members {
         root: Configuration,
     ) -> oneshot::Receiver<Result<Member, HostError>> {
         self.host(partition, root, HostAs::Lost)
+    }
+
+    /// Members that begin from now on believe the forced recoveries of this authority. For those
+    /// that the log knows it stands in the settings.
+    pub(crate) fn trust(&self, authority: Authority) {
+        self.push(Event::Trust(authority));
     }
 
     fn host(

@@ -8,6 +8,7 @@ mod lead;
 mod listing;
 mod mesh;
 mod read;
+mod recovery;
 mod start;
 mod survey;
 mod system;
@@ -36,6 +37,7 @@ pub use info::{
 pub(crate) use listing::{collections_in, header};
 pub use mesh::NodeBuilder;
 pub(crate) use read::{blocking, fault_error, load, read, read_blocking, read_error};
+pub use recovery::{RecoveryInfo, RecoveryOutcome, RecoveryRequest};
 pub use survey::{MemberInfo, PartitionInfo, PartitionRole};
 pub(crate) use system::Drawn;
 pub(crate) use system::SystemClock;

@@ -44,6 +44,9 @@ pub struct NodeConfig {
     pub lookups: bool,
     /// Peers that may connect; anyone who may join where none is named. Default: none.
     pub allow: Vec<PeerId>,
+    /// Whose keys may sign forced recoveries, beside the founder's. The same at all nodes, or some
+    /// will not follow. Default: nobody else's.
+    pub administrators: Vec<PeerId>,
     /// Whether the node keeps nothing and takes part in nothing: it reads and writes through others,
     /// and uses no directory. Default: no.
     pub light: bool,
@@ -70,6 +73,7 @@ impl Default for NodeConfig {
             mdns: true,
             lookups: true,
             allow: Vec::new(),
+            administrators: Vec::new(),
             light: false,
             pre_shared_key: None,
             store: Config {
@@ -130,6 +134,7 @@ impl std::fmt::Debug for NodeConfig {
             .field("mdns", &self.mdns)
             .field("lookups", &self.lookups)
             .field("allow", &self.allow)
+            .field("administrators", &self.administrators)
             .field("light", &self.light)
             .field("store", &self.store)
             .finish_non_exhaustive()

@@ -13,7 +13,11 @@ use crate::{configuration::Member, mutation::Mutation};
 impl State {
     /// Checks who speaks and in which epoch, once and first, and hands the message on.
     pub(super) fn handle_envelope(&mut self, envelope: Envelope) {
-        let from = envelope.from;
+        let (from, partition) = (envelope.from, envelope.partition);
+        if let Message::Recovered { recoveries } = envelope.message {
+            // It proves itself, whoever says it and in whatever generation this member is.
+            return self.handle_recovered((from, partition), recoveries);
+        }
         if let Err(reason) = self.admit(&envelope) {
             self.report_refused(from, reason);
             return;
@@ -64,14 +68,16 @@ impl State {
                 self.handle_welcome(from, (member, nonce), chain);
             }
             Message::Outlived { refused } => self.handle_outlived(refused),
+            Message::Recovered { recoveries } => {
+                self.handle_recovered((from, self.partition), recoveries);
+            }
         }
     }
 
     /// Whether the message is for this member and from one of its log, in a run that is not over.
     fn admit(&mut self, envelope: &Envelope) -> Result<(), RefusedReason> {
         let (from, message) = (envelope.from, &envelope.message);
-        let is_here =
-            envelope.partition == self.partition && envelope.generation == self.generation;
+        let is_here = envelope.partition == self.partition;
         if !is_here || envelope.to.peer != self.me.peer || from.peer == self.me.peer {
             return Err(RefusedReason::NotForMe);
         }
@@ -82,6 +88,7 @@ impl State {
         if matches!(self.stop, Some(Stop::SyncFailed | Stop::Equivocation(_))) {
             return Err(RefusedReason::Stopped);
         }
+        self.admit_generation(envelope)?;
         if self.health == Health::Amnesiac && !is_welcome {
             self.rebirth.note(from);
             return Err(RefusedReason::NotForMe);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::recovery::Authority;
+
 /// Settings of one member of a partition's log. All members may differ in them; safety depends on
 /// none.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub reads_max: usize,
     /// Signatures given in one second, default 10 (rule C16).
     pub attestations_per_second: u32,
+    /// Whose forced recoveries are believed, default nobody's (rule C16).
+    pub authority: Authority,
     /// A rule that is left out, to show that the checks would notice.
     #[cfg(feature = "mutations")]
     pub mutation: Option<crate::mutation::Mutation>,
@@ -76,6 +80,7 @@ impl Default for Config {
             buffer: BufferLimits::default(),
             reads_max: 10_000,
             attestations_per_second: 10,
+            authority: Authority::default(),
             #[cfg(feature = "mutations")]
             mutation: None,
         }

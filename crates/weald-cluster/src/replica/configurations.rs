@@ -12,7 +12,8 @@ use crate::configuration::{Configuration, ConfigurationId, Member, Placed};
 /// in the log are consecutive.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Configurations {
-    /// Where the chain begins: what this member was founded or joined with.
+    /// Where the chain begins: what this member was founded or joined with, or what a forced
+    /// recovery says.
     root: Placed,
     committed: Placed,
     /// In the log, not known to be committed.
@@ -85,8 +86,12 @@ impl Configurations {
             || certified().is_some_and(|c| c.id > self.current.id && c.contains(member))
     }
 
-    /// Adds the configuration of an entry, if it carries one. Whether it does.
+    /// Adds the configuration of an entry, if it carries one that counts: what a forced recovery has
+    /// kept says nothing of members (rule C16). Whether it does.
     pub(super) fn add(&mut self, entry: &LogEntry) -> bool {
+        if entry.index() <= self.root.index {
+            return false;
+        }
         let Some(configuration) = entry.carried() else { return false };
         self.uncommitted.push_back(entry.clone());
         self.current = configuration;
@@ -187,7 +192,10 @@ impl Configurations {
         let certified = self.chain.iter().filter_map(|certified| placed(&certified.entry));
         let others = self.uncertified.iter().filter_map(placed);
         let all = certified.chain(others).chain([self.root.clone(), self.committed.clone()]);
-        all.filter(|placed| placed.index <= index).max_by_key(|placed| placed.configuration.id)
+        let held = all.filter(|placed| placed.index <= index);
+        // What a generation's root replaces counts no more.
+        let is_earlier = (index < self.root.index).then(|| self.root.clone());
+        is_earlier.or_else(|| held.max_by_key(|placed| placed.configuration.id))
     }
 
     /// Begins again with an empty log, from the last configuration that is certified.

@@ -11,6 +11,7 @@ use super::{Attestation, CertifiedConfiguration, LogEntry, Point, ReadId, run};
 use crate::{
     configuration::{ConfigurationId, Member},
     kinds,
+    recovery::Recovery,
 };
 
 /// Indexes and numbers of epochs stay below this: a member that makes a million a second reaches it
@@ -260,6 +261,11 @@ pub enum Message {
         /// The run that was refused.
         refused: Run,
     },
+    /// Your generation is over: these forced recoveries have begun those after it (rule C16).
+    Recovered {
+        /// The recoveries, oldest first.
+        recoveries: Vec<Recovery>,
+    },
 }
 
 impl Envelope {
@@ -324,6 +330,9 @@ impl Message {
             Self::Configurations { chain } | Self::Welcome { chain, .. } => {
                 chain.iter().all(|certified| point(certified.entry.point()))
             }
+            Self::Recovered { recoveries } => {
+                recoveries.iter().all(|recovery| point(&recovery.act.kept))
+            }
             _ => true,
         };
         is_epoch_in_range && is_rest_in_range
@@ -362,6 +371,7 @@ impl Message {
             Self::Amnesiac { .. } => "Amnesiac",
             Self::Welcome { .. } => "Welcome",
             Self::Outlived { .. } => "Outlived",
+            Self::Recovered { .. } => "Recovered",
         }
     }
 }

@@ -6,7 +6,10 @@ use super::{
     Attestation, CertifiedConfiguration, Envelope, Evidence, LogEntry, PersistTicket, Point,
     ReadId, Stored,
 };
-use crate::configuration::{Configuration, Member};
+use crate::{
+    configuration::{Configuration, Member},
+    recovery::Recovery,
+};
 
 /// What is to be made durable. Later ones continue earlier ones; none may be left out.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -131,6 +134,14 @@ pub enum Output {
         /// Who it is from now on.
         member: Member,
     },
+    /// A forced recovery has begun a new generation: this member has left the one before, in which
+    /// its log ended at `held`. Nothing of that log counts any more.
+    Recovered {
+        /// The recovery.
+        recovery: Box<Recovery>,
+        /// What this member held.
+        held: Point,
+    },
     /// This member takes no more part until it is repaired.
     Stopped(Stop),
     /// Something that operators want to know.
@@ -178,8 +189,10 @@ pub enum Report {
 pub enum RefusedReason {
     /// The sender is no member.
     NotMember,
-    /// It is for another partition, generation or member.
+    /// It is for another partition or member.
     NotForMe,
+    /// It was said in another generation.
+    OtherGeneration,
     /// It names an index or an epoch that nobody can have reached.
     OutOfRange,
     /// An earlier run of the sender said it.
@@ -194,4 +207,6 @@ pub enum RefusedReason {
     BrokenChain,
     /// A certificate or an attestation that does not hold.
     BadCertificate,
+    /// A forced recovery that is not to be believed.
+    BadRecovery,
 }

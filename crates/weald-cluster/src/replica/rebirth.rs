@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weald_core::{Epoch, LogIndex, Time};
+use weald_core::Time;
 
 use super::{
-    CertifiedConfiguration, Health, Message, Output, Point, RefusedReason, RoleState, State, Stop,
-    effects::Effects, following::Following,
+    CertifiedConfiguration, Health, Message, Output, RefusedReason, RoleState, State, Stop,
 };
-use crate::{LogTime, configuration::Member};
+use crate::configuration::Member;
 
 /// Members that are asked beside those of the configuration that is known, at most.
 const ASKED_MAX: usize = 16;
@@ -69,6 +68,7 @@ impl State {
         }
         let current = self.configurations.current();
         let lives = current.members().filter(|member| member.peer == from.peer);
+        let lives = lives.chain(self.ended_life(from));
         let Some(latest) = lives.max_by_key(|member| member.life) else { return };
         let is_given = self.rebirth.given.get(&latest) == Some(&nonce);
         if is_given {
@@ -81,6 +81,7 @@ impl State {
             return;
         }
         let Some(life) = latest.life.checked_add(1) else { return };
+        let life = life.max(self.first_life());
         let next = Member { peer: from.peer, store: from.store, life };
         let mut learners = current.learners.clone();
         learners.retain(|learner| learner.peer != from.peer);
@@ -91,6 +92,17 @@ impl State {
             self.rebirth.given.insert(next, nonce);
             self.append_configuration(&configuration);
         }
+    }
+
+    /// The life of a peer that took part in the generation before, which ended with it.
+    fn ended_life(&self, from: Member) -> Option<Member> {
+        let ended = &self.recoveries.last()?.act.old;
+        ended.members().filter(|member| member.peer == from.peer).max_by_key(|member| member.life)
+    }
+
+    /// The least life that is given: above all of earlier generations.
+    fn first_life(&self) -> u32 {
+        self.recoveries.last().map_or(0, |recovery| recovery.act.first_life())
     }
 
     /// The new life: this member begins with nothing, as a learner.
@@ -112,17 +124,7 @@ impl State {
         self.me = member;
         self.health = Health::Whole;
         self.stop = None;
-        self.promised = Epoch::default();
-        self.base = Point::default();
-        self.log.restart(Point::default(), Time::ZERO);
-        self.log_time = LogTime::new(Time::ZERO, self.now);
-        self.log.forget_promises();
-        self.configurations.forget_log();
-        self.watermark = LogIndex::ZERO;
-        self.snapshot = None;
-        self.disown();
-        self.effects = Effects::new(LogIndex::ZERO);
-        self.following = Following::new(LogIndex::ZERO);
+        self.empty();
         self.rebirth.due = None;
         self.outputs.push_back(Output::Reborn { member });
     }

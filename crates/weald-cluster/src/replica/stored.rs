@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
-    Epoch, LogIndex,
+    Epoch, LogIndex, PartitionId,
     codec::{self, CodecError},
 };
 
@@ -13,6 +13,7 @@ use super::{CertifiedConfiguration, LogEntry, Point, Run};
 use crate::{
     configuration::{Member, Placed},
     kinds,
+    recovery::{Authority, Recovery, RecoveryError},
 };
 
 /// A member's promises and identity.
@@ -33,6 +34,12 @@ pub struct Stored {
     /// The last run heard of each member: an earlier one is a disk that was rolled back, also for
     /// who has begun anew since (rule C11).
     pub runs: BTreeMap<Member, Run>,
+    /// The forced recoveries by which the generation was reached, oldest first, at most
+    /// [`GENERATIONS_MAX`](crate::recovery::GENERATIONS_MAX) (rule C16).
+    pub recoveries: Vec<Recovery>,
+    /// Another member began the last of them, and this one has no life in it yet: what it keeps is
+    /// of a generation that is over.
+    pub is_left_behind: bool,
 }
 
 /// The configurations that a member knows to be committed.
@@ -83,6 +90,13 @@ pub struct Restart {
     pub entries: Vec<LogEntry>,
 }
 
+impl StoredConfigurations {
+    /// Those of a log that begins with `root`.
+    pub(super) fn begun(root: Placed) -> Self {
+        Self { committed: root.clone(), root, chain: Vec::new(), uncertified: Vec::new() }
+    }
+}
+
 impl Stored {
     /// What a member keeps before its first entry: one that founds, or one that joins and was told
     /// this configuration.
@@ -93,14 +107,37 @@ impl Stored {
             promised: Epoch::default(),
             watermark: LogIndex::ZERO,
             base: Point::default(),
-            configurations: StoredConfigurations {
-                root: Placed { index: LogIndex::ZERO, configuration: configuration.clone() },
-                committed: Placed { index: LogIndex::ZERO, configuration },
-                chain: Vec::new(),
-                uncertified: Vec::new(),
-            },
+            configurations: StoredConfigurations::begun(Placed {
+                index: LogIndex::ZERO,
+                configuration,
+            }),
             runs: BTreeMap::new(),
+            recoveries: Vec::new(),
+            is_left_behind: false,
         }
+    }
+
+    /// What the member keeps that begins a new generation, in place of this. Its log is kept up to
+    /// where the act says; nothing is to be after that.
+    ///
+    /// # Errors
+    /// When the recovery is not to be believed, or another member begins; then nothing has changed.
+    pub fn recovered(
+        &self,
+        (authority, partition): (&Authority, PartitionId),
+        recovery: Recovery,
+    ) -> Result<Self, RecoveryError> {
+        recovery.check(authority, partition, &self.recoveries)?;
+        if recovery.act.beginner != self.member {
+            return Err(RecoveryError::OtherMember(recovery.act.beginner));
+        }
+        let mut next = self.clone();
+        next.generation = recovery.act.generation;
+        next.watermark = recovery.act.kept.index;
+        next.configurations = StoredConfigurations::begun(recovery.act.root());
+        next.recoveries.push(recovery);
+        next.is_left_behind = false;
+        Ok(next)
     }
 
     /// The bytes that the log keeps.

@@ -3,6 +3,7 @@
 mod changes;
 #[cfg(feature = "mutations")]
 mod mutations;
+mod recoveries;
 mod refusals;
 mod rig;
 mod strangers;

@@ -41,7 +41,7 @@ fn parse(verb: &str, rest: &[&str]) -> Result<Command> {
 type OfNode = fn(Name) -> Command;
 
 fn of_node(verb: &str, node: Name) -> Result<Command> {
-    let known: [(&str, OfNode); 12] = [
+    let known: [(&str, OfNode); 14] = [
         ("isolate", Command::Isolate),
         ("crash", Command::Crash),
         ("restart", Command::Restart),
@@ -54,6 +54,8 @@ fn of_node(verb: &str, node: Name) -> Result<Command> {
         ("transfer", Command::Transfer),
         ("forge", Command::Forge),
         ("corrupt", Command::Corrupt),
+        ("recover", Command::Recover),
+        ("usurp", Command::Usurp),
     ];
     let found = known.into_iter().find(|(name, _)| *name == verb);
     found.map(|(_, make)| make(node)).context("no such command")
@@ -152,6 +154,8 @@ mod tests {
             "transfer B",
             "forge A",
             "corrupt B",
+            "recover C",
+            "usurp A",
             "load 3",
             "reorder 30%",
             "loss 1%",

@@ -1,7 +1,7 @@
 //! INV3: one value per place of the log is ever committed, it has one effect, and what comes of the
 //! request in it is what the model says.
 
-use weald_cluster::replica::{EntryKind, LogEntry};
+use weald_cluster::replica::{EntryKind, LogEntry, Point};
 use weald_core::{Digest, Epoch, LogIndex};
 
 use super::Seen;
@@ -11,6 +11,7 @@ use crate::machine::{Machine, Outcome, Request};
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     entries: Vec<Committed>,
+    log: Vec<LogEntry>,
     machine: Machine,
 }
 
@@ -41,6 +42,7 @@ impl Ledger {
             Seen::Placed { index, hash, effect, .. } if index.0 > 0 => {
                 self.compare(*index, *hash, Some(*effect))
             }
+            Seen::Recovered { before, entries, .. } => self.recover(*before, entries),
             _ => Ok(()),
         }
     }
@@ -54,7 +56,31 @@ impl Ledger {
         }
         let request = self.machine.apply(entry);
         assert_eq!(request.is_some(), entry.kind() == EntryKind::Command, "commands parse");
+        self.log.push(entry.clone());
         self.entries.push(Committed { hash: entry.hash(), epoch, effect: None, request });
+        Ok(())
+    }
+
+    /// What was committed and is in the survivor's log stays; the rest is dropped. The survivor's
+    /// log begins with what was committed, or it survives with something else.
+    fn recover(&mut self, before: Point, kept: &[LogEntry]) -> Result<(), String> {
+        let is_begun = before == Point::default()
+            || self.at(before.index).is_some_and(|committed| committed.hash == before.hash);
+        if !is_begun {
+            return Err(format!("a survivor's log begins after {}, not committed", before.index));
+        }
+        let is_held = |entry: &LogEntry| {
+            self.at(entry.index()).is_some_and(|committed| committed.hash == entry.hash())
+        };
+        let held = kept.iter().take_while(|entry| is_held(entry)).last();
+        let upto = held.map_or(before.index, LogEntry::index);
+        let count = usize::try_from(upto.0).unwrap_or(usize::MAX);
+        self.entries.truncate(count);
+        self.log.truncate(count);
+        self.machine = Machine::default();
+        for entry in &self.log {
+            self.machine.apply(entry);
+        }
         Ok(())
     }
 

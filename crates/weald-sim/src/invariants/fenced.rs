@@ -1,4 +1,4 @@
-//! INV7: at most one member coordinates an epoch, in one run of it.
+//! INV7: at most one member coordinates an epoch of a generation, in one run of it.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ impl Invariant for Fenced {
     }
 
     fn see(&mut self, _: Instant, seen: &Seen<'_>, _: &Ledger) -> Result<(), String> {
+        if let Seen::Recovered { .. } = seen {
+            self.0.clear();
+        }
         let Seen::Coordinates { member, run, epoch, .. } = *seen else { return Ok(()) };
         match self.0.insert(epoch, (member, run)) {
             None => Ok(()),

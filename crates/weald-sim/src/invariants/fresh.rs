@@ -18,8 +18,12 @@ impl Invariant for Fresh {
         "INV5 bounded staleness"
     }
 
-    fn see(&mut self, now: Instant, seen: &Seen<'_>, _: &Ledger) -> Result<(), String> {
+    fn see(&mut self, now: Instant, seen: &Seen<'_>, ledger: &Ledger) -> Result<(), String> {
         match *seen {
+            Seen::Recovered { .. } => {
+                self.0.retain(|(_, index)| *index <= ledger.last());
+                Ok(())
+            }
             Seen::Answered { outcome: Outcome::Applied { index, .. }, .. } => {
                 if self.0.last().is_none_or(|(_, last)| *last < index) {
                     self.0.push((now, index));

@@ -32,6 +32,10 @@ impl Invariant for Gapless {
                 }
                 return self.lists(ledger);
             }
+            Seen::Recovered { .. } => {
+                *self = Self { applied: std::mem::take(&mut self.applied), ..Self::default() };
+                return self.lists(ledger);
+            }
             _ => {}
         }
         Ok(())

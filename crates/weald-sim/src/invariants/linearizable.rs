@@ -38,6 +38,13 @@ impl Invariant for Linearizable {
             Seen::Answered { id, outcome: Outcome::Applied { index, .. } } => {
                 self.written(id.client, index, ledger)
             }
+            Seen::Recovered { .. } => {
+                for (key, index) in &mut self.told {
+                    *index = last_write(*key, ledger.last().min(*index), ledger).1;
+                }
+                self.floors.values_mut().for_each(|floor| *floor = LogIndex::ZERO);
+                Ok(())
+            }
             Seen::ReadAnswered { client, key, shown, index } => {
                 self.read(client, key, (shown.value, index), ledger)
             }

@@ -1,5 +1,5 @@
-//! INV2: entries of one place and epoch are the same at all members, and so is all before them,
-//! since an entry's hash covers it.
+//! INV2: entries of one place, epoch and generation are the same at all members, and so is all before
+//! them, since an entry's hash covers it.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ impl Invariant for Matching {
     }
 
     fn see(&mut self, _: Instant, seen: &Seen<'_>, _: &Ledger) -> Result<(), String> {
+        if let Seen::Recovered { .. } = seen {
+            self.0.clear();
+        }
         let Seen::Appended { entry } = seen else { return Ok(()) };
         let held = *self.0.entry((entry.index(), entry.epoch())).or_insert(entry.hash());
         if held == entry.hash() {

@@ -24,6 +24,11 @@ impl Invariant for Once {
     fn see(&mut self, _: Instant, seen: &Seen<'_>, ledger: &Ledger) -> Result<(), String> {
         match *seen {
             Seen::Applied { .. } => self.read(ledger),
+            Seen::Recovered { .. } => {
+                // What was dropped may be asked for again.
+                *self = Self::default();
+                self.read(ledger)
+            }
             Seen::Answered { id, outcome } => self.note(id, outcome),
             _ => Ok(()),
         }

@@ -1,4 +1,5 @@
-//! INV4: what a node has shown of its state never goes back, over restarts too.
+//! INV4: what a node has shown of its state never goes back, over restarts too, and at the survivor of
+//! a forced recovery.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,10 @@ impl Invariant for Watermark {
     }
 
     fn see(&mut self, _: Instant, seen: &Seen<'_>, _: &Ledger) -> Result<(), String> {
+        if let Seen::Recovered { node: survivor, .. } = seen {
+            // The others begin with nothing.
+            self.0.retain(|(node, _), _| node == survivor);
+        }
         let Seen::Exposed { node, store, index, .. } = seen else { return Ok(()) };
         let shown = self.0.entry((*node, *store)).or_default();
         if *index < *shown {

@@ -209,3 +209,13 @@ fn w64_minority_refuses_majority_serves() {
 fn w91_earlier_runs_are_refused() {
     check("w91_earlier_runs_are_refused");
 }
+
+#[test]
+fn w29_d65_lost_majority() {
+    check("w29_lost_majority");
+}
+
+#[test]
+fn w29_lost_twice() {
+    check("w29_lost_twice");
+}

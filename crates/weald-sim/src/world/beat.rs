@@ -233,7 +233,7 @@ impl World {
         };
         let (point, effect) = (process.machine.point(), process.machine.effect());
         let seen = Seen::Placed { node: name, index: point.index, hash: point.hash, effect };
-        self.see(&seen);
+        self.see_of(name, &seen);
     }
 
     /// Whether a majority of these have what they had, or are members again since they lost it. Nobody

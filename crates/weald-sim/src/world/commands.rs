@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use weald_cluster::replica::Input;
 
-use super::{Event, World, drift, names_of};
+use super::{
+    Event, World, drift, names_of,
+    recovery::{administrator, usurper},
+};
 use crate::{
     command::{Command, DiskState, Dropping},
     name::Name,
@@ -57,6 +60,8 @@ impl World {
             Command::Transfer(node) => self.transfer(*node),
             Command::Forge(node) => self.forge(*node),
             Command::Corrupt(node) => self.corrupt(*node),
+            Command::Recover(node) => self.recover(*node, administrator()),
+            Command::Usurp(node) => self.recover(*node, usurper()),
             Command::Load(clients) => self.load(*clients),
             Command::Reorder(percent) => {
                 (self.network.weather.late, self.network.weather.late_max) =
@@ -85,7 +90,7 @@ impl World {
         }
     }
 
-    fn start(&mut self, name: Name) {
+    pub(super) fn start(&mut self, name: Name) {
         let seed = self.random.next();
         let Some(node) = self.nodes.get_mut(&name) else { return };
         if node.process.is_some() {
@@ -108,7 +113,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self, name: Name) {
+    pub(super) fn crash(&mut self, name: Name) {
         self.held.remove(&name);
         let Some(node) = self.nodes.get_mut(&name) else { return };
         node.is_paused = false;

@@ -93,6 +93,7 @@ impl World {
                 self.reborn(name);
                 self.trace.line(self.now, || format!("{name} lives again as {member}"));
             }
+            Output::Recovered { recovery, held } => self.left_behind(name, &recovery, held.index),
             Output::Stopped(stop) => self.stopped(name, &stop),
             Output::Report(report) => self.report(name, &report),
         }
@@ -109,7 +110,7 @@ impl World {
 
     fn persist(&mut self, name: Name, persist: Persist) {
         for entry in &persist.entries {
-            self.see(&Seen::Appended { entry });
+            self.see_of(name, &Seen::Appended { entry });
         }
         let Some(node) = self.nodes.get_mut(&name) else { return };
         if node.process.as_ref().is_some_and(|process| !process.has_log_failed) {
@@ -222,7 +223,7 @@ impl World {
             let now = node.clock.at(self.now);
             process.state.handle(now, Input::Applied { index, effect });
             let outcome = applied.map(|(_, outcome)| outcome);
-            self.see(&Seen::Applied { node: name, entry: &entry, epoch, effect, outcome });
+            self.see_of(name, &Seen::Applied { node: name, entry: &entry, epoch, effect, outcome });
             self.answer_applied(name, &entry, applied);
             self.spanning_applied(name, entry.epoch(), done);
         }
@@ -249,7 +250,7 @@ impl World {
             let state = process.state.clone();
             let run = Run { incarnation: node.disk.incarnation, nonce: process.id };
             let member = state.me();
-            self.see(&Seen::Coordinates { member, run, epoch, state: &state });
+            self.see_of(name, &Seen::Coordinates { member, run, epoch, state: &state });
             if self.last_coordinator.replace(name).is_some_and(|last| last != name) {
                 self.coverage.reach(Rare::Takeover);
             }
@@ -293,7 +294,7 @@ impl World {
         }
     }
 
-    fn reborn(&mut self, name: Name) {
+    pub(super) fn reborn(&mut self, name: Name) {
         self.coverage.reach(Rare::Reborn);
         let node = self.nodes.get_mut(&name).expect("it has an output");
         node.disk.checkpoint = None;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use weald_cluster::{
     configuration::{ConfigurationId, Member},
+    recovery::{Act, Recovery, Survivor},
     replica::{
         Attested, Certificate, CertifiedConfiguration, Envelope, Health, Heartbeat, Input, LogEnd,
         LogEntry, Message, Run, State,
@@ -11,7 +12,10 @@ use weald_cluster::{
 };
 use weald_core::{Digest, Epoch, LogIndex, PeerId, StoreId, Time};
 
-use super::World;
+use super::{
+    World,
+    recovery::{administrator, authority, usurper},
+};
 use crate::{invariants::Seen, name::Name, node::PARTITION};
 
 impl World {
@@ -54,7 +58,7 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
     };
     let with = |from: Member, message: Message| Envelope {
         partition: PARTITION,
-        generation: 0,
+        generation: state.generation(),
         from,
         run: Run { incarnation: 1_000, nonce: 7 },
         to: me,
@@ -71,6 +75,10 @@ fn forgeries(state: &State) -> Vec<(&'static str, Envelope)> {
         ),
         ("a forged certificate", with(stranger, forged_chain(state, stranger))),
     ];
+    let recoveries = forged_recoveries(state).into_iter();
+    all.extend(recoveries.map(|(by, recovery)| {
+        (by, with(stranger, Message::Recovered { recoveries: vec![recovery] }))
+    }));
     let peer = state.coordinator().filter(|coordinator| *coordinator != me);
     if let Some(peer) = peer {
         let other_life = Member { life: peer.life + 7, ..peer };
@@ -104,6 +112,36 @@ fn heartbeat(epoch: Epoch, state: &State) -> Heartbeat {
     }
 }
 
+/// A new generation in the name of nobody of consequence, and another beginning of the one that
+/// holds.
+fn forged_recoveries(state: &State) -> Vec<(&'static str, Recovery)> {
+    let end = state.last();
+    let survivor = Survivor {
+        member: state.me(),
+        end: LogEnd { epoch: end.epoch, index: end.index },
+        known: state.watermark(),
+    };
+    let act = Act {
+        network: authority().network,
+        partition: PARTITION,
+        generation: state.generation() + 1,
+        earlier: state.recoveries().last().map(|recovery| recovery.act.digest()),
+        old: state.configuration().clone(),
+        kept: end,
+        beginner: state.me(),
+        survivors: vec![survivor],
+        at: Time::ZERO,
+        nonce: [7; 16],
+    };
+    let sign = |act: Act, identity| Recovery::sign(act, identity).expect("the key is in memory");
+    let mut all = vec![("a stranger's recovery", sign(act, usurper()))];
+    if let Some(held) = state.recoveries().last() {
+        let act = Act { nonce: [7; 16], ..held.act.clone() };
+        all.push(("a second recovery of one generation", sign(act, administrator())));
+    }
+    all
+}
+
 /// A configuration in which the stranger is the only voter, certified by nobody.
 fn forged_chain(state: &State, stranger: Member) -> Message {
     let mut next = state.configuration().clone();
@@ -112,7 +150,7 @@ fn forged_chain(state: &State, stranger: Member) -> Message {
     let entry = LogEntry::configuration(&state.last(), state.epoch(), Time::ZERO, &next);
     let attested = Attested {
         partition: PARTITION,
-        generation: 0,
+        generation: state.generation(),
         configuration: next.id,
         index: entry.index(),
         hash: entry.hash(),

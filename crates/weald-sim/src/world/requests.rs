@@ -146,7 +146,7 @@ impl World {
             Some(since) => {
                 let (since, store) = (node.clock.when(since), node.disk.store);
                 self.coverage.reach(Rare::LocalRead);
-                self.see(&Seen::Exposed { node: name, store, index, since });
+                self.see_of(name, &Seen::Exposed { node: name, store, index, since });
             }
             None => self.coverage.reach(Rare::Behind),
         }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId};
+use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId, RecoveryInfo};
 
 use super::{
     failure::Failure,
@@ -62,7 +62,11 @@ impl Partitions {
                 peer(info.coordinator),
                 info.members.iter().map(member).collect::<Vec<_>>().join(" "),
             );
-            (plain, partition_json(info))
+            let recovery = info.recovery.as_ref().map_or_else(String::new, |recovery| {
+                let RecoveryInfo { generation, kept, .. } = recovery;
+                format!("\tgeneration {generation} (recovered by force, kept up to {kept})")
+            });
+            (plain + &recovery, partition_json(info))
         };
         self.which.tell(target, output, line).await
     }
@@ -87,8 +91,21 @@ fn partition_json(info: &PartitionInfo) -> Value {
         "role": info.role.as_str(),
         "coordinator": info.coordinator.map(|peer| peer.to_string()),
         "epoch": info.epoch,
+        "recovery": info.recovery.as_ref().map(recovery_json),
         "trouble": info.trouble,
         "members": info.members.iter().map(member).collect::<Vec<_>>(),
+    })
+}
+
+/// A forced recovery, for programs.
+pub(super) fn recovery_json(info: &RecoveryInfo) -> Value {
+    json!({
+        "generation": info.generation,
+        "beginner": info.beginner.to_string(),
+        "voters": info.voters.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "kept": info.kept.0,
+        "dropped_to": info.dropped_to.map(|index| index.0),
+        "at": info.at.as_millis(),
     })
 }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use weald::{
-    Config, Error, ErrorKind, NodeConfig, Rejection, TopicRefusal, VerifyProgress, VerifyReport,
-    Weald,
+    Config, Error, ErrorKind, NodeConfig, RecoveryOutcome, RecoveryRequest, Rejection,
+    TopicRefusal, VerifyProgress, VerifyReport, Weald,
 };
 
 use super::{
@@ -65,6 +65,16 @@ pub(crate) async fn verify(
 ) -> Result<VerifyReport, Failure> {
     is_there(directory)?;
     started(directory, Weald::verify_directory(directory, Config::default(), progress).await)
+}
+
+/// Recovers partitions of the stopped node in a directory by force, or tells what that would do.
+pub(crate) async fn recover(request: RecoveryRequest) -> Result<Vec<RecoveryOutcome>, Failure> {
+    is_there(&request.directory)?;
+    let directory = request.directory.clone();
+    match Weald::recover(request).await {
+        Err(error) if error.kind() == ErrorKind::Invalid => Err(Failure::usage(told(&error))),
+        recovered => started(&directory, recovered),
+    }
 }
 
 /// Runs `command` on the database; a directory is made if it is not there, and closed after. What

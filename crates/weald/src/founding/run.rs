@@ -13,7 +13,7 @@ use weald_cluster::{
 };
 use weald_core::{PartitionId, PeerId, PeerInfo, Reply, Time};
 
-use super::{FoundingParts, Told, call, event::Event, look::Look};
+use super::{FoundingParts, Told, authority, call, event::Event, look::Look};
 
 /// What the task works with.
 pub(super) struct Loop {
@@ -165,12 +165,16 @@ impl Loop {
             }
             Output::Pin(pin) => self.pin(&pin).await,
             Output::Found(genesis) => {
+                members.trust(authority(&genesis, &self.parts.administrators));
                 tokio::spawn(async move {
                     call::found(members, genesis).await;
                     inbox.push(Event::Founded);
                 });
             }
-            Output::Open(_) => self.look_at_members(),
+            Output::Open(genesis) => {
+                members.trust(authority(&genesis, &self.parts.administrators));
+                self.look_at_members();
+            }
             Output::Host { partition, member } => {
                 if let Some(genesis) = self.state.genesis().cloned() {
                     tokio::spawn(call::host(members, partition, (genesis, member)));

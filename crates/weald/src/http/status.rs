@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
     query::Query,
 };
-use crate::{CollectionInfo, MemberInfo, PartitionInfo, Retention, Voters};
+use crate::{CollectionInfo, MemberInfo, PartitionInfo, RecoveryInfo, Retention, Voters};
 
 /// `GET /v1/status`: how the node is.
 pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answer {
@@ -80,8 +80,20 @@ fn partition_json(info: &PartitionInfo) -> Value {
         "checkpointed": info.checkpointed.0,
         "log_time": info.log_time.as_millis(),
         "digest": { "index": info.digest_index.0, "digest": info.digest.to_string() },
+        "recovery": info.recovery.as_ref().map(recovery_json),
         "trouble": info.trouble,
         "members": info.members.iter().map(member_json).collect::<Vec<_>>(),
+    })
+}
+
+fn recovery_json(info: &RecoveryInfo) -> Value {
+    json!({
+        "generation": info.generation,
+        "beginner": info.beginner.to_string(),
+        "voters": info.voters.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "kept": info.kept.0,
+        "dropped_to": info.dropped_to.map(|index| index.0),
+        "at": info.at.as_millis(),
     })
 }
 

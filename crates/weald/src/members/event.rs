@@ -6,6 +6,7 @@ use bytes::Bytes;
 use weald_cluster::{
     configuration::{Configuration, ConfigurationId, Member},
     partition::coordination::{Message, primary::Begin},
+    recovery::Authority,
     replica::{Change, ChangeError, TransferError},
 };
 use weald_core::{
@@ -37,6 +38,8 @@ pub(super) enum Event {
     Met(PartitionId, Lock),
     /// Who carries messages between coordinators.
     Courier(Arc<dyn Courier>),
+    /// Whose forced recoveries are believed by members that begin from now on.
+    Trust(Authority),
     /// A member is to live here.
     Host(Hosting, Caller<Result<Member, HostError>>),
     /// A member is to live here no more.

@@ -7,7 +7,8 @@ use weald_cluster::{
     },
 };
 use weald_core::{
-    LogBatch, LogIndex, PartitionHealth, PartitionId, RecoveredPartition, StateError, StateStore,
+    LogBatch, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError,
+    StateStore,
 };
 
 use super::{
@@ -68,12 +69,12 @@ pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostErr
 }
 
 /// What a member begins a run with.
-struct Begun {
-    kept: Kept,
-    health: Health,
-    log: (Point, Vec<LogEntry>),
+pub(super) struct Begun {
+    pub(super) kept: Kept,
+    pub(super) health: Health,
+    pub(super) log: (Point, Vec<LogEntry>),
     /// The log on the disk does not know yet that it begins there.
-    restarts: bool,
+    pub(super) restarts: bool,
 }
 
 fn reopen(
@@ -82,14 +83,24 @@ fn reopen(
     kept: Kept,
 ) -> Result<Replica, StartError> {
     let (_, machine) = office.stores.open(partition)?;
-    let applied = machine.applied();
-    let (health, log) = (health_of(found, &kept), Default::default());
-    let mut begun = Begun { kept, health, log, restarts: false };
-    match read_log(office, partition, found, applied) {
+    let begun = self::found(&*office.log, (partition, found), kept, machine.applied());
+    begin(office, partition, begun).map_err(StartError::from)
+}
+
+/// What a member begins with of which the log has `found` this, beside a state at `applied`.
+pub(super) fn found(
+    log: &dyn LogStore,
+    (partition, found): (PartitionId, &RecoveredPartition),
+    kept: Kept,
+    applied: LogIndex,
+) -> Begun {
+    let health = health_of(found, &kept);
+    let mut begun = Begun { kept, health, log: Default::default(), restarts: false };
+    match read_log(log, partition, found, applied) {
         Ok(log) => begun.log = log,
         Err(error) => begun.take_installed(applied, &error),
     }
-    begin(office, partition, begun).map_err(StartError::from)
+    begun
 }
 
 fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
@@ -128,7 +139,7 @@ impl Begun {
 
 /// The point at `applied` and the entries after it, as far as the log is whole.
 fn read_log(
-    office: &Office,
+    log: &dyn LogStore,
     partition: PartitionId,
     found: &RecoveredPartition,
     applied: LogIndex,
@@ -137,12 +148,12 @@ fn read_log(
         .map_or_else(|_| Point::default(), |kept| kept.stored.base);
     let mut from = if applied > base.index { applied } else { base.index.next() };
     let mut before = base;
-    let missing = office.log.missing(partition);
+    let missing = log.missing(partition);
     let end = missing.iter().map(|range| *range.start()).find(|start| *start >= from);
     let last = end.map_or(found.last, |missing| LogIndex(missing.0 - 1));
     let mut entries: Vec<LogEntry> = Vec::new();
     while from <= last {
-        let page = read_entries(&*office.log, partition, from, PAGE_BYTES)?;
+        let page = read_entries(log, partition, from, PAGE_BYTES)?;
         if page.is_empty() {
             break;
         }

@@ -15,6 +15,7 @@ use std::{
 use weald_cluster::{
     configuration::{Configuration, ConfigurationId, Member},
     partition::Partition,
+    recovery::Act,
     replica::{
         Change, Health, Input, LogEntry, Point, Role, Standing as PeerStanding, State, Stop,
     },
@@ -257,6 +258,7 @@ impl Replica {
             may_change: self.state.may_reconfigure(),
             caught_up: self.state.caught_up(),
             settings: self.partition.settings().clone(),
+            recovery: self.recovery(),
         };
         let (matched, dirty_bytes) = (self.state.matched(), self.dirty_bytes());
         let has_changed = self.rare.as_ref() != Some(&shown);
@@ -269,6 +271,14 @@ impl Replica {
         if has_changed {
             self.rare = Some(shown);
         }
+    }
+
+    /// The forced recovery that began the generation.
+    fn recovery(&self) -> Option<Arc<Act>> {
+        let act = &self.state.recoveries().last()?.act;
+        let shown = self.rare.as_ref().and_then(|rare| rare.recovery.clone());
+        let shown = shown.filter(|shown| shown.generation == act.generation);
+        Some(shown.unwrap_or_else(|| Arc::new(act.clone())))
     }
 }
 
@@ -283,6 +293,7 @@ struct Rare {
     may_change: bool,
     caught_up: BTreeSet<Member>,
     settings: Settings,
+    recovery: Option<Arc<Act>>,
 }
 
 impl Rare {
@@ -293,6 +304,7 @@ impl Rare {
         status.may_change = self.may_change;
         status.caught_up = self.caught_up.clone();
         status.settings = self.settings.clone();
+        status.recovery.clone_from(&self.recovery);
     }
 }
 
@@ -322,6 +334,7 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         may_change: false,
         caught_up: BTreeSet::new(),
         settings: partition.settings().clone(),
+        recovery: None,
         waiting_count: partition.waiting_count(),
     }
 }

@@ -1,9 +1,13 @@
 //! How a member of a partition stands, for reports and for whoever routes to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weald_cluster::{
     configuration::{Configuration, Member},
+    recovery::Act,
     replica::{Effect, Role},
 };
 use weald_core::{Epoch, LogIndex, PartitionId, Settings, Time};
@@ -55,6 +59,8 @@ pub(crate) struct PartitionStatus {
     pub(crate) caught_up: BTreeSet<Member>,
     /// What the partition's log says of types, limits and level.
     pub(crate) settings: Settings,
+    /// The forced recovery that began the partition's generation, if one did.
+    pub(crate) recovery: Option<Arc<Act>>,
     /// Transactions over several partitions that hold locks in what is applied here.
     pub(crate) waiting_count: usize,
 }

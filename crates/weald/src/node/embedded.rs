@@ -173,6 +173,7 @@ impl Backend for Embedded {
                 digest_index: applied,
                 digest,
                 log_time,
+                recovery: None,
                 trouble,
                 members: vec![MemberInfo { peer, is_voter: true, matched: Some(applied) }],
             }])

@@ -26,7 +26,7 @@ use weald_p2p::Network;
 use weald_pubsub::TopicAddress;
 
 use super::{
-    Home, MemberInfo, PartitionInfo, PartitionRole, Weald, closed,
+    Home, MemberInfo, PartitionInfo, PartitionRole, RecoveryInfo, Weald, closed,
     system::{SystemClock, SystemEntropy},
 };
 use crate::{
@@ -365,6 +365,7 @@ impl From<PartitionStatus> for PartitionInfo {
             digest_index: status.effect.index,
             digest: status.effect.hash,
             log_time: status.log_time,
+            recovery: status.recovery.as_deref().map(RecoveryInfo::from),
             trouble: match status.health {
                 MemberHealth::Well => None,
                 MemberHealth::Damaged => Some("its log is damaged and being repaired".to_owned()),

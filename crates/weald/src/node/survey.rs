@@ -3,7 +3,7 @@
 use weald_core::{Digest, LogIndex, PartitionId, PeerId, PeerInfo, Time};
 
 use super::Weald;
-use crate::{Metric, Result};
+use crate::{Metric, RecoveryInfo, Result};
 
 /// A partition, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct PartitionInfo {
     pub digest: Digest,
     /// The time of the newest entry applied.
     pub log_time: Time,
+    /// The forced recovery that began the partition's generation; `None` for one that was founded.
+    pub recovery: Option<RecoveryInfo>,
     /// What keeps this node from taking part; `None` when all is well.
     pub trouble: Option<String>,
     /// Who keeps the partition.

@@ -12,5 +12,6 @@ mod export_import;
 mod following;
 mod node;
 mod program;
+mod recovering;
 mod topics;
 mod trees_and_diaries;

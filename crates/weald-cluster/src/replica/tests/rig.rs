@@ -10,6 +10,7 @@ use weald_core::{
 
 use crate::{
     configuration::{Configuration, Member},
+    recovery::Remains,
     replica::*,
 };
 
@@ -40,6 +41,12 @@ pub(super) struct Node {
     pub(super) outputs: Vec<Output>,
     incarnation: u64,
     applied: LogIndex,
+}
+
+/// A node's disk at an earlier time.
+pub(super) struct Copy {
+    disk: Disk,
+    incarnation: u64,
 }
 
 /// What is durable.
@@ -143,6 +150,41 @@ impl Rig {
         self.wire.retain(|envelope| envelope.from.peer != member(name).peer);
         self.start(name, node.disk, (node.incarnation, health));
         self.settle();
+    }
+
+    /// What is left of a node, as its disk says.
+    pub(super) fn remains(&self, name: char) -> Remains {
+        let disk = &self.nodes[&name].disk;
+        Remains::new(disk.stored.clone(), (disk.before, &disk.entries), Health::Whole)
+    }
+
+    /// What a node keeps beside its entries.
+    pub(super) fn stored(&self, name: char) -> &Stored {
+        &self.nodes[&name].disk.stored
+    }
+
+    /// Replaces it; the next run begins with it.
+    pub(super) fn keep(&mut self, name: char, stored: Stored) {
+        self.nodes.get_mut(&name).unwrap().disk.stored = stored;
+    }
+
+    /// A copy of a node's disk, with the count of its runs.
+    pub(super) fn copy(&self, name: char) -> Copy {
+        Copy { disk: self.nodes[&name].disk.clone(), incarnation: self.nodes[&name].incarnation }
+    }
+
+    /// Begins a run with a copy of an earlier disk.
+    pub(super) fn put_back(&mut self, name: char, copy: Copy) {
+        self.start(name, copy.disk, (copy.incarnation, Health::Whole));
+        self.settle();
+    }
+
+    /// A node begins to live as a member, with nothing.
+    pub(super) fn host(&mut self, name: char, member: Member) {
+        let founding = self.stored(name).configurations.root.configuration.clone();
+        let stored = Stored::founding(member, founding);
+        let disk = Disk { stored, before: Point::default(), entries: Vec::new() };
+        self.start(name, disk, (0, Health::Whole));
     }
 
     pub(super) fn now(&self, name: char) -> Now {

@@ -7,8 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use serde_json::{Value, json};
 use weald::{
     Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole, PeerInfo,
-    RawDiaryEntry, RawEntry, RawTreeChange, Retention, Revision, Sequence, Time, TransactionStatus,
-    VerifyReport, Voters,
+    RawDiaryEntry, RawEntry, RawTreeChange, RecoveryInfo, Retention, Revision, Sequence, Time,
+    TransactionStatus, VerifyReport, Voters,
 };
 
 use super::TopicMessage;
@@ -160,8 +160,23 @@ pub(super) fn partition(told: &Value) -> Option<PartitionInfo> {
         digest_index: weald::LogIndex(digest["index"].as_u64()?),
         digest: digest["digest"].as_str()?.parse().ok()?,
         log_time: Time::from_millis(told["log_time"].as_u64()?),
+        recovery: recovery(&told["recovery"]),
         trouble: text(&told["trouble"]),
         members: members.iter().map(member).collect::<Option<_>>()?,
+    })
+}
+
+/// The forced recovery of a partition, if there was one.
+fn recovery(told: &Value) -> Option<RecoveryInfo> {
+    let index = |field: &str| told[field].as_u64().map(weald::LogIndex);
+    let voters = told["voters"].as_array()?;
+    Some(RecoveryInfo {
+        generation: u32::try_from(told["generation"].as_u64()?).ok()?,
+        beginner: told["beginner"].as_str()?.parse().ok()?,
+        voters: voters.iter().map(|peer| peer.as_str()?.parse().ok()).collect::<Option<_>>()?,
+        kept: index("kept")?,
+        dropped_to: index("dropped_to"),
+        at: Time::from_millis(told["at"].as_u64()?),
     })
 }
 

@@ -136,8 +136,14 @@ pub(super) const OPTIONS: &[Row] = &[
         |all, values| switch(values).map(|is_on| all.node.lookups = is_on),
     ),
     row(("allow", "PEER", "Let only these peers connect"), Shape::List, &[], |all, values| {
-        allow(&mut all.node, values)
+        peers(&mut all.node.allow, values)
     }),
+    row(
+        ("administrators", "PEER", "Believe forced recoveries that these peers' keys sign, too"),
+        Shape::List,
+        &[],
+        |all, values| peers(&mut all.node.administrators, values),
+    ),
     row(
         ("psk-file", "FILE", "The file with the network's pre-shared key: 64 hexadecimal digits"),
         Shape::One,
@@ -258,11 +264,11 @@ fn secret(path: &str) -> Result<String, String> {
     }
 }
 
-fn allow(node: &mut NodeConfig, values: &[String]) -> Result<(), String> {
+fn peers(into: &mut Vec<PeerId>, values: &[String]) -> Result<(), String> {
     let peer = |text: &String| {
         text.parse::<PeerId>().map_err(|error| format!("no peer id: {text:?}: {error}"))
     };
-    node.allow = values.iter().map(peer).collect::<Result<_, _>>()?;
+    *into = values.iter().map(peer).collect::<Result<_, _>>()?;
     Ok(())
 }
 

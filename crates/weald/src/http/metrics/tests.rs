@@ -27,6 +27,7 @@ fn coordinated(members: Vec<MemberInfo>) -> PartitionInfo {
         digest_index: LogIndex(15),
         digest: Digest::of("weald test", &[]),
         log_time: Time::ZERO,
+        recovery: None,
         trouble: None,
         members,
     }

@@ -55,6 +55,17 @@ impl Replica {
                 tracing::info!(target: "weald::members", %partition, %member, "a new life");
                 self.begin_anew(office);
             }
+            Output::Recovered { recovery, held } => {
+                let (generation, kept) = (recovery.act.generation, recovery.act.kept.index);
+                tracing::warn!(
+                    target: "weald::members", %partition, generation, %kept, held = %held.index,
+                    "a forced recovery has begun a new generation: what was held here counts no more"
+                );
+                self.waiting.abandon();
+                if recovery.act.gave_life_to(&self.state.me()) {
+                    self.begin_anew(office);
+                }
+            }
             Output::Stopped(stop) => self.stopped(office, &stop),
             Output::Report(told) => report(office, partition, &told),
         }

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot::Receiver;
 use weald_cluster::{
     configuration::{Configuration, Member},
+    recovery::{Act, Authority, Beginning, Recovery, plan},
     replica::{Change, ChangeError},
 };
 use weald_collections::{
@@ -26,8 +27,8 @@ use weald_collections::{
 use weald_core::{
     Action, At, Clock, CollectionPolicy, CreateMode, Halt, Handlers, LogBatch, LogError, LogIndex,
     LogRecord, LogStore, PartitionId, PartitionStatus as LogStatus, Payload, PlacementKey,
-    RecoveredPartition, SeededEntropy, StoreId, SyncTicket, Synced, TransactionBody, TransactionId,
-    TransactionRequest,
+    RecoveredPartition, SeededEntropy, StateStore as _, StoreId, SyncTicket, Synced,
+    TransactionBody, TransactionId, TransactionRequest,
     identity::{Identity, KeyStore},
 };
 use weald_storage::{
@@ -40,8 +41,9 @@ use weald_storage::{
 use crate::{
     consistency::Consistency,
     members::{
-        Answer, Caller, ChangeRefused, Letterbox, Members, MembersConfig, MembersParts,
-        PartitionStatus, Proposal, ReadAsk, ReadRefused, STATE_PAGE, Terms, loopback::Loopback,
+        Answer, BeginError, Caller, ChangeRefused, Letterbox, Members, MembersConfig, MembersParts,
+        PartitionStatus, Proposal, ReadAsk, ReadRefused, STATE_PAGE, Terms, left,
+        loopback::Loopback, stores::Stores,
     },
     node::{SystemClock, SystemEntropy},
     write::Ack,
@@ -194,6 +196,35 @@ impl Cluster {
             let status = self.nodes[self.coordinator(partition)].status(partition).unwrap();
             !status.configuration.is_joint() && place.is_some_and(|p| status.watermark >= p)
         });
+    }
+
+    /// Lets a node whose process has ended go on alone, if `signer` may say so.
+    pub(super) fn recover(
+        &self,
+        node: usize,
+        partition: PartitionId,
+        (authority, signer): (&Authority, &Identity),
+    ) -> Result<Act, BeginError> {
+        let node = &self.nodes[node];
+        let log = node.open_log(&Letterbox::new());
+        let engine = open_engine(node.directory.as_ref().map(TempDir::path));
+        let stores = Stores {
+            engine,
+            cache: Arc::new(BlockCache::new(16 << 20)),
+            config: self.config.state,
+        };
+        let applied = |partition| {
+            let opened = stores.open(partition);
+            opened.map(|(store, _)| store.applied()).map_err(|error| error.to_string())
+        };
+        let all = left(&*log, applied).unwrap();
+        let left = all.iter().find(|left| left.partition() == partition).unwrap();
+        let at = weald_core::Time::from_millis(1);
+        let beginning = Beginning { partition, at, nonce: [7; 16] };
+        let act = plan(authority, beginning, &left.remains()?, &[])?;
+        let recovery = Recovery::sign(act.clone(), signer).unwrap();
+        left.begin(&*log, authority, recovery)?;
+        Ok(act)
     }
 
     fn running(&self) -> impl Iterator<Item = (usize, &Node)> {

@@ -71,6 +71,7 @@ impl Work {
                 }
                 Err(error) => caller.tell(Err(error)),
             },
+            Event::Trust(authority) => self.office.config.replica.authority = authority,
             Event::Courier(courier) => self.office.courier = Some(courier),
             Event::Retire(partition, caller) => {
                 self.retire(partition);

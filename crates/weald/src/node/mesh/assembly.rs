@@ -23,7 +23,7 @@ use weald_storage::{header::OUTBOX_FOLDER, state::StateConfig};
 use super::{Mesh, anew::supervise, events::Events, seeking};
 use crate::{
     Config, Error, ErrorKind, NodeConfig, Result,
-    founding::{Dialer, Founding, FoundingParts, Inbox, JOIN, Pins, read_pin},
+    founding::{Dialer, Founding, FoundingParts, Inbox, JOIN, Pins, authority, read_pin},
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE, StartError},
     node::{Drawn, Home, Running, Weald, blocking, start::registry, system::SystemEntropy},
     reach::{Reach, ReachParts, Services},
@@ -194,8 +194,12 @@ impl Assembly {
         let types = executor.registry().names().cloned();
         let mut seed = [0; 8];
         self.entropy.fill(&mut seed);
+        let mut config = members_config(&self.config.store, types.collect());
+        if let Some(genesis) = &opened.pin.genesis {
+            config.replica.authority = authority(genesis, &self.config.administrators);
+        }
         let parts = MembersParts {
-            config: members_config(&self.config.store, types.collect()),
+            config,
             letterbox,
             keys: Arc::clone(&opened.keys),
             store: opened.home.folder()?.header().store,
@@ -257,6 +261,7 @@ impl Assembly {
             dialer: Arc::new(Dial(network.clone())),
             members: members.clone(),
             clock: Arc::clone(&self.clock),
+            administrators: self.config.administrators.clone(),
         };
         Ok(Founding::start(parts, &mut *self.entropy))
     }

@@ -1,0 +1,118 @@
+//! `weald recover`: nodes of a network in this process, whose majority is lost for good.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+use weald::{NodeConfig, PartitionRole, Weald};
+
+use crate::program::{Ended, Place, command};
+
+fn config(directory: &Path, bootstrap: Vec<String>) -> NodeConfig {
+    NodeConfig {
+        data_dir: directory.to_owned(),
+        listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
+        bootstrap,
+        found_after: Duration::ZERO,
+        partitions: 2,
+        mdns: false,
+        lookups: false,
+        ..NodeConfig::default()
+    }
+}
+
+async fn start(place: &Place, name: &str, bootstrap: &[String]) -> Weald {
+    Weald::node(config(&place.path(name), bootstrap.to_vec())).start().await.unwrap()
+}
+
+/// Waits until every partition that `node` keeps is as it should be.
+async fn wait(node: &Weald, is_well: impl Fn(&weald::PartitionInfo) -> bool) {
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let partitions = node.partitions().await.unwrap();
+        if partitions.len() == 2 && partitions.iter().all(&is_well) {
+            return;
+        }
+        assert!(std::time::Instant::now() < patience, "waited in vain: {partitions:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn voters(info: &weald::PartitionInfo) -> usize {
+    info.members.iter().filter(|member| member.is_voter).count()
+}
+
+async fn put(node: &Weald, key: &str, value: &str) {
+    let tree = node.raw_tree("stock").open_or_create().await.unwrap();
+    tree.put(key, value).await.unwrap();
+}
+
+async fn value(node: &Weald, key: &str) -> Option<String> {
+    let tree = node.raw_tree("stock").open().await.unwrap();
+    let entry = tree.get(key).await.unwrap();
+    entry.map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
+}
+
+fn recover(place: &Place, name: &str, arguments: &[&str]) -> Ended {
+    let arguments = [&["--json", "recover"], arguments].concat();
+    Ended::of(&mut command(&place.path(name), &arguments))
+}
+
+fn lines(ended: &Ended) -> Vec<Value> {
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directory() {
+    let place = Place::new();
+    let first = start(&place, "first", &[]).await;
+    let addresses = first.addresses();
+    let others =
+        [start(&place, "second", &addresses).await, start(&place, "third", &addresses).await];
+    wait(&first, |info| voters(info) == 3).await;
+    put(&first, "apple", "3").await;
+    recover(&place, "first", &["--all"]).refused(5, "first");
+    for node in others.into_iter().chain([first]) {
+        node.close().await.unwrap();
+    }
+    // Two directories are gone for good; the first has founded the network.
+    let told = recover(&place, "first", &[]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(
+        lines(&told)
+            .iter()
+            .all(|line| line["applied"] == false && line["recovery"]["generation"] == 1)
+    );
+    recover(&place, "first", &["--i-know"]).refused(2, "--all");
+    recover(&place, "first", &["9", "--i-know"]).refused(2, "partition 9");
+    let key = place.path("second").join("identity.key");
+    let stranger = recover(&place, "first", &["--all", "--i-know", "--key", key.to_str().unwrap()]);
+    stranger.refused(2, "administrator");
+    let done = recover(&place, "first", &["--all", "--i-know"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(lines(&done).iter().all(|line| line["applied"] == true), "{done:?}");
+    recover(&place, "first", &["--all", "--i-know"]).refused(3, "majority survives");
+
+    let first = start(&place, "first", &[]).await;
+    wait(&first, |info| info.role == PartitionRole::Coordinator && info.recovery.is_some()).await;
+    assert_eq!(value(&first, "apple").await.as_deref(), Some("3"));
+    put(&first, "pear", "4").await;
+    let addresses = first.addresses();
+    let fresh =
+        [start(&place, "fourth", &addresses).await, start(&place, "fifth", &addresses).await];
+    wait(&first, |info| voters(info) == 3).await;
+    put(&fresh[0], "plum", "5").await;
+    for node in &fresh {
+        assert_eq!(value(node, "pear").await.as_deref(), Some("4"));
+    }
+    // An old directory comes back: what it was is over.
+    let old = start(&place, "second", &addresses).await;
+    assert_eq!(value(&old, "plum").await.as_deref(), Some("5"));
+    let peer = old.peer_id();
+    let partitions = first.partitions().await.unwrap();
+    let votes =
+        |info: &weald::PartitionInfo| info.members.iter().any(|m| m.peer == peer && m.is_voter);
+    assert!(!partitions.iter().any(votes), "{partitions:#?}");
+    for node in fresh.into_iter().chain([first, old]) {
+        node.close().await.unwrap();
+    }
+}
