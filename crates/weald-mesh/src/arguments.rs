@@ -147,6 +147,7 @@ pub(crate) struct TestOptions {
 
 /// What is measured, and how long.
 #[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
 pub(crate) struct BenchOptions {
     /// The `weald` program
     #[arg(long, value_name = "PROGRAM")]
@@ -188,6 +189,7 @@ pub(crate) struct BenchOptions {
 
 /// What of topics is measured, and how long.
 #[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
 pub(crate) struct TopicBenchOptions {
     /// The `weald` program
     #[arg(long, value_name = "PROGRAM")]

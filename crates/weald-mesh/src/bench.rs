@@ -70,7 +70,8 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     let (directory, guard) = place(&options.directory)?;
     let mut table = Table::new(&HEADING);
     if options.nodes > 0 {
-        let mesh = weald::Mesh::start((&options.weald, options.nodes, options.k), &directory, &guard)?;
+        let mesh =
+            weald::Mesh::start((&options.weald, options.nodes, options.k), &directory, &guard)?;
         if options.idle {
             idle::measure(&mesh, options.idle_clients)?;
         }

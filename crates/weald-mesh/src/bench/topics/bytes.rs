@@ -38,7 +38,8 @@ pub(super) fn measure(rust: &Rust<'_>, options: &TopicBenchOptions) -> Result<()
     let mut table = Table::new(&HEADING);
     for retained in [FEW, options.retained] {
         let name = format!("bytes-{retained}");
-        let policy = TopicPolicy { messages_max: u64::try_from(retained)?, ..TopicPolicy::default() };
+        let policy =
+            TopicPolicy { messages_max: u64::try_from(retained)?, ..TopicPolicy::default() };
         let client = rust.clients(1)?.swap_remove(0);
         let runtime = rust.runtime();
         let topic = runtime.block_on(client.topic(&name).policy(policy.clone()).create())?;
@@ -68,7 +69,10 @@ fn line(
 ) -> Vec<String> {
     let each = |sum: f64, parts: usize| {
         let parts = u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
-        format!("{:.0}", sum / f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(parts))
+        format!(
+            "{:.0}",
+            sum / f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(parts)
+        )
     };
     vec![
         retained.to_string(),
@@ -80,7 +84,8 @@ fn line(
 }
 
 fn counted(rust: &Rust<'_>) -> Result<Counted> {
-    let sum = |name| rust.mesh().sum(name)?.with_context(|| format!("the nodes do not count {name}"));
+    let sum =
+        |name| rust.mesh().sum(name)?.with_context(|| format!("the nodes do not count {name}"));
     Ok(Counted {
         log: sum("weald_log_written_bytes_total")?,
         wire: sum("weald_members_sent_bytes_total")?,

@@ -60,8 +60,12 @@ pub(super) fn measure(
         ("idle, at followers", &|place| Some(place) != coordinator),
     ];
     for (what, is_meant) in parts {
-        let meant: Vec<&Vec<Duration>> =
-            times.iter().enumerate().filter(|(place, _)| is_meant(*place)).map(|one| one.1).collect();
+        let meant: Vec<&Vec<Duration>> = times
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| is_meant(*place))
+            .map(|one| one.1)
+            .collect();
         let summary = Summary::of(meant.iter().flat_map(|times| times.iter().copied()).collect());
         Line { what, count: meant.len(), per_second: None, summary }.tell(rust, table);
     }

@@ -76,7 +76,11 @@ impl Nats {
         for node in 0..NODE_COUNT {
             loop {
                 let made = self.client(node).and_then(|mut client| {
-                    client.stream_request("CREATE", &format!("ready-{node}"), &stream("ready", node))
+                    client.stream_request(
+                        "CREATE",
+                        &format!("ready-{node}"),
+                        &stream("ready", node),
+                    )
                 });
                 match made {
                     Ok(_) => break,
@@ -180,8 +184,7 @@ impl Broker for Nats {
                         barrier.wait();
                         let begin = Instant::now();
                         let goes_on = |_| begin.elapsed() < load.length;
-                        let times =
-                            client.publish_all(&subject(topic), load.in_flight, goes_on)?;
+                        let times = client.publish_all(&subject(topic), load.in_flight, goes_on)?;
                         anyhow::Ok((times, begin.elapsed()))
                     })
                 })
@@ -265,11 +268,9 @@ struct NatsAudience {
 impl Audience for NatsAudience {
     fn publish(&mut self, numbers: Range<usize>) -> Result<()> {
         let (first, count) = (numbers.start, numbers.len());
-        self.publisher.publish_bodies(
-            &self.subject,
-            FILLING,
-            |number| (number < count).then(|| body(first + number)),
-        )?;
+        self.publisher.publish_bodies(&self.subject, FILLING, |number| {
+            (number < count).then(|| body(first + number))
+        })?;
         Ok(())
     }
 

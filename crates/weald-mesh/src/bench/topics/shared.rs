@@ -96,8 +96,12 @@ fn replay(broker: &dyn Broker, options: &TopicBenchOptions, table: &mut Table) -
     let runs = runs?;
     let firsts = Summary::of(runs.iter().map(|run| run.first).collect());
     let middle = median(runs, |run| rate(count, run.all))?;
-    let line =
-        Line { what: "replay, first", count, per_second: Some(rate(count, middle.all)), summary: firsts };
+    let line = Line {
+        what: "replay, first",
+        count,
+        per_second: Some(rate(count, middle.all)),
+        summary: firsts,
+    };
     line.tell(broker, table);
     Ok(())
 }

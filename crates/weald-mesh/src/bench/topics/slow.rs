@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::arrivals::{Arrivals, body};
 use super::rust::{Rust, begin, fill};
-use super::{Audience as _, Broker as _, Line, is_wanted, one_by_one};
+use super::{Broker as _, Line, is_wanted, one_by_one};
 use crate::arguments::TopicBenchOptions;
 use crate::report::Table;
 use crate::statistics::Summary;
@@ -32,9 +32,8 @@ pub(super) fn measure(
     rust.create(TOPIC)?;
     deliver(rust, ("without slow ones", 0), table)?;
     let topic = rust.topic(2, TOPIC)?;
-    let held: Result<Vec<_>> = (0..SLOW)
-        .map(|_| rust.runtime().block_on(begin(&topic, weald::StartAt::Now)))
-        .collect();
+    let held: Result<Vec<_>> =
+        (0..SLOW).map(|_| rust.runtime().block_on(begin(&topic, weald::StartAt::Now))).collect();
     let held = held?;
     let publisher = rust.topic(0, TOPIC)?;
     rust.runtime().block_on(fill(&publisher, 0..BEHIND))?;
