@@ -33,6 +33,8 @@ pub(crate) struct Options {
 enum OfProcesses {
     /// Puts and gets of real nodes, beside what they are compared with
     Mesh(mesh::BenchOptions),
+    /// Topics of real nodes, beside what they are compared with
+    Topics(mesh::TopicBenchOptions),
 }
 
 /// One benchmark as criterion left it. Times are nanoseconds for one iteration.
@@ -50,8 +52,10 @@ struct Measurement {
 /// Runs the benches and writes `target/bench/results.json`: `machine`, `benchmarks`, and `figures`, which holds
 /// the JSON files that benches put into `target/bench/figures` for what is not a time (sizes, counts).
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    if let Some(OfProcesses::Mesh(options)) = &options.of_processes {
-        return mesh::bench(workspace, options);
+    match &options.of_processes {
+        Some(OfProcesses::Mesh(options)) => return mesh::bench(workspace, options),
+        Some(OfProcesses::Topics(options)) => return mesh::bench_topics(workspace, options),
+        None => {}
     }
     let target = workspace.root().join("target");
     if !options.collect_only {

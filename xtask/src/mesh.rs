@@ -32,6 +32,17 @@ pub(crate) struct BenchOptions {
     arguments: Vec<String>,
 }
 
+/// Options of `cargo xtask bench topics`.
+#[derive(clap::Args)]
+pub(crate) struct TopicBenchOptions {
+    /// What to measure beside the nodes: `nats` where the machine has it
+    #[arg(long, value_name = "NAMES")]
+    peers: Option<String>,
+    /// More for the program: --only publish,replay --seconds N --runs N --topic-seconds N --directory D
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
 /// The release profile without optimisation over crates, which takes longer to link than it gains in scenarios.
 /// It is given here, because no one else builds with it.
 pub(crate) const PROFILE: [&str; 6] = [
@@ -72,19 +83,33 @@ pub(crate) fn smoke(workspace: &Workspace) -> Result<()> {
 
 /// Builds as for a release and measures.
 pub(crate) fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
-    let weald = build(workspace, "weald", "weald", &["--release"])?;
-    let mesh = build(workspace, "weald-mesh", "weald-mesh", &["--release"])?;
-    let mut run = Command::new(mesh);
-    run.arg("bench").arg("--weald").arg(weald);
-    run.args(options.peers.iter().flat_map(|peers| ["--peers", peers]));
+    let mut run = measuring(workspace, "mesh", options.peers.as_deref())?;
     if let Some(manifest) = &options.floor {
         run.arg("--floor").arg(build_floor(workspace, manifest)?);
     }
+    run.args(&options.arguments);
+    command::run(run)
+}
+
+/// Builds as for a release and measures topics.
+pub(crate) fn bench_topics(workspace: &Workspace, options: &TopicBenchOptions) -> Result<()> {
+    let mut run = measuring(workspace, "topics", options.peers.as_deref())?;
+    run.args(&options.arguments);
+    command::run(run)
+}
+
+/// The program that measures, built as for a release, with nodes built alike.
+fn measuring(workspace: &Workspace, what: &str, peers: Option<&str>) -> Result<Command> {
+    let weald = build(workspace, "weald", "weald", &["--release"])?;
+    let mesh = build(workspace, "weald-mesh", "weald-mesh", &["--release"])?;
+    let mut run = Command::new(mesh);
+    run.args(["bench", what, "--weald"]).arg(weald);
+    run.args(peers.iter().flat_map(|peers| ["--peers", peers]));
     let directory = workspace.root().join("target/bench");
     std::fs::create_dir_all(&directory)?;
-    run.arg("--directory").arg(directory).args(&options.arguments);
+    run.arg("--directory").arg(directory);
     run.current_dir(workspace.root());
-    command::run(run)
+    Ok(run)
 }
 
 /// A program from outside the workspace, built into the workspace's target folder.

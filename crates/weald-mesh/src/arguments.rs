@@ -16,8 +16,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Task {
     /// Runs scenarios
     Test(TestOptions),
-    /// Measures puts and gets, beside what they are compared with
-    Bench(BenchOptions),
+    /// Measures real nodes, beside what they are compared with
+    #[command(subcommand)]
+    Bench(Bench),
     /// Ends what a run leaves behind; a run starts it
     #[command(hide = true)]
     Guard { directory: PathBuf },
@@ -36,6 +37,15 @@ pub(crate) enum Task {
     /// Tries to connect from the namespace that it is started in; a run starts it
     #[command(hide = true)]
     Reach { address: std::net::SocketAddr },
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Puts and gets
+    Mesh(BenchOptions),
+    /// Topics: publishing, delivery, replay, fan-out, bytes, memory
+    Topics(TopicBenchOptions),
 }
 
 /// What a publisher does.
@@ -137,6 +147,7 @@ pub(crate) struct TestOptions {
 
 /// What is measured, and how long.
 #[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
 pub(crate) struct BenchOptions {
     /// The `weald` program
     #[arg(long, value_name = "PROGRAM")]
@@ -171,6 +182,48 @@ pub(crate) struct BenchOptions {
     /// Light clients that are connected then, besides
     #[arg(long, default_value_t = 0, requires = "idle", value_name = "N")]
     pub(crate) idle_clients: usize,
+    /// Where the nodes keep their data: a real disk, or nothing is measured
+    #[arg(long, default_value = ".")]
+    pub(crate) directory: PathBuf,
+}
+
+/// What of topics is measured, and how long.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub(crate) struct TopicBenchOptions {
+    /// The `weald` program
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) weald: PathBuf,
+    /// What to measure beside it: `nats` where the machine has it
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) peers: Vec<String>,
+    /// The NATS server
+    #[arg(long, default_value = "nats-server", value_name = "PROGRAM")]
+    pub(crate) nats: PathBuf,
+    /// Leaves out the other measurements: publish, deliver, replay, fan-out, follower, slow, bytes, many
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) only: Vec<String>,
+    /// Length of one run of publishers
+    #[arg(long, default_value_t = 2)]
+    pub(crate) seconds: u64,
+    /// Runs of publishers and of replays; the one with the median rate is told
+    #[arg(long, default_value_t = 3)]
+    pub(crate) runs: usize,
+    /// Messages that a late joiner is given, and that are retained while bytes are counted
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) retained: usize,
+    /// Subscribers of one topic
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000], value_name = "COUNTS")]
+    pub(crate) subscribers: Vec<usize>,
+    /// Topics with a message a second each
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) topics: usize,
+    /// How long they are published to
+    #[arg(long, default_value_t = 60)]
+    pub(crate) topic_seconds: u64,
+    /// Nodes of the mesh; none measures only what it is compared with
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
     /// Where the nodes keep their data: a real disk, or nothing is measured
     #[arg(long, default_value = ".")]
     pub(crate) directory: PathBuf,

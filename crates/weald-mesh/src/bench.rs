@@ -9,8 +9,10 @@ mod idle;
 mod light;
 mod process;
 mod run;
+mod topics;
 mod weald;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use crate::arguments::BenchOptions;
 use crate::guard::Guard;
 use crate::report::Table;
 use run::{Call, Measured, measure};
+pub(crate) use topics::run as run_topics;
 
 /// Bytes of a value.
 const VALUE_BYTES: usize = 256;
@@ -64,12 +67,11 @@ struct Counters {
 
 /// Runs what is asked for and prints one table.
 pub(crate) fn run(options: &BenchOptions) -> Result<()> {
-    let directory = tempfile::Builder::new().prefix("weald-mesh-").tempdir_in(&options.directory);
-    let directory = directory.context("no directory for the nodes")?.keep();
-    let guard = Arc::new(Guard::start(&directory)?);
+    let (directory, guard) = place(&options.directory)?;
     let mut table = Table::new(&HEADING);
     if options.nodes > 0 {
-        let mesh = weald::Mesh::start(options, &directory, &guard)?;
+        let mesh =
+            weald::Mesh::start((&options.weald, options.nodes, options.k), &directory, &guard)?;
         if options.idle {
             idle::measure(&mesh, options.idle_clients)?;
         }
@@ -90,6 +92,14 @@ pub(crate) fn run(options: &BenchOptions) -> Result<()> {
     }
     print!("{table}");
     Ok(())
+}
+
+/// A directory for the nodes of this run in `parent`, and who removes it.
+fn place(parent: &Path) -> Result<(PathBuf, Arc<Guard>)> {
+    let directory = tempfile::Builder::new().prefix("weald-mesh-").tempdir_in(parent);
+    let directory = directory.context("no directory for the nodes")?.keep();
+    let guard = Arc::new(Guard::start(&directory)?);
+    Ok((directory, guard))
 }
 
 const HEADING: [&str; 10] = [

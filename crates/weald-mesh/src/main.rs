@@ -30,7 +30,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser as _;
 
-use arguments::{Arguments, Task};
+use arguments::{Arguments, Bench, Task};
 
 /// How long a connection between namespaces may take.
 const REACH_MAX: Duration = Duration::from_millis(700);
@@ -50,7 +50,8 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<bool> {
     match arguments.task {
         Task::Test(options) => scenario::run(&options),
-        Task::Bench(options) => bench::run(&options).map(|()| true),
+        Task::Bench(Bench::Mesh(options)) => bench::run(&options).map(|()| true),
+        Task::Bench(Bench::Topics(options)) => bench::run_topics(&options).map(|()| true),
         Task::Guard { directory } => guard::stand(&directory).map(|()| true),
         Task::Keeper => keep_namespace().map(|()| true),
         Task::Publish(options) => party::publish(&options).map(|()| true),

@@ -166,7 +166,7 @@ fn get(address: &str, path: &str) -> Result<String> {
     Connection::once(address, format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())
 }
 
-fn free_ports(count: usize) -> Result<Vec<String>> {
+pub(super) fn free_ports(count: usize) -> Result<Vec<String>> {
     let listeners: Result<Vec<TcpListener>, _> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
     listeners?.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()

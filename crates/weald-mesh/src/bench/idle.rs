@@ -48,7 +48,7 @@ pub(super) fn measure(mesh: &Mesh, clients: usize) -> Result<()> {
 }
 
 /// Starts light clients, a few at a time, each with another node first.
-fn start(runtime: &Runtime, mesh: &Mesh, clients: usize) -> Result<Vec<Weald>> {
+pub(super) fn start(runtime: &Runtime, mesh: &Mesh, clients: usize) -> Result<Vec<Weald>> {
     let addresses = mesh.addresses()?;
     let mut held = Vec::with_capacity(clients);
     while held.len() < clients {

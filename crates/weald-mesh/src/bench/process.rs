@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+
 /// Memory that a process has in use; 0 when it is gone.
 pub(super) fn resident_mib(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -23,6 +25,13 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
+/// Bytes that this process has handed to the system for files.
+pub(super) fn written_bytes() -> Result<f64> {
+    let told = fs::read_to_string("/proc/self/io")?;
+    let line = told.lines().find_map(|line| line.strip_prefix("wchar: "));
+    Ok(line.context("Linux counts what is written")?.trim().parse()?)
+}
+
 fn resident_kib(status: &str) -> Option<f64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
@@ -39,6 +48,7 @@ mod tests {
         assert!(resident_mib(std::process::id()) > 0.0);
         assert_eq!(ticks("7 (a b) S 1 2 3 4 5 6 7 8 9 10 250 50 0"), Some(300));
         assert_eq!(ticks(""), None);
+        assert!(written_bytes().is_ok());
         assert!(resident_mib(u32::MAX).abs() < f64::EPSILON);
     }
 }

@@ -9,7 +9,6 @@ use anyhow::Result;
 use super::http::HttpCaller;
 use super::run::{Call, closed_loop, fill};
 use super::{Caller, Callers, Counters, System};
-use crate::arguments::BenchOptions;
 use crate::guard::Guard;
 use crate::mesh::{self, Setup};
 use crate::metrics;
@@ -20,24 +19,25 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
+    /// Starts nodes of `program`, so many, with so many members of a partition.
     pub(super) fn start(
-        options: &BenchOptions,
+        (program, nodes, k): (&Path, usize, Option<usize>),
         directory: &Path,
         guard: &Arc<Guard>,
     ) -> Result<Self> {
         let setup = Setup {
-            program: options.weald.clone(),
+            program: program.to_owned(),
             directory: directory.to_owned(),
             guard: Arc::clone(guard),
-            node_count: options.nodes,
-            responsibility_k: options.k,
+            node_count: nodes,
+            responsibility_k: k,
             engine: None,
             log: None,
             seed: 1,
             operation_count: 0,
             round_count: 0,
         };
-        let mut mesh = mesh::Mesh::prepare(&setup, "bench", options.nodes)?;
+        let mut mesh = mesh::Mesh::prepare(&setup, "bench", nodes)?;
         mesh.found()?;
         Ok(Self { mesh })
     }
@@ -47,6 +47,19 @@ impl Mesh {
         let addresses: Result<Vec<Vec<String>>> =
             self.mesh.nodes.iter().map(|node| Ok(node.file()?.bootstrap())).collect();
         Ok(addresses?.concat())
+    }
+
+    /// The nodes themselves.
+    pub(super) fn nodes(&self) -> &mesh::Mesh {
+        &self.mesh
+    }
+
+    /// The sum of a counter over all nodes.
+    pub(super) fn sum(&self, name: &str) -> Result<Option<f64>> {
+        let texts: Result<Vec<String>, _> =
+            self.mesh.clients()?.iter().map(|client| client.text("/metrics")).collect();
+        let sums = texts?.into_iter().map(|text| metrics::sum(&text, |found| found == name));
+        Ok(sums.sum())
     }
 }
 
@@ -71,15 +84,9 @@ impl System for Mesh {
     }
 
     fn counters(&self) -> Result<Counters> {
-        let texts: Result<Vec<String>, _> =
-            self.mesh.clients()?.iter().map(|client| client.text("/metrics")).collect();
-        let texts = texts?;
-        let sum = |name: &str| {
-            texts.iter().map(|text| metrics::sum(text, |found| found == name)).sum::<Option<f64>>()
-        };
         Ok(Counters {
-            syncs: sum("weald_log_syncs_total"),
-            wire_bytes: sum("weald_network_sent_bytes_total"),
+            syncs: self.sum("weald_log_syncs_total")?,
+            wire_bytes: self.sum("weald_network_sent_bytes_total")?,
         })
     }
 
