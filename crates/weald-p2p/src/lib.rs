@@ -26,6 +26,7 @@ mod lookup;
 mod metrics;
 mod network;
 mod protocol;
+mod sources;
 mod swarm;
 mod transport;
 

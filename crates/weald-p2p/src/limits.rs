@@ -69,6 +69,12 @@ pub(crate) const BOOK_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer a ping. After that the connection is closed.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one source that may fail before it is known whose they are, at once.
+pub(crate) const FAILURES_MAX: u32 = 64;
+/// The time in which one of them is forgiven.
+pub(crate) const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+/// Sources whose failures are remembered.
+pub(crate) const SOURCES_MAX: usize = 4096;
 /// Substreams of one connection, of all protocols.
 pub(crate) const STREAMS_MAX: usize = 256;
 /// Addresses of one host name that are dialled.

@@ -16,6 +16,7 @@ use crate::error::StartError;
 use crate::hub::Hub;
 use crate::limits::{IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT};
 use crate::lines::Lines;
+use crate::sources::Sources;
 use crate::transport;
 
 /// All that a node does on the network. Limits come first, so that what is refused costs nothing;
@@ -23,6 +24,7 @@ use crate::transport;
 #[derive(NetworkBehaviour)]
 pub(crate) struct Node {
     limits: connection_limits::Behaviour,
+    sources: Sources,
     pub(crate) lines: Lines,
     ping: ping::Behaviour,
     identify: identify::Behaviour,
@@ -55,6 +57,7 @@ pub(crate) fn build(
     })?;
     let node = Node {
         limits: connection_limits::Behaviour::new(limits(config)),
+        sources: Sources::default(),
         lines: Lines::new(Arc::clone(hub), config.admission.allowed.clone()),
         ping: ping::Behaviour::new(
             ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
