@@ -1,6 +1,9 @@
 //! `weald recover`: nodes of a network in this process, whose majority is lost for good.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use weald::{
@@ -23,18 +26,28 @@ fn config(directory: &Path, bootstrap: Vec<String>) -> NodeConfig {
 }
 
 async fn start(place: &Place, name: &str, bootstrap: &[String]) -> Weald {
-    Weald::node(config(&place.path(name), bootstrap.to_vec())).start().await.unwrap()
+    ready(Weald::node(config(&place.path(name), bootstrap.to_vec())).start().await.unwrap()).await
+}
+
+/// Waits until a node serves.
+async fn ready(node: Weald) -> Weald {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while let Err(why) = node.readiness() {
+        assert!(Instant::now() < patience, "not ready: {why}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node
 }
 
 /// Waits until the partitions that `node` keeps are as they should be.
 async fn wait(node: &Weald, are_well: impl Fn(&[PartitionInfo]) -> bool) {
-    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let partitions = node.partitions().await.unwrap();
         if are_well(&partitions) {
             return;
         }
-        assert!(std::time::Instant::now() < patience, "waited in vain: {partitions:#?}");
+        assert!(Instant::now() < patience, "waited in vain: {partitions:#?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -145,7 +158,7 @@ async fn ps1553_a_subscriber_is_told_once_that_a_new_generation_began_and_goes_o
         [start(&place, "second", &addresses).await, start(&place, "third", &addresses).await];
     wait(&first, |all| all.len() == 2 && all.iter().all(|info| voters(info) == 3)).await;
     let light = NodeConfig { light: true, ..config(&place.path("none"), addresses.clone()) };
-    let light = Weald::node(light).start().await.unwrap();
+    let light = ready(Weald::node(light).start().await.unwrap()).await;
     let news = light.topic("news").open_or_create().await.unwrap();
     for body in ["one", "two"] {
         news.publish(body).await.unwrap();
@@ -160,7 +173,7 @@ async fn ps1553_a_subscriber_is_told_once_that_a_new_generation_began_and_goes_o
     // It listens where it did.
     let listen = addresses.iter().map(|address| address.split("/p2p/").next().unwrap().to_owned());
     let again = NodeConfig { listen: listen.collect(), ..config(&place.path("first"), Vec::new()) };
-    let first = Weald::node(again).start().await.unwrap();
+    let first = ready(Weald::node(again).start().await.unwrap()).await;
     wait(&first, |all| all.len() == 2 && all.iter().all(|info| info.recovery.is_some())).await;
     first.topic("news").open().await.unwrap().publish("three").await.unwrap();
     assert_eq!(told(&mut reader).await, Err(1), "it is told of the new generation");
