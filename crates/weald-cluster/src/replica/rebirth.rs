@@ -52,6 +52,8 @@ impl State {
     pub(super) fn ask_for_life(&mut self) {
         let mut asked = self.rebirth.heard.clone();
         asked.extend(self.configurations.current().members());
+        // Who begins a later generation was a member of one before.
+        asked.extend(self.recoveries.last().into_iter().flat_map(|last| last.act.old.members()));
         asked.retain(|member| member.peer != self.me.peer);
         let nonce = self.rebirth.nonce;
         for member in asked {

@@ -58,6 +58,11 @@ impl Hosted {
         Version::new(self.partition, view, self.log_time())
     }
 
+    /// The generation of the partition: raised by each forced recovery (rule C16).
+    pub(crate) fn generation(&self) -> u32 {
+        self.with_status(|status| status.recovery.as_ref().map_or(0, |act| act.generation))
+    }
+
     /// Log time, as far as it was applied here.
     pub(crate) fn log_time(&self) -> Time {
         self.with_status(|status| status.log_time)

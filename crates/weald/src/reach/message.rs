@@ -206,6 +206,8 @@ pub(crate) enum TopicTold {
     Denied,
     /// There is no such topic, or it has ended: this was proved.
     NoTopic,
+    /// What the stream begins with: the generation of the topic's partition.
+    Generation(u32),
 }
 
 /// What a node tells of itself and of what it knows.

@@ -123,6 +123,10 @@ impl Shelf for HostedShelf {
     fn follow(&self) -> Result<watch::Receiver<()>> {
         Ok(self.hosted.follow(self.id))
     }
+
+    fn generation(&self) -> u32 {
+        self.hosted.generation()
+    }
 }
 
 /// A stream from a member on another node, which it has agreed to.
@@ -192,6 +196,11 @@ impl Carrier {
                 (nth, answer) = first(&mut nexts) => {
                     drop(nexts.remove(nth));
                     match answer {
+                        Ok(TopicTold::Generation(generation)) => {
+                            if self.news.send(News::Generation(generation)).await.is_err() {
+                                return None;
+                            }
+                        }
                         Ok(TopicTold::Parts(parts)) => for part in parts {
                             if self.news.send(News::Part(part)).await.is_err() {
                                 return None;

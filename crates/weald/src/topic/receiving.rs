@@ -109,6 +109,7 @@ impl Receiving {
             leasing: None,
             next_lease: None,
             keeping: None,
+            generation: None,
             durable,
         };
         tokio::spawn(task.run());
@@ -279,6 +280,8 @@ struct Task {
     /// The request that follows.
     next_lease: Option<LeaseRequest>,
     keeping: Option<Pending<Option<TopicPosition>>>,
+    /// The generation of the topic's partition, as the last stream began with it.
+    generation: Option<u32>,
     /// The name under which the cursor is kept.
     durable: Option<String>,
 }
@@ -376,6 +379,9 @@ impl Task {
             Happened::News(peer, Some(News::Part(part))) => {
                 self.is_doubted = false;
                 self.shared().handle(SubscriberInput::Part(peer, part));
+            }
+            Happened::News(peer, Some(News::Generation(generation))) => {
+                self.told_generation(peer, generation);
             }
             Happened::News(peer, Some(News::Over(error))) => {
                 self.is_doubted = error.kind() == ErrorKind::NotFound;

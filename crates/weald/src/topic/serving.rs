@@ -17,7 +17,7 @@ use weald_pubsub::{
 
 use super::handle::look_at;
 use crate::{
-    Error, Result,
+    Error, ErrorKind, Result,
     backend::{Promise, Version},
 };
 
@@ -36,11 +36,19 @@ pub(crate) trait Shelf: Send + Sync {
     /// # Errors
     /// When nothing changes there any more.
     fn follow(&self) -> Result<watch::Receiver<()>>;
+
+    /// The generation of the topic's partition: raised by each forced recovery (rule C16). 0 where
+    /// there are none.
+    fn generation(&self) -> u32 {
+        0
+    }
 }
 
 /// What a stream is told.
 #[derive(Debug)]
 pub(crate) enum News {
+    /// The generation of the topic's partition: what a stream begins with.
+    Generation(u32),
     /// A part of the topic.
     Part(Part),
     /// There is no room for the stream here.
@@ -55,6 +63,8 @@ pub(crate) struct Serving(Arc<Shared>);
 struct Shared {
     code: pubsub::Topic,
     shelf: Arc<dyn Shelf>,
+    /// The generation that is served; with it the streams end.
+    generation: u32,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -75,8 +85,9 @@ impl Serving {
             next: 0,
             is_over: false,
         };
-        let shared =
-            Arc::new(Shared { code, shelf, state: Mutex::new(state), wake: Notify::new() });
+        let generation = shelf.generation();
+        let (state, wake) = (Mutex::new(state), Notify::new());
+        let shared = Arc::new(Shared { code, shelf, generation, state, wake });
         runtime.spawn(run(Ending(Arc::clone(&shared))));
         Arc::new(Self(shared))
     }
@@ -89,6 +100,8 @@ impl Serving {
     /// A stream, with what it is told. Nothing comes before it is asked for.
     pub(crate) fn open(&self) -> (StreamId, mpsc::Receiver<News>) {
         let (sender, receiver) = mpsc::channel(PARTS_MAX);
+        // The channel is new and has room.
+        sender.try_send(News::Generation(self.0.generation)).ok();
         let mut state = self.0.state.lock();
         let id = StreamId(state.next);
         state.next += 1;
@@ -190,6 +203,16 @@ impl Shared {
         Ok(())
     }
 
+    /// What is served is over with its generation: whoever asks again is told of the new one.
+    fn check_generation(&self) -> Result<()> {
+        if self.shelf.generation() == self.generation {
+            return Ok(());
+        }
+        let what = "a forced recovery has begun a new generation of the topic's partition";
+        self.end(&Error::new(ErrorKind::Unavailable, what));
+        Ok(())
+    }
+
     async fn refresh(&self) -> Result<()> {
         if self.state.lock().streams.is_empty() {
             return Ok(());
@@ -238,6 +261,7 @@ async fn serve(shared: &Shared, listening: &mut Listening) -> Result<()> {
     if listening.is_stale || signal.has_changed().unwrap_or(true) {
         listening.is_stale = true;
         signal.borrow_and_update();
+        shared.check_generation()?;
         shared.refresh().await?;
         listening.is_stale = false;
     }

@@ -1,9 +1,14 @@
 //! `weald recover`: nodes of a network in this process, whose majority is lost for good.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
-use weald::{NodeConfig, PartitionRole, Weald};
+use weald::{
+    NodeConfig, PartitionInfo, PartitionRole, SubscribeOptions, Subscription, TopicEvent, Weald,
+};
 
 use crate::program::{Ended, Place, command};
 
@@ -21,23 +26,33 @@ fn config(directory: &Path, bootstrap: Vec<String>) -> NodeConfig {
 }
 
 async fn start(place: &Place, name: &str, bootstrap: &[String]) -> Weald {
-    Weald::node(config(&place.path(name), bootstrap.to_vec())).start().await.unwrap()
+    ready(Weald::node(config(&place.path(name), bootstrap.to_vec())).start().await.unwrap()).await
 }
 
-/// Waits until every partition that `node` keeps is as it should be.
-async fn wait(node: &Weald, is_well: impl Fn(&weald::PartitionInfo) -> bool) {
-    let patience = std::time::Instant::now() + Duration::from_secs(60);
+/// Waits until a node serves.
+async fn ready(node: Weald) -> Weald {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while let Err(why) = node.readiness() {
+        assert!(Instant::now() < patience, "not ready: {why}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node
+}
+
+/// Waits until the partitions that `node` keeps are as they should be.
+async fn wait(node: &Weald, are_well: impl Fn(&[PartitionInfo]) -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let partitions = node.partitions().await.unwrap();
-        if partitions.len() == 2 && partitions.iter().all(&is_well) {
+        if are_well(&partitions) {
             return;
         }
-        assert!(std::time::Instant::now() < patience, "waited in vain: {partitions:#?}");
+        assert!(Instant::now() < patience, "waited in vain: {partitions:#?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-fn voters(info: &weald::PartitionInfo) -> usize {
+fn voters(info: &PartitionInfo) -> usize {
     info.members.iter().filter(|member| member.is_voter).count()
 }
 
@@ -49,7 +64,7 @@ async fn put(node: &Weald, key: &str, value: &str) {
 async fn value(node: &Weald, key: &str) -> Option<String> {
     let tree = node.raw_tree("stock").open().await.unwrap();
     let entry = tree.get(key).await.unwrap();
-    entry.map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
+    entry.map(|entry| String::from_utf8(entry.to_vec()).unwrap())
 }
 
 fn recover(place: &Place, name: &str, arguments: &[&str]) -> Ended {
@@ -68,7 +83,7 @@ async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directo
     let addresses = first.addresses();
     let others =
         [start(&place, "second", &addresses).await, start(&place, "third", &addresses).await];
-    wait(&first, |info| voters(info) == 3).await;
+    wait(&first, |all| all.len() == 2 && all.iter().all(|info| voters(info) == 3)).await;
     put(&first, "apple", "3").await;
     recover(&place, "first", &["--all"]).refused(5, "first");
     for node in others.into_iter().chain([first]) {
@@ -93,26 +108,78 @@ async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directo
     recover(&place, "first", &["--all", "--i-know"]).refused(3, "majority survives");
 
     let first = start(&place, "first", &[]).await;
-    wait(&first, |info| info.role == PartitionRole::Coordinator && info.recovery.is_some()).await;
+    let goes_on =
+        |info: &PartitionInfo| info.role == PartitionRole::Coordinator && info.recovery.is_some();
+    wait(&first, |all| all.len() == 2 && all.iter().all(goes_on)).await;
     assert_eq!(value(&first, "apple").await.as_deref(), Some("3"));
     put(&first, "pear", "4").await;
     let addresses = first.addresses();
     let fresh =
         [start(&place, "fourth", &addresses).await, start(&place, "fifth", &addresses).await];
-    wait(&first, |info| voters(info) == 3).await;
     put(&fresh[0], "plum", "5").await;
     for node in &fresh {
         assert_eq!(value(node, "pear").await.as_deref(), Some("4"));
     }
-    // An old directory comes back: what it was is over.
+    // An old directory comes back: what it was is over, in every partition that it keeps.
     let old = start(&place, "second", &addresses).await;
     assert_eq!(value(&old, "plum").await.as_deref(), Some("5"));
-    let peer = old.peer_id();
-    let partitions = first.partitions().await.unwrap();
-    let votes =
-        |info: &weald::PartitionInfo| info.members.iter().any(|m| m.peer == peer && m.is_voter);
-    assert!(!partitions.iter().any(votes), "{partitions:#?}");
+    let is_over = |info: &PartitionInfo| {
+        info.role == PartitionRole::Learner && info.recovery.is_some() && info.trouble.is_none()
+    };
+    wait(&old, |all| all.iter().all(is_over)).await;
+    let votes = |info: &PartitionInfo| voters(info) == 1 && info.role == PartitionRole::Coordinator;
+    wait(&first, |all| all.len() == 2 && all.iter().all(votes)).await;
     for node in fresh.into_iter().chain([first, old]) {
         node.close().await.unwrap();
     }
+}
+
+/// What a subscription tells next, but for how far it has come.
+async fn told(reader: &mut Subscription) -> Result<String, u64> {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(60), reader.next());
+        match next.await.expect("something is told").unwrap().unwrap() {
+            TopicEvent::Message(message) => {
+                return Ok(String::from_utf8(message.body.to_vec()).unwrap());
+            }
+            TopicEvent::Reset { generation } => return Err(generation),
+            TopicEvent::Gap { first, last } => panic!("a gap from {first} to {last}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ps1553_a_subscriber_is_told_once_that_a_new_generation_began_and_goes_on() {
+    let place = Place::new();
+    let first = start(&place, "first", &[]).await;
+    let addresses = first.addresses();
+    let others =
+        [start(&place, "second", &addresses).await, start(&place, "third", &addresses).await];
+    wait(&first, |all| all.len() == 2 && all.iter().all(|info| voters(info) == 3)).await;
+    let light = NodeConfig { light: true, ..config(&place.path("none"), addresses.clone()) };
+    let light = ready(Weald::node(light).start().await.unwrap()).await;
+    let news = light.topic("news").open_or_create().await.unwrap();
+    for body in ["one", "two"] {
+        news.publish(body).await.unwrap();
+    }
+    let mut reader = news.subscribe(SubscribeOptions::default()).await.unwrap();
+    assert_eq!(told(&mut reader).await, Ok("one".to_owned()));
+    assert_eq!(told(&mut reader).await, Ok("two".to_owned()));
+    for node in others.into_iter().chain([first]) {
+        node.close().await.unwrap();
+    }
+    assert_eq!(recover(&place, "first", &["--all", "--i-know"]).code, 0);
+    // It listens where it did.
+    let listen = addresses.iter().map(|address| address.split("/p2p/").next().unwrap().to_owned());
+    let again = NodeConfig { listen: listen.collect(), ..config(&place.path("first"), Vec::new()) };
+    let first = ready(Weald::node(again).start().await.unwrap()).await;
+    wait(&first, |all| all.len() == 2 && all.iter().all(|info| info.recovery.is_some())).await;
+    first.topic("news").open().await.unwrap().publish("three").await.unwrap();
+    assert_eq!(told(&mut reader).await, Err(1), "it is told of the new generation");
+    for body in ["one", "two", "three"] {
+        assert_eq!(told(&mut reader).await, Ok(body.to_owned()), "and hears all of it");
+    }
+    first.topic("news").open().await.unwrap().publish("four").await.unwrap();
+    assert_eq!(told(&mut reader).await, Ok("four".to_owned()), "once");
 }

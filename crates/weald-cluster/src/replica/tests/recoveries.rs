@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use weald_core::{Digest, LogIndex, PartitionId, Time};
+use weald_core::{Digest, LogIndex, PartitionId, Time, identity::KeyStore as _};
 
 use super::rig::{Rig, identity, member};
 use crate::{
     configuration::Member,
-    recovery::{Authority, Beginning, Recovery, RecoveryError},
+    recovery::{Act, Authority, Beginning, Recovery, RecoveryError},
     replica::*,
 };
 
@@ -145,6 +145,7 @@ fn w29_a_second_recovery_of_one_generation_is_refused() {
     let first = rig.recovery_act('a', &config().authority).unwrap();
     recover(&mut rig, 'a').unwrap();
     beats(&mut rig);
+    let first = Act { nonce: [2; 16], ..first };
     let again = Recovery::sign(first, &identity(ADMINISTRATOR)).unwrap();
     let message = Message::Recovered { recoveries: vec![again] };
     let envelope = Envelope { generation: 1, ..rig.envelope(member('b'), 'a', message) };
@@ -266,11 +267,7 @@ fn w29_a_fresh_member_that_joins_after_a_recovery_learns_of_it_and_gets_a_vote()
 
 impl Rig {
     /// The act by which a node would begin alone with what is on its disk.
-    fn recovery_act(
-        &self,
-        name: char,
-        authority: &Authority,
-    ) -> Result<crate::recovery::Act, RecoveryError> {
+    fn recovery_act(&self, name: char, authority: &Authority) -> Result<Act, RecoveryError> {
         let beginning = Beginning {
             partition: PartitionId(1),
             at: Time::from_millis(self.millis),

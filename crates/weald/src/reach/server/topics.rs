@@ -216,6 +216,9 @@ impl Stream {
                     bytes += bytes_of(&part);
                     parts.push(part);
                 }
+                Some(News::Generation(generation)) if parts.is_empty() => {
+                    return TopicTold::Generation(generation);
+                }
                 // What came before is told; the rest with the next question.
                 _ if !parts.is_empty() => return TopicTold::Parts(parts),
                 Some(News::Over(error)) if error.kind() == ErrorKind::NotFound => {

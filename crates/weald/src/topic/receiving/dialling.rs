@@ -65,6 +65,21 @@ impl Task {
         }
     }
 
+    /// A stream begins with the generation of the topic's partition. A later one than before means
+    /// that positions say nothing any more; an earlier one is told by who has not heard of it.
+    pub(super) fn told_generation(&mut self, peer: PeerId, generation: u32) {
+        let known = *self.generation.get_or_insert(generation);
+        if generation < known {
+            let what = "the member has not heard of a forced recovery";
+            return self.lost(peer, &Error::new(ErrorKind::Unavailable, what));
+        }
+        if generation > known {
+            self.generation = Some(generation);
+            let generation = u64::from(generation);
+            self.shared().handle(SubscriberInput::Reset { generation });
+        }
+    }
+
     /// A member is not reached any more.
     pub(super) fn lost(&mut self, peer: PeerId, error: &Error) {
         self.link = None;
