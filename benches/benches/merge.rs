@@ -77,7 +77,8 @@ fn heads(count: u64) -> [Head; 2] {
 /// Pages that one merge reads, of both heads.
 fn touched([left, right]: &mut [Head; 2]) -> u64 {
     let before = left.pages.loads() + right.pages.loads();
-    let missing = merge(&mut left.fork(), &mut right.fork(), Time::ZERO).expect("all pages are here");
+    let missing =
+        merge(&mut left.fork(), &mut right.fork(), Time::ZERO).expect("all pages are here");
     let half = usize::try_from(DIFFERENT / 2).expect("it is small");
     assert_eq!((missing.left.messages.len(), missing.right.messages.len()), (half, half));
     left.pages.loads() + right.pages.loads() - before
