@@ -5,7 +5,10 @@
 //! Nothing is kept for a stream beyond its next position: what a subscriber has not got it asks for
 //! again. Streams at one position share one read of the topic. Spurious inputs are harmless.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +74,8 @@ pub enum DeliveryOutput {
         /// How many messages.
         limit: usize,
     },
-    /// Send a part of the topic to the subscriber of a stream.
-    Send(StreamId, Part),
+    /// Send a part of the topic to the subscriber of a stream. Streams that are sent the same share it.
+    Send(StreamId, Arc<Part>),
     /// The member has too many streams: the subscriber tries another one.
     Refuse(StreamId),
 }
@@ -214,8 +217,8 @@ impl Delivery {
             return;
         }
         self.end = self.end.max(page.end);
-        let part =
-            Part { from, items: page.items.clone(), next: page.next.max(from), end: self.end };
+        let next = page.next.max(from);
+        let part = Arc::new(Part { from, items: page.items.clone(), next, end: self.end });
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for id in ids {
             self.deliver(id, &part);
@@ -223,12 +226,16 @@ impl Delivery {
         }
     }
 
-    fn deliver(&mut self, id: StreamId, part: &Part) {
+    fn deliver(&mut self, id: StreamId, part: &Arc<Part>) {
         let stream = self.streams.get_mut(&id).expect("the stream was just there");
         if stream.next != part.from {
             return;
         }
-        let allowed = part.within(part.from, stream.until.max(part.from));
+        let until = stream.until.max(part.from);
+        let allowed = match part.next <= until {
+            true => Arc::clone(part),
+            false => Arc::new(part.within(part.from, until)),
+        };
         let has_moved = allowed.next > stream.next;
         if has_moved || stream.is_owed {
             stream.is_owed = false;
@@ -250,7 +257,7 @@ impl Delivery {
         let left = missing.next;
         stream.fill = (from < left && left < until).then_some((left, until));
         let goes_on = stream.fill.is_some();
-        self.outputs.push_back(DeliveryOutput::Send(id, missing));
+        self.outputs.push_back(DeliveryOutput::Send(id, Arc::new(missing)));
         if goes_on {
             self.read(left);
         }

@@ -66,6 +66,8 @@ pub struct PackedMessages {
 impl PageEntry for MessageEntry {
     const KIND: Kind = kind::MESSAGE_PAGE;
     const BLOCK: BlockKind = kind::MESSAGE_PAGE_BLOCK;
+    // The id, and numbers of which two are times.
+    const ENCODED_BYTES: usize = 72;
     type Packed = PackedMessages;
 
     fn pack(entries: &[Self]) -> PackedMessages {

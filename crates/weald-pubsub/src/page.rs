@@ -21,7 +21,7 @@ use weald_core::{
     codec::{self, CodecError, Kind},
 };
 
-use crate::limits::CONTENT_GRACE;
+use crate::{kind, limits::CONTENT_GRACE};
 
 pub use map::{PageFault, PageMap};
 pub(crate) use walk::{collect, for_each_page};
@@ -128,6 +128,8 @@ pub trait PageEntry: Clone + PartialEq + fmt::Debug {
     const KIND: Kind;
     /// The block of its pages.
     const BLOCK: BlockKind;
+    /// Bytes of an encoded entry, about: what a leaf's buffer is made for.
+    const ENCODED_BYTES: usize;
     /// A leaf's entries as they are encoded.
     type Packed: Serialize + DeserializeOwned;
 
@@ -170,7 +172,11 @@ impl<E: PageEntry, L: Copy> Page<E, L> {
 
     /// The bytes that the content id covers and that are sent.
     pub fn encode(&self) -> Bytes {
-        self.map_links(|_| ()).encode_as(E::KIND)
+        match self {
+            // It has no links.
+            Self::Leaf(entries) => encode_leaf(entries, E::KIND),
+            Self::Inner { .. } => self.map_links(|_| ()).encode_as(E::KIND),
+        }
     }
 
     /// How a parent names this page.
@@ -190,15 +196,51 @@ enum Encoded<P, L> {
     Inner(u8, Vec<(u8, PageRef<L>)>),
 }
 
+/// A child as it is encoded takes about so many bytes.
+const CHILD_BYTES: usize = 96;
+/// And what stands before the entries of a page.
+const HEAD_BYTES: usize = 64;
+
+/// A leaf's bytes; it has no links, so it is the same for all kinds of them.
+fn encode_leaf<E: PageEntry>(entries: &[E], kind: Kind) -> Bytes {
+    let expected = HEAD_BYTES + entries.len() * E::ENCODED_BYTES;
+    codec::encode_sized(kind, &Encoded::<E::Packed, ()>::Leaf(E::pack(entries)), expected)
+}
+
 impl<E: PageEntry, L: Copy + Serialize> Page<E, L> {
     pub(crate) fn encode_as(&self, kind: Kind) -> Bytes {
-        let encoded = match self {
-            Self::Leaf(entries) => Encoded::Leaf(E::pack(entries)),
-            Self::Inner { level, children } => Encoded::Inner(*level, children.clone()),
-        };
-        codec::encode(kind, &encoded)
+        match self {
+            Self::Leaf(entries) => encode_leaf(entries, kind),
+            Self::Inner { level, children } => {
+                let expected = HEAD_BYTES + children.len() * CHILD_BYTES;
+                let encoded = Encoded::<E::Packed, L>::Inner(*level, children.clone());
+                codec::encode_sized(kind, &encoded, expected)
+            }
+        }
+    }
+
+    /// The bytes of the page in a block, and how a parent names it once it has a link. A leaf is encoded
+    /// once: what is stored and what its id covers differ in the kind alone.
+    pub(crate) fn stored(&self) -> (Bytes, PageRef<()>) {
+        let summary = self.summary().expect("a page that is kept has entries");
+        let reference = |sent: &[u8]| PageRef { cid: Cid::of(sent), summary, link: () };
+        match self {
+            Self::Leaf(entries) => {
+                let sent = encode_leaf(entries, E::KIND);
+                let mut stored = sent.to_vec();
+                stored[KIND_AT] = kind::STORED_PAGE.0;
+                (stored.into(), reference(&sent))
+            }
+            Self::Inner { .. } => {
+                let stored = Bytes::copy_from_slice(&self.encode_as(kind::STORED_PAGE));
+                (stored, reference(&self.encode()))
+            }
+        }
     }
 }
+
+/// Where the kind stands in an envelope, behind the version of the format.
+const KIND_AT: usize = codec::ENVELOPE_LEN - 1;
 
 impl<E: PageEntry, L: Copy + DeserializeOwned> Page<E, L> {
     /// Reads a page and checks that it is one: entries or children, each once and in order.
@@ -261,4 +303,39 @@ pub trait PagesMut<E: PageEntry>: Pages<E> {
     /// # Errors
     /// When its place cannot be written.
     fn release(&mut self, at: &PageRef<Self::Link>) -> Result<(), Self::Error>;
+}
+
+#[cfg(test)]
+mod tests {
+    use weald_core::BlockId;
+
+    use super::*;
+    use crate::{
+        MessageEntry,
+        testing::{at, entry},
+    };
+
+    #[test]
+    fn what_is_stored_of_a_page_is_its_encoding_and_names_what_is_sent() {
+        let leaf = Page::<MessageEntry, BlockId>::Leaf(
+            (0..64).map(|n| entry(n, n % 3, at(1000 + n))).collect(),
+        );
+        let link = BlockId::header(&"c".parse().unwrap());
+        let child = leaf.reference(link);
+        let inner = Page::<MessageEntry, BlockId>::Inner { level: 1, children: vec![(0, child)] };
+        for page in [leaf, inner] {
+            let (bytes, reference) = page.stored();
+            assert_eq!(bytes, page.encode_as(kind::STORED_PAGE));
+            assert_eq!(reference, page.reference(()));
+            assert_eq!(Page::decode_as(kind::STORED_PAGE, &bytes), Ok(page));
+        }
+    }
+
+    #[test]
+    fn a_full_leaf_takes_no_more_than_it_is_reckoned_to() {
+        let leaf = Page::<MessageEntry, ()>::Leaf(
+            (0..64).map(|n| entry(n + (1 << 40), 1, at((1 << 40) + n))).collect(),
+        );
+        assert!(leaf.encode().len() <= HEAD_BYTES + 64 * MessageEntry::ENCODED_BYTES);
+    }
 }

@@ -49,6 +49,8 @@ pub enum Standing {
 impl PageEntry for Lease {
     const KIND: Kind = kind::SUBSCRIBER_PAGE;
     const BLOCK: BlockKind = kind::SUBSCRIBER_PAGE_BLOCK;
+    // The peer and its stream, and numbers of which two are times.
+    const ENCODED_BYTES: usize = 112;
     type Packed = Vec<Self>;
 
     fn pack(entries: &[Self]) -> Vec<Self> {

@@ -39,3 +39,5 @@ pub(crate) const TOPIC_ASK: Kind = kind(41);
 pub(crate) const TOPIC_TOLD: Kind = kind(42);
 /// A record of a node's outbox.
 pub(crate) const OUTBOX_RECORD: Kind = kind(43);
+/// A part of a topic on its way to a subscriber.
+pub(crate) const PART: Kind = kind(44);

@@ -43,7 +43,7 @@ pub use options::{PublishOptions, PublishReceipt, StartAt, SubscribeOptions};
 pub(crate) use outbox::{LeftRuns, Outboxes};
 pub(crate) use registry::Topics;
 pub use select::TopicSelector;
-pub(crate) use serving::{News, PARTS_MAX, Serving, Shelf};
+pub(crate) use serving::{News, PARTS_MAX, Parcel, Serving, Shelf};
 pub use subscription::Subscription;
 
 #[cfg(test)]

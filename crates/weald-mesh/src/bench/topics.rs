@@ -25,8 +25,8 @@ use arrivals::Arrivals;
 /// Bytes of a message's body.
 const BODY_BYTES: usize = 256;
 
-const HEADING: [&str; 8] =
-    ["system", "what", "of", "a second", "p50 ms", "p99 ms", "max ms", "MiB/node"];
+const HEADING: [&str; 9] =
+    ["system", "what", "of", "a second", "p50 ms", "p99 ms", "max ms", "CPU us", "MiB/node"];
 
 /// A running system with topics.
 trait Broker {
@@ -134,6 +134,8 @@ struct Line<'a> {
     count: usize,
     per_second: Option<f64>,
     summary: Option<Summary>,
+    /// Processor time of all nodes for one of what is counted a second.
+    cost: Option<Duration>,
 }
 
 impl Line<'_> {
@@ -150,11 +152,23 @@ impl Line<'_> {
             millis(|one| one.p50),
             millis(|one| one.p99),
             millis(|one| one.max),
+            self.cost.map_or_else(|| "-".into(), |cost| format!("{:.1}", cost.as_secs_f64() * 1e6)),
             format!("{:.0}", resident_mib(broker)),
         ];
         println!("{}", cells.join("  "));
         table.line(cells);
     }
+}
+
+/// Processor time that all nodes have used.
+fn effort(broker: &dyn Broker) -> Duration {
+    broker.pids().into_iter().map(process::processor_time).sum()
+}
+
+/// What each of `count` took of the processor time since `before`.
+fn cost(broker: &dyn Broker, before: Duration, count: usize) -> Option<Duration> {
+    let used = effort(broker).saturating_sub(before);
+    used.checked_div(u32::try_from(count).ok()?)
 }
 
 /// Memory of the largest node.

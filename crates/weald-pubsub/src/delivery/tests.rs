@@ -1,5 +1,7 @@
 //! Delivery of a small topic, read as the driver would.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::testing::{identity, message};
 
@@ -36,7 +38,7 @@ fn drive(delivery: &mut Delivery, limit: usize) -> (Vec<(u64, Part)>, usize) {
                 reads += 1;
                 delivery.handle(DeliveryInput::Read { from, page: page(from.0, limit) });
             }
-            DeliveryOutput::Send(stream, part) => sent.push((stream.0, part)),
+            DeliveryOutput::Send(stream, part) => sent.push((stream.0, Arc::unwrap_or_clone(part))),
             DeliveryOutput::Refuse(stream) => panic!("refused: {stream:?}"),
         }
     }
@@ -120,6 +122,23 @@ fn ps276_streams_at_one_position_share_their_reads() {
     let (sent, reads) = drive(&mut delivery, 4);
     assert_eq!(reads, 2);
     assert!((0..1000).all(|stream| items(&sent, stream).len() == 8));
+}
+
+#[test]
+fn ps1503_a_thousand_streams_at_one_position_are_sent_the_very_same_part() {
+    let mut delivery = Delivery::new(at(11));
+    (0..1000).for_each(|stream| ask(&mut delivery, stream, open(1, TO_THE_END)));
+    ask(&mut delivery, 1000, open(1, at(3)));
+    let read = delivery.poll_output();
+    assert_eq!(read, Some(DeliveryOutput::Read { from: at(1), limit: DELIVERY_READ_MAX }));
+    delivery.handle(DeliveryInput::Read { from: at(1), page: page(1, 99) });
+    let mut parts = Vec::new();
+    while let Some(DeliveryOutput::Send(stream, part)) = delivery.poll_output() {
+        parts.push((stream, part));
+    }
+    let (cut, whole) = parts.split_last().unwrap();
+    assert_eq!((whole.len(), cut.0, cut.1.next), (1000, StreamId(1000), at(3)));
+    assert!(whole.iter().all(|(_, part)| Arc::ptr_eq(part, &whole[0].1)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The parts of a run and how they go on.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use weald_core::{PeerId, Rejection, SeededEntropy, Time, identity::Identity};
@@ -399,7 +399,10 @@ impl World {
                 let read = DeliveryInput::Read { from, page };
                 self.members[index(nth)].delivery.handle(read);
             }
-            DeliveryOutput::Send(_, part) => self.send(&Packet::ToSubscriber(peer(nth), part)),
+            DeliveryOutput::Send(_, part) => {
+                let part = Arc::unwrap_or_clone(part);
+                self.send(&Packet::ToSubscriber(peer(nth), part));
+            }
             DeliveryOutput::Refuse(stream) => panic!("refused: {stream:?}"),
         }
     }

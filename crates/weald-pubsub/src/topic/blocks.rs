@@ -38,7 +38,7 @@ impl<E: PageEntry, B: BlockWriter + ?Sized> PagesMut<E> for BlockPages<'_, B> {
         before: Option<&PageRef<BlockId>>,
         page: &Page<E, BlockId>,
     ) -> Result<PageRef<BlockId>, Halt> {
-        let payload = page.encode_as(kind::STORED_PAGE);
+        let (payload, PageRef { cid, summary, .. }) = page.stored();
         let link = match before {
             Some(before) => {
                 rewrite(self.0, before.link, E::BLOCK, payload)?;
@@ -46,7 +46,7 @@ impl<E: PageEntry, B: BlockWriter + ?Sized> PagesMut<E> for BlockPages<'_, B> {
             }
             None => self.0.insert(E::BLOCK, payload)?,
         };
-        Ok(page.reference(link))
+        Ok(PageRef { cid, summary, link })
     }
 
     fn release(&mut self, at: &PageRef<BlockId>) -> Result<(), Halt> {

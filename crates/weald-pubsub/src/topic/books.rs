@@ -59,7 +59,17 @@ pub(crate) struct Books {
     pub(crate) sweep: Bytes,
 }
 
+/// Bytes of encoded books without their lists, about, and of an entry of these.
+const PLAIN_BYTES: usize = 320;
+const LINK_BYTES: usize = 68;
+
 impl Books {
+    fn encode(&self) -> Bytes {
+        let links = self.recent.messages.len() + self.recent.subscribers.len();
+        let expected = PLAIN_BYTES + (links + self.snapshots.len()) * LINK_BYTES;
+        codec::encode_sized(kind::BOOKS, self, expected)
+    }
+
     /// Whether nothing of the topic is left that a prune removes.
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -173,7 +183,7 @@ impl<'t, 'a, 's> OpenTopic<'t, 'a, 's> {
             self.scope.note_change(codec::encode(kind::NOTE, &note));
         }
         self.scope.set_items(self.books.messages.len());
-        let (head, books) = (self.head.encode(), codec::encode(kind::BOOKS, &self.books));
+        let (head, books) = (self.head.encode(), self.books.encode());
         rewrite(self.scope, self.root.head, kind::HEAD_BLOCK, head)?;
         rewrite(self.scope, self.root.books, kind::BOOKS_BLOCK, books)?;
         Ok(())

@@ -1,9 +1,15 @@
 //! Reading a topic's blocks.
 
+use std::{cmp::Ordering, ops::Bound};
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weald_collections::{BlockReader, ReadError, btree::Direction, open};
-use weald_core::{Halt, PeerId, Time, codec};
+use weald_collections::{
+    BlockReader, ReadError,
+    btree::{Direction, Scan},
+    open,
+};
+use weald_core::{BlockId, Halt, PeerId, Time, codec};
 
 use super::{
     GroupState, Topic, TopicOptions, TopicType,
@@ -176,9 +182,10 @@ impl Topic {
         let is_last = !is_cut(&mut entries) && !is_full;
         let mut next = from.max(TopicPosition(1));
         let mut items = Vec::with_capacity(entries.len());
+        let mut bodies = Bodies::of(reader, &root, &entries);
         for entry in entries.iter().filter(|entry| entry.expires_at > now) {
             push_gone(&mut items, next, entry.position);
-            let message = read_message(reader, &root, entry)?;
+            let message = bodies.message(entry)?;
             items.push(TopicItem::Message { position: entry.position, message });
             next = entry.position.next();
         }
@@ -373,11 +380,39 @@ fn read_message<R: BlockReader + ?Sized>(
     root: &TopicRoot,
     entry: &MessageEntry,
 ) -> Result<Message, Halt> {
-    let missing = || weald_core::Fault::Damaged {
-        id: root.bodies,
-        detail: format!("a body is not there: position={}", entry.position),
-    };
-    let found = bodies(root.bodies).get(reader, &entry.position.0.to_be_bytes())?;
-    let found = found.ok_or_else(missing)?;
-    Message::decode(&found.value).map_err(|error| unreadable(root.bodies, &error))
+    Bodies::of(reader, root, std::slice::from_ref(entry)).message(entry)
+}
+
+/// The bodies of entries that follow one another, read in one pass over their tree.
+struct Bodies<'r, R: ?Sized> {
+    root: BlockId,
+    scan: Scan<'r, R>,
+}
+
+impl<'r, R: BlockReader + ?Sized> Bodies<'r, R> {
+    fn of(reader: &'r mut R, root: &TopicRoot, entries: &[MessageEntry]) -> Self {
+        let key = |entry: Option<&MessageEntry>| entry.map_or(0, |e| e.position.0).to_be_bytes();
+        let (first, last) = (key(entries.first()), key(entries.last()));
+        let bounds = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+        let scan = bodies(root.bodies).range(reader, bounds, Direction::Forward);
+        Self { root: root.bodies, scan }
+    }
+
+    /// The message of an entry behind those before.
+    fn message(&mut self, entry: &MessageEntry) -> Result<Message, Halt> {
+        let key = entry.position.0.to_be_bytes();
+        for found in self.scan.by_ref() {
+            let found = found?;
+            match found.key[..].cmp(&key[..]) {
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    let message = Message::decode(&found.value);
+                    return message.map_err(|error| unreadable(self.root, &error));
+                }
+                Ordering::Greater => break,
+            }
+        }
+        let detail = format!("a body is not there: position={}", entry.position);
+        Err(weald_core::Fault::Damaged { id: self.root, detail }.into())
+    }
 }

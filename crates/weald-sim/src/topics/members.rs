@@ -1,7 +1,7 @@
 //! What members do for subscribers: the real delivery machine of each process, which reads the topic
 //! from the member's own state.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weald_core::LogIndex;
 use weald_pubsub::{
@@ -152,7 +152,9 @@ impl Topics {
                     let member = self.members.get_mut(&name).expect("it has an output");
                     member.delivery.handle(DeliveryInput::Read { from, page });
                 }
-                DeliveryOutput::Send(stream, part) => self.send_part(name, stream, part),
+                DeliveryOutput::Send(stream, part) => {
+                    self.send_part(name, stream, Arc::unwrap_or_clone(part));
+                }
                 DeliveryOutput::Refuse(stream) => {
                     self.fail("INV11 bounded", format!("{name} has too many streams: {stream:?}"));
                 }

@@ -198,8 +198,9 @@ pub(crate) enum TopicTold {
     Network(Digest),
     /// It is done.
     Done,
-    /// These parts come next, in order; none when none came in time.
-    Parts(Vec<Part>),
+    /// These encoded [`Part`]s come next, in order; none when none came in time. Each was encoded once
+    /// for all that it goes to.
+    Parts(Vec<Bytes>),
     /// The stream is not, or not any more, served here.
     NotHere,
     /// The topic's policy does not let this peer subscribe.
@@ -275,6 +276,7 @@ wire! {
     Message => MESSAGE,
     TopicAsk => TOPIC_ASK,
     TopicTold => TOPIC_TOLD,
+    Part => PART,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use weald_core::{
     At, BlockId, CallError, Calling, CollectionName, Digest, PeerId, Request as Call,
 };
-use weald_pubsub::{StreamRequest, TopicAddress};
+use weald_pubsub::{Part, StreamRequest, TopicAddress};
 
 use super::{
     Core, PAUSE,
@@ -24,7 +24,7 @@ use crate::{
     backend::{Promise, Version},
     members::{Hosted, PartitionStatus},
     node::state_error,
-    topic::{Duty, Link, News, PARTS_MAX, Shelf},
+    topic::{Duty, Link, News, PARTS_MAX, Parcel, Shelf},
 };
 
 /// The network's genesis, once it is known.
@@ -202,7 +202,11 @@ impl Carrier {
                             }
                         }
                         Ok(TopicTold::Parts(parts)) => for part in parts {
-                            if self.news.send(News::Part(part)).await.is_err() {
+                            let Ok(part) = Part::from_wire(&part) else {
+                                let malformed = weald_core::Refusal::Malformed;
+                                return Some(ended(Err(CallError::Refused(malformed))));
+                            };
+                            if self.news.send(News::Part(Parcel::new(part))).await.is_err() {
                                 return None;
                             }
                         },

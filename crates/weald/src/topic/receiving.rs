@@ -376,9 +376,9 @@ impl Task {
 
     fn handle(&mut self, happened: Happened) {
         match happened {
-            Happened::News(peer, Some(News::Part(part))) => {
+            Happened::News(peer, Some(News::Part(parcel))) => {
                 self.is_doubted = false;
-                self.shared().handle(SubscriberInput::Part(peer, part));
+                self.shared().handle(SubscriberInput::Part(peer, parcel.open()));
             }
             Happened::News(peer, Some(News::Generation(generation))) => {
                 self.told_generation(peer, generation);

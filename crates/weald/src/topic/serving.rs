@@ -3,8 +3,13 @@
 //! Streams at one position share one read. A stream's parts go into a bounded queue; one that finds
 //! it full is lost, and the subscriber, who sees the hole, asks for it again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -50,11 +55,38 @@ pub(crate) enum News {
     /// The generation of the topic's partition: what a stream begins with.
     Generation(u32),
     /// A part of the topic.
-    Part(Part),
+    Part(Arc<Parcel>),
     /// There is no room for the stream here.
     Refused,
     /// Nothing more comes from here, for this reason.
     Over(Error),
+}
+
+/// A part on its way to subscribers. Those that are sent the same share it, and its bytes.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    part: Arc<Part>,
+    wire: OnceLock<Bytes>,
+}
+
+impl Parcel {
+    /// A part that nobody has encoded.
+    pub(crate) fn new(part: impl Into<Arc<Part>>) -> Arc<Self> {
+        Arc::new(Self { part: part.into(), wire: OnceLock::new() })
+    }
+
+    /// The part itself.
+    pub(crate) fn open(self: Arc<Self>) -> Part {
+        match Arc::try_unwrap(self) {
+            Ok(parcel) => Arc::unwrap_or_clone(parcel.part),
+            Err(shared) => Part::clone(&shared.part),
+        }
+    }
+
+    /// The part as `encode` makes it; called once.
+    pub(crate) fn wire(&self, encode: impl FnOnce(&Part) -> Bytes) -> Bytes {
+        self.wire.get_or_init(|| encode(&self.part)).clone()
+    }
 }
 
 /// A topic that is served. It ends when it is dropped.
@@ -150,10 +182,16 @@ impl Shared {
     /// The next read that is wanted; parts go out on the way.
     fn poll(&self) -> Option<(TopicPosition, usize)> {
         let mut state = self.state.lock();
+        let mut last: Option<Arc<Parcel>> = None;
         while let Some(output) = state.delivery.poll_output() {
             match output {
                 DeliveryOutput::Read { from, limit } => return Some((from, limit)),
-                DeliveryOutput::Send(id, part) => state.tell(id, News::Part(part)),
+                DeliveryOutput::Send(id, part) => {
+                    let same = last.take().filter(|last| Arc::ptr_eq(&last.part, &part));
+                    let parcel = same.unwrap_or_else(|| Parcel::new(part));
+                    last = Some(Arc::clone(&parcel));
+                    state.tell(id, News::Part(parcel));
+                }
                 DeliveryOutput::Refuse(id) => state.tell(id, News::Refused),
             }
         }
@@ -279,4 +317,27 @@ async fn serve(shared: &Shared, listening: &mut Listening) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ps276_a_part_that_goes_to_many_is_encoded_once() {
+        let at = TopicPosition(1);
+        let part = Part { from: at, items: Vec::new(), next: at, end: at };
+        let parcel = Parcel::new(part.clone());
+        let mut encoded = 0;
+        for _ in 0..1000 {
+            let bytes = parcel.wire(|_| {
+                encoded += 1;
+                Bytes::from_static(b"part")
+            });
+            assert_eq!(bytes, "part");
+        }
+        assert_eq!(encoded, 1);
+        let other = Arc::clone(&parcel);
+        assert_eq!((parcel.open(), other.open()), (part.clone(), part));
+    }
 }

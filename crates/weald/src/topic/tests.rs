@@ -85,6 +85,42 @@ async fn ps1495_ps134_ps83_ps491_ps548_ps1378_ps1379_ps1380_ps1583_a_late_joiner
 }
 
 #[tokio::test]
+async fn p3_ps1505_ps135_many_topics_at_once_lose_nothing() {
+    let node = node().await;
+    let reading = |number: usize| {
+        let node = node.clone();
+        tokio::spawn(async move {
+            let topic = node.topic(&format!("topic-{number}")).create().await.unwrap();
+            let mut reader = topic.subscribe(SubscribeOptions::default()).await.unwrap();
+            for number in 1..=10 {
+                topic.publish(format!("m{number}")).await.unwrap();
+            }
+            messages(&mut reader, 10).await
+        })
+    };
+    let readers: Vec<_> = (0..100).map(reading).collect();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), numbered(1..11));
+    }
+}
+
+#[tokio::test]
+async fn p1_ps1503_what_is_published_comes_to_each_of_many_subscribers_once() {
+    let node = node().await;
+    let policy = TopicPolicy { subscribers_max: 1000, ..TopicPolicy::default() };
+    let chat = node.topic("chat").policy(policy).create().await.unwrap();
+    let mut readers = Vec::new();
+    for _ in 0..16 {
+        readers.push(chat.subscribe(SubscribeOptions::default()).await.unwrap());
+    }
+    let bodies = (1..=600).map(|number| format!("m{number}"));
+    chat.publish_batch(bodies, PublishOptions::default()).await.unwrap();
+    for reader in &mut readers {
+        assert_eq!(messages(reader, 600).await, numbered(1..601));
+    }
+}
+
+#[tokio::test]
 async fn a_slow_application_is_told_that_it_lags_and_misses_nothing() {
     let node = node().await;
     let chat = node.topic("chat").create().await.unwrap();

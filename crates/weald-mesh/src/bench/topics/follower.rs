@@ -67,7 +67,7 @@ pub(super) fn measure(
             .map(|one| one.1)
             .collect();
         let summary = Summary::of(meant.iter().flat_map(|times| times.iter().copied()).collect());
-        Line { what, count: meant.len(), per_second: None, summary }.tell(rust, table);
+        Line { what, count: meant.len(), per_second: None, summary, cost: None }.tell(rust, table);
     }
     Ok(())
 }

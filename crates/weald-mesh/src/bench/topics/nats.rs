@@ -24,6 +24,8 @@ use client::Client;
 const NODE_COUNT: usize = 3;
 /// How long the servers may take until they make a stream.
 const READY_MAX: Duration = Duration::from_secs(30);
+/// How long one attempt may take: servers that have no leader yet do not answer.
+const TRY_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Subscriptions over one connection.
@@ -75,7 +77,8 @@ impl Nats {
         let started = Instant::now();
         for node in 0..NODE_COUNT {
             loop {
-                let made = self.client(node).and_then(|mut client| {
+                let client = Client::open_within(&self.addresses[node], TRY_MAX);
+                let made = client.and_then(|mut client| {
                     client.stream_request(
                         "CREATE",
                         &format!("ready-{node}"),

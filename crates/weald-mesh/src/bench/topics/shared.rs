@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::arrivals::Arrivals;
-use super::{Broker, Line, Load, Published, Replayed, is_wanted, one_by_one, rate};
+use super::{Broker, Line, Load, Replayed, cost, effort, is_wanted, one_by_one, rate};
 use crate::arguments::TopicBenchOptions;
 use crate::report::Table;
 use crate::statistics::Summary;
@@ -63,12 +63,15 @@ fn publish(
     let once = |run: usize| {
         let topic = format!("{what}-{count}-{run}");
         broker.create(&topic)?;
-        broker.publish(&topic, load)
+        let before = effort(broker);
+        let published = broker.publish(&topic, load)?;
+        let cost = cost(broker, before, published.times.len());
+        Ok((published, cost))
     };
-    let runs: Result<Vec<Published>> = (0..options.runs.max(1)).map(once).collect();
-    let middle = median(runs?, Published::per_second)?;
+    let runs: Result<Vec<_>> = (0..options.runs.max(1)).map(once).collect();
+    let (middle, cost) = median(runs?, |(run, _)| run.per_second())?;
     let per_second = Some(middle.per_second());
-    Line { what, count, per_second, summary: Summary::of(middle.times) }.tell(broker, table);
+    Line { what, count, per_second, summary: Summary::of(middle.times), cost }.tell(broker, table);
     Ok(())
 }
 
@@ -83,7 +86,8 @@ fn deliver(
     let mut audience = broker.subscribe(&topic, 1, &arrivals)?;
     let times = one_by_one(&mut *audience, &arrivals, 0..messages, pause)?;
     audience.end()?;
-    Line { what, count: 1, per_second: None, summary: Summary::of(times) }.tell(broker, table);
+    let summary = Summary::of(times);
+    Line { what, count: 1, per_second: None, summary, cost: None }.tell(broker, table);
     Ok(())
 }
 
@@ -91,9 +95,11 @@ fn replay(broker: &dyn Broker, options: &TopicBenchOptions, table: &mut Table) -
     let (topic, count) = ("replay", options.retained);
     broker.create(topic)?;
     broker.fill(topic, count)?;
+    let before = effort(broker);
     let runs: Result<Vec<Replayed>> =
         (0..options.runs.max(1)).map(|_| broker.replay(topic, count)).collect();
     let runs = runs?;
+    let cost = cost(broker, before, count * runs.len());
     let firsts = Summary::of(runs.iter().map(|run| run.first).collect());
     let middle = median(runs, |run| rate(count, run.all))?;
     let line = Line {
@@ -101,6 +107,7 @@ fn replay(broker: &dyn Broker, options: &TopicBenchOptions, table: &mut Table) -
         count,
         per_second: Some(rate(count, middle.all)),
         summary: firsts,
+        cost,
     };
     line.tell(broker, table);
     Ok(())
@@ -115,13 +122,15 @@ fn fan_out(broker: &dyn Broker, table: &mut Table, subscribers: usize) -> Result
     let mut audience = broker.subscribe(&topic, subscribers, &arrivals)?;
     let times = one_by_one(&mut *audience, &arrivals, 0..FANNED_OUT, IDLE)?;
     let summary = Summary::of(times);
-    Line { what: "publish to all", count: subscribers, per_second: None, summary }
+    Line { what: "publish to all", count: subscribers, per_second: None, summary, cost: None }
         .tell(broker, table);
+    let (before, deliveries) = (effort(broker), at_once * subscribers);
     let started = Instant::now();
     audience.publish(FANNED_OUT..messages)?;
     let taken = arrivals.wait(messages - 1)?.saturating_duration_since(started);
-    let per_second = Some(rate(at_once * subscribers, taken));
-    Line { what: "deliveries", count: subscribers, per_second, summary: None }.tell(broker, table);
+    let (per_second, cost) = (Some(rate(deliveries, taken)), cost(broker, before, deliveries));
+    Line { what: "deliveries", count: subscribers, per_second, summary: None, cost }
+        .tell(broker, table);
     audience.end()
 }
 

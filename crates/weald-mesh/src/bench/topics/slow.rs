@@ -51,6 +51,7 @@ fn deliver(rust: &Rust<'_>, (what, count): (&str, usize), table: &mut Table) -> 
     let mut audience = rust.subscribe(TOPIC, 1, &arrivals)?;
     let times = one_by_one(&mut *audience, &arrivals, 0..MESSAGES, Duration::ZERO)?;
     audience.end()?;
-    Line { what, count, per_second: None, summary: Summary::of(times) }.tell(rust, table);
+    let summary = Summary::of(times);
+    Line { what, count, per_second: None, summary, cost: None }.tell(rust, table);
     Ok(())
 }

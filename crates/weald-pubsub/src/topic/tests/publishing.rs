@@ -1,6 +1,8 @@
 //! The next-sequence rule, the policy, the lineage.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use weald_core::{BlockId, StoredBlock};
 
 use super::*;
 
@@ -267,24 +269,48 @@ fn ps263_ps265_ps266_entries_are_read_without_bodies_and_each_body_by_its_positi
     }
 }
 
-#[test]
-fn ps282_a_publish_into_a_large_topic_changes_few_bytes_of_few_blocks() {
+/// Bytes that a publish into a topic with `retained` messages changes in its blocks, and how many blocks.
+fn changed_by_a_publish(retained: u64) -> (usize, usize) {
     let (mut site, keys) = (Site::with(TopicPolicy::default()), identity(1));
-    for batch in 0..10 {
-        site.publish((1..=1000).map(|n| message(&keys, batch * 1000 + n, "x")).collect());
-    }
+    let all: Vec<Message> = (1..=retained).map(|n| message(&keys, n, "x")).collect();
+    all.chunks(1000).for_each(|batch| drop(site.publish(batch.to_vec())));
     let before = site.blocks.clone();
-    site.publish_one(message(&keys, 10_001, "x")).unwrap();
+    site.publish_one(message(&keys, retained + 1, "x")).unwrap();
     let changed: Vec<_> =
         site.blocks.0.iter().filter(|(id, stored)| before.0.get(id) != Some(stored)).collect();
-    assert!(changed.len() <= 12, "{}", changed.len());
-    let spliced: usize = changed
-        .iter()
-        .map(|(id, stored)| {
-            let old = before.0.get(id).map_or(&[][..], |old| &old.block.payload);
-            let splices = super::super::blocks::splices(old, &stored.block.payload);
-            splices.iter().map(|splice| splice.insert.len()).sum::<usize>()
+    let inserted = |(id, stored): &(&BlockId, &Arc<StoredBlock>)| {
+        let old = before.0.get(id).map_or(&[][..], |old| &old.block.payload);
+        let splices = super::super::blocks::splices(old, &stored.block.payload);
+        splices.iter().map(|splice| splice.insert.len()).sum::<usize>()
+    };
+    (changed.iter().map(inserted).sum(), changed.len())
+}
+
+#[test]
+fn ps282_p2_ps1504_a_publish_into_a_large_topic_changes_few_bytes_of_few_blocks() {
+    let (small, _) = changed_by_a_publish(100);
+    let (large, blocks) = changed_by_a_publish(10_000);
+    assert!(blocks <= 12, "{blocks}");
+    assert!(large <= 4 * 1024, "{large}");
+    assert!(large <= 2 * small, "{large} of 10,000 beside {small} of 100");
+}
+
+#[test]
+fn p5_ps1507_what_is_logged_of_a_publish_is_the_message_and_little_more() {
+    let keys = identity(1);
+    let body = Bytes::from(vec![7; 256]);
+    let messages: Vec<Message> = (1..=100)
+        .map(|n| {
+            Message::sign(&address(), Draft { body: body.clone(), ..draft(n, "") }, &keys).unwrap()
         })
-        .sum();
-    assert!(spliced <= 4 * 1024, "{spliced}");
+        .collect();
+    let signed = messages[0].encode().len();
+    assert!(signed <= 256 + 140, "{signed}");
+    let logged = |messages: &[Message]| {
+        let action = topic().publish(messages.to_vec(), BatchMode::Each);
+        codec::encode(kind::OPERATION, &action).len()
+    };
+    let (one, hundred) = (logged(&messages[..1]), logged(&messages));
+    assert!(one <= signed + 110, "{one} for a message of {signed}");
+    assert!(hundred <= 100 * signed + 110, "{hundred} for a hundred of {signed}");
 }

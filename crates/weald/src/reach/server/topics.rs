@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
 use weald_core::{Action, BlockId, Digest, Payload, PeerId, Refusal, Rejection, Reply};
-use weald_pubsub::{self as pubsub, Part, TopicAddress, TopicId, TopicItem, TopicType};
+use weald_pubsub::{self as pubsub, TopicAddress, TopicId, TopicType};
 
 use super::Server;
 use crate::{
@@ -32,8 +32,6 @@ use crate::{
     topic::{Link, News, Serving, Shelf, look_at},
 };
 
-/// Bytes that an item of a part counts for besides its content.
-const ITEM_OVERHEAD: usize = 256;
 /// How often streams that nobody asks for are looked for.
 const SWEEP_PAUSE: Duration = Duration::from_secs(5);
 
@@ -212,8 +210,9 @@ impl Stream {
         };
         loop {
             match news {
-                Some(News::Part(part)) => {
-                    bytes += bytes_of(&part);
+                Some(News::Part(parcel)) => {
+                    let part = parcel.wire(Wire::to_wire);
+                    bytes += part.len();
                     parts.push(part);
                 }
                 Some(News::Generation(generation)) if parts.is_empty() => {
@@ -235,14 +234,6 @@ impl Stream {
             }
         }
     }
-}
-
-fn bytes_of(part: &Part) -> usize {
-    let of = |item: &TopicItem| match item {
-        TopicItem::Message { message, .. } => message.body.len() + ITEM_OVERHEAD,
-        TopicItem::Gone { .. } => ITEM_OVERHEAD,
-    };
-    part.items.iter().map(of).sum()
 }
 
 async fn may_subscribe(shelf: &dyn Shelf, code: pubsub::Topic, peer: PeerId) -> Result<bool> {

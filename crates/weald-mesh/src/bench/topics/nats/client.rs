@@ -68,10 +68,15 @@ impl Received {
 
 impl Client {
     pub(super) fn open(address: &str) -> Result<Self> {
+        Self::open_within(address, ANSWER_MAX)
+    }
+
+    /// A connection whose server may be silent only so long.
+    pub(super) fn open_within(address: &str, silence: Duration) -> Result<Self> {
         let stream =
             TcpStream::connect(address).with_context(|| format!("cannot reach {address}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        stream.set_read_timeout(Some(silence))?;
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
         let mut client = Self {
             reader: BufReader::with_capacity(64 * 1024, stream),
