@@ -77,7 +77,7 @@ fn recover_stopped(place: &Place, name: &str, arguments: &[&str]) -> Ended {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
         let ended = recover(place, name, arguments);
-        if !ended.stderr.contains("in use") || Instant::now() > patience {
+        if !ended.stderr.contains("another process") || Instant::now() > patience {
             return ended;
         }
     }
