@@ -96,10 +96,10 @@ impl State {
         }
     }
 
-    /// The life of a peer that took part in the generation before, which ended with it.
+    /// The last life of a peer that took part in an earlier generation, which ended with it.
     fn ended_life(&self, from: Member) -> Option<Member> {
-        let ended = &self.recoveries.last()?.act.old;
-        ended.members().filter(|member| member.peer == from.peer).max_by_key(|member| member.life)
+        let ended = self.recoveries.iter().flat_map(|recovery| recovery.act.old.members());
+        ended.filter(|member| member.peer == from.peer).max_by_key(|member| member.life)
     }
 
     /// The least life that is given: above all of earlier generations.

@@ -180,7 +180,7 @@ impl Server {
         self.asker.runtime().spawn(async move {
             let told = stream.next(until).await;
             stream.asks.fetch_sub(1, Ordering::SeqCst);
-            if !matches!(told, TopicTold::Parts(_)) {
+            if !matches!(told, TopicTold::Parts(_) | TopicTold::Generation(_)) {
                 server.streams.held.lock().streams.remove(&id);
             }
             reply.send(Ok(told.to_wire()));
