@@ -6,8 +6,8 @@
 //!
 //! - **A log commits what it has taken, in order**, or its coordination ends and the successor
 //!   commits a part of it: this is what [`model`](crate::model) shows of the replica.
-//! - **The network is the set of all that was ever sent**, so that loss, repetition and delay need no
-//!   steps of their own.
+//! - **The network is the set of all that was sent**, so that loss and delay need no steps of their own; a
+//!   letter arrives once each time that it is sent, and a few of them again.
 //! - **Time stands still**, and leaps past every waiting time at once; each coordinator notices when the
 //!   exploration lets it.
 //!
@@ -34,6 +34,8 @@ pub use world::World;
 pub struct Bounds {
     /// Coordinations that end, of either partition.
     pub ends: u8,
+    /// Letters that arrive again though they were not sent again.
+    pub repeats: u8,
     /// Leaps of time past the deadlines of locks and every other waiting time.
     pub leaps: u8,
     /// Whether the client may send its transaction twice.
@@ -47,7 +49,14 @@ pub struct Bounds {
 impl Bounds {
     /// A transfer while one coordination ends.
     pub const fn crash() -> Self {
-        Self { ends: 1, leaps: 1, has_repetition: false, has_reader: false, mutation: None }
+        Self {
+            ends: 1,
+            repeats: 0,
+            leaps: 1,
+            has_repetition: false,
+            has_reader: false,
+            mutation: None,
+        }
     }
 
     /// The same, with a reader at the lock.
@@ -55,9 +64,9 @@ impl Bounds {
         Self { has_reader: true, ..Self::crash() }
     }
 
-    /// A transfer whose client asks twice.
+    /// A transfer whose client asks twice; every coordination lives.
     pub const fn repetition() -> Self {
-        Self { has_repetition: true, ..Self::crash() }
+        Self { has_repetition: true, ends: 0, ..Self::crash() }
     }
 
     /// Bounds by their names.
@@ -66,6 +75,8 @@ impl Bounds {
             ("transfer-crash", Self::crash()),
             ("transfer-read", Self::read()),
             ("transfer-repetition", Self::repetition()),
+            ("transfer-again", Self { repeats: 1, ..Self::crash() }),
+            ("transfer-repetition-again", Self { repeats: 1, ..Self::repetition() }),
             ("transfer-two-crashes", Self { ends: 2, ..Self::crash() }),
         ]
     }

@@ -40,7 +40,7 @@ pub struct World {
     now: Time,
     pub(super) sides: [Side; 2],
     /// By their bytes, so that the order in which they were sent is no difference.
-    letters: BTreeMap<Bytes, Arc<Letter>>,
+    letters: BTreeMap<Bytes, Posted>,
     spent: Spent,
     /// What the client was told.
     pub(super) told: Vec<Outcome>,
@@ -53,11 +53,19 @@ struct Letter {
     message: Message,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Posted {
+    letter: Arc<Letter>,
+    /// Since it was sent last.
+    has_arrived: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Spent {
     asked: u8,
     ends: u8,
     leaps: u8,
+    repeats: u8,
     met: bool,
 }
 
@@ -134,7 +142,10 @@ impl World {
         if self.spent.asked < 1 + u8::from(bounds.has_repetition) {
             actions.push(Action::Ask);
         }
-        actions.extend((0..self.letters.len()).map(Action::Deliver));
+        let may_repeat = self.spent.repeats < bounds.repeats;
+        let letters = self.letters.values().enumerate();
+        let arriving = letters.filter(|(_, posted)| may_repeat || !posted.has_arrived);
+        actions.extend(arriving.map(|(number, _)| Action::Deliver(number)));
         if self.spent.leaps < bounds.leaps {
             actions.push(Action::Leap);
         }
@@ -170,8 +181,12 @@ impl World {
                 self.pump(FROM);
             }
             Action::Deliver(number) => {
-                let letter = self.letters.values().nth(number).map(Arc::clone);
-                self.deliver(&letter.expect("a letter that was offered"));
+                let posted = self.letters.values_mut().nth(number);
+                let posted = posted.expect("a letter that was offered");
+                self.spent.repeats += u8::from(posted.has_arrived);
+                posted.has_arrived = true;
+                let letter = Arc::clone(&posted.letter);
+                self.deliver(&letter);
             }
             Action::Commit(at) => {
                 let payload = self.sides[at].log.remove(0);
@@ -214,7 +229,8 @@ impl World {
                 Output::Send(key, message) => {
                     let letter = Letter { to: side_of(key), message };
                     let bytes = codec::encode(Kind::FOREIGN_FIRST, &(letter.to, &letter.message));
-                    self.letters.entry(bytes).or_insert_with(|| Arc::new(letter));
+                    let posted = Posted { letter: Arc::new(letter), has_arrived: false };
+                    self.letters.insert(bytes, posted);
                 }
                 Output::Propose(payload) => self.sides[at].log.push(payload),
                 Output::Answer(_, outcome) if self.told.contains(&outcome) => {}
@@ -246,8 +262,8 @@ impl World {
     /// What comes of this state when nothing is lost any more and time passes.
     pub(super) fn completed(&self) -> Self {
         let mut world = self.clone();
-        for letter in self.letters.values() {
-            world.deliver(letter);
+        for posted in self.letters.values() {
+            world.deliver(&posted.letter);
         }
         for _ in 0..PATIENCE.1 {
             world.settle();
@@ -268,8 +284,8 @@ impl World {
             if is_quiet {
                 return;
             }
-            for letter in letters.values() {
-                self.deliver(letter);
+            for posted in letters.values() {
+                self.deliver(&posted.letter);
             }
             for at in [FROM, TO] {
                 for payload in std::mem::take(&mut self.sides[at].log) {
