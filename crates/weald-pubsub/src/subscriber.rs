@@ -160,6 +160,12 @@ impl Subscriber {
         self.handle_timeout(now);
     }
 
+    /// The nonce of the last request about the lease: its answer, or that to a later one, says what
+    /// became of all that was asked until now.
+    pub fn lease_nonce(&self) -> u64 {
+        self.lease.nonce()
+    }
+
     /// Whether there is something to do.
     pub fn has_outputs(&self) -> bool {
         !self.outputs.is_empty()

@@ -25,6 +25,10 @@ impl LeaseKeeper {
         Self { stream, lasts, nonce: 0, action: LeaseAction::Subscribe, due: now }
     }
 
+    pub(super) const fn nonce(&self) -> u64 {
+        self.nonce
+    }
+
     pub(super) const fn due(&self) -> Time {
         self.due
     }

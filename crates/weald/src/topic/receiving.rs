@@ -65,8 +65,8 @@ struct State {
     machine: Subscriber,
     /// Who waits for an event.
     waker: Option<Waker>,
-    /// Who waits for the topic's answer to a lease request.
-    renewing: Vec<oneshot::Sender<Result<()>>>,
+    /// Who waits for the topic's answer to a lease request of this nonce or a later one.
+    renewing: Vec<(u64, oneshot::Sender<Result<()>>)>,
     /// Why nothing more comes; taken by the one who is told.
     ended: Option<Option<Error>>,
 }
@@ -147,8 +147,9 @@ impl Receiving {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.shared.state.lock();
-            state.renewing.push(sender);
             state.machine.renew(self.shared.clock.now());
+            let nonce = state.machine.lease_nonce();
+            state.renewing.push((nonce, sender));
         }
         self.shared.wake.notify_one();
         self.answered(receiver).await
@@ -227,8 +228,9 @@ impl Shared {
         }
         // Those before do not wait for the answer to this.
         state.renewing.clear();
-        state.renewing.extend(told);
         state.machine.handle(now, SubscriberInput::Unsubscribe);
+        let nonce = state.machine.lease_nonce();
+        state.renewing.extend(told.map(|told| (nonce, told)));
         drop(state);
         self.wake.notify_one();
     }
@@ -241,8 +243,9 @@ impl State {
         }
     }
 
-    fn tell_renewing(&mut self, result: impl Fn() -> Result<()>) {
-        for waiting in self.renewing.drain(..) {
+    /// Tells those whose request the one of `nonce` stands for; others have asked after it was made.
+    fn tell_renewing(&mut self, nonce: u64, result: impl Fn() -> Result<()>) {
+        for (_, waiting) in self.renewing.extract_if(.., |(wanted, _)| *wanted <= nonce) {
             // Who has stopped waiting is not told.
             waiting.send(result()).ok();
         }
@@ -276,7 +279,7 @@ struct Task {
     dialling: Option<Pending<(PeerId, Result<Link>)>>,
     /// Whether a member has said that there is no such topic. It may lag.
     is_doubted: bool,
-    leasing: Option<Pending<leasing::Answered>>,
+    leasing: Option<Pending<(u64, leasing::Answered)>>,
     /// The request that follows.
     next_lease: Option<LeaseRequest>,
     keeping: Option<Pending<Option<TopicPosition>>>,
@@ -289,7 +292,7 @@ struct Task {
 /// What happens to the task.
 enum Happened {
     News(PeerId, Option<News>),
-    Leased(leasing::Answered),
+    Leased((u64, leasing::Answered)),
     Kept(Option<TopicPosition>),
     Dialled(PeerId, Result<Link>),
     Woken,

@@ -32,27 +32,25 @@ impl Task {
         }
         let Some(node) = self.node.near() else { return };
         let Some(request) = self.next_lease.take() else { return };
-        self.leasing = Some(Box::pin(lease(self.topic.near(node), self.id, request)));
+        let (topic, id, nonce) = (self.topic.near(node), self.id, request.nonce);
+        self.leasing = Some(Box::pin(async move { (nonce, lease(topic, id, request).await) }));
     }
 
-    pub(super) fn leased(&mut self, answered: Answered) {
+    pub(super) fn leased(&mut self, (nonce, answered): (u64, Answered)) {
         let shared = self.shared();
         match answered {
             Answered::Leased(answer) => {
                 shared.handle(SubscriberInput::Leased(answer));
-                // Whoever asked after the request was signed is told with the next one.
-                if self.next_lease.is_none() {
-                    self.shared().state.lock().tell_renewing(|| Ok(()));
-                }
+                shared.state.lock().tell_renewing(nonce, || Ok(()));
             }
             Answered::Refused(refusal, error) => {
                 shared.handle(SubscriberInput::LeaseRefused(refusal));
                 let again = || Err(Error::new(error.kind(), error.to_string()));
-                shared.state.lock().tell_renewing(again);
+                shared.state.lock().tell_renewing(nonce, again);
             }
             Answered::NothingToEnd => {
                 shared.handle(SubscriberInput::LeaseRefused(TopicRefusal::NotSubscribed));
-                shared.state.lock().tell_renewing(|| Ok(()));
+                shared.state.lock().tell_renewing(nonce, || Ok(()));
             }
             Answered::Unreached => {}
         }
