@@ -63,8 +63,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
 /// Unpacks an archive, as a workspace of its own: it lies within that of the project.
 fn unpack(package: &Package, archives: &Path, unpacked: &Path) -> Result<()> {
+    // Files of now: cargo would take those of an earlier check for the same.
     let mut tar = Command::new("tar");
-    tar.arg("-xzf").arg(archives.join(format!("{}.crate", package.stem())));
+    tar.arg("-xzmf").arg(archives.join(format!("{}.crate", package.stem())));
     tar.arg("-C").arg(unpacked);
     command::run(tar)?;
     let manifest = unpacked.join(package.stem()).join("Cargo.toml");
