@@ -43,8 +43,8 @@ fn is_whole(world: &World) -> bool {
 fn is_true(world: &World) -> bool {
     world.told.iter().all(|told| match told {
         Outcome::Committed(_) => world.decided() == Some(told),
-        // A refusal that is not kept has decided nothing, and nothing came of it until now.
-        Outcome::Rejected(_) => !world.has_moved(1) || world.has_moved(0),
+        // A refusal that is not kept has decided nothing: asked again, the transfer may go through.
+        Outcome::Rejected(_) => world.has_asked_again() || !world.has_moved(0),
         Outcome::Unknown(_) => true,
     })
 }

@@ -254,6 +254,11 @@ impl World {
         self.sides[FROM].outcome(&id())
     }
 
+    /// Whether the client has asked more than once.
+    pub(super) fn has_asked_again(&self) -> bool {
+        self.spent.asked > 1
+    }
+
     /// Whether a coordination has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.spent.ends > 0
