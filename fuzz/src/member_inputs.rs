@@ -270,7 +270,11 @@ impl World {
             15 => Message::TransferCoordinator { epoch },
             16 => match script.below(3) {
                 0 => Message::ReadIndex { ids: vec![ReadId(1); script.below(8)] },
-                1 => Message::ReadIndexReply { ids: Vec::new(), index: Some(self.index(script)) },
+                1 => Message::ReadIndexReply {
+                    run: Run::default(),
+                    ids: Vec::new(),
+                    index: Some(self.index(script)),
+                },
                 _ => Message::NeedConfiguration { have: ConfigurationId(number(script)) },
             },
             17 => Message::SnapshotOffer { epoch, point: self.point(script) },

@@ -57,7 +57,9 @@ impl State {
             Message::Heartbeat(heartbeat) => self.handle_heartbeat(&heartbeat),
             Message::TransferCoordinator { epoch } => self.handle_transfer_to_me(epoch),
             Message::ReadIndex { ids } => self.handle_read_index(from, ids),
-            Message::ReadIndexReply { ids, index } => self.handle_read_index_reply(ids, index),
+            Message::ReadIndexReply { run, ids, index } => {
+                self.handle_read_index_reply(run, ids, index);
+            }
             Message::NeedConfiguration { have } => self.handle_need_configuration(from, have),
             Message::Configurations { chain } => self.handle_configurations(from, chain),
             Message::SnapshotOffer { point, .. } => self.handle_snapshot_offer(from, point),

@@ -210,6 +210,8 @@ pub enum Message {
     },
     /// Answers [`Message::ReadIndex`].
     ReadIndexReply {
+        /// The run that asked.
+        run: Run,
         /// The reads.
         ids: Vec<ReadId>,
         /// The index that the reader must have applied; `None` when there is no answer.

@@ -2,14 +2,21 @@
 
 use weald_core::LogIndex;
 
-use super::{Message, Now, Output, ReadId, RoleState, State};
+use super::{Message, Now, Output, ReadId, RoleState, Run, State};
 use crate::{configuration::Member, mutation::Mutation};
 
 /// Who waits for a read index.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Reader {
     Here(ReadId),
-    At(Member, ReadId),
+    At(Asker, ReadId),
+}
+
+/// A member that asked, in which of its runs: a later run's reads have the same names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Asker {
+    member: Member,
+    run: Run,
 }
 
 /// Reads at a coordinator: those that wait for a round to begin, and those that a round confirms.
@@ -72,14 +79,29 @@ impl State {
     }
 
     pub(super) fn handle_read_index(&mut self, from: Member, ids: Vec<ReadId>) {
+        let run = self.peers.get(&from).map(|peer| peer.run).unwrap_or_default();
         if matches!(self.role, RoleState::Coordinator(_)) {
-            ids.into_iter().for_each(|id| self.add_reader(Reader::At(from, id)));
+            let asker = Asker { member: from, run };
+            ids.into_iter().for_each(|id| self.add_reader(Reader::At(asker, id)));
         } else {
-            self.send(from, Message::ReadIndexReply { ids, index: None });
+            self.send(from, Message::ReadIndexReply { run, ids, index: None });
         }
     }
 
-    pub(super) fn handle_read_index_reply(&mut self, ids: Vec<ReadId>, index: Option<LogIndex>) {
+    /// An answer to `run` of this member. What an earlier run asked says nothing to this one, whose
+    /// reads began later.
+    pub(super) fn handle_read_index_reply(
+        &mut self,
+        run: Run,
+        ids: Vec<ReadId>,
+        index: Option<LogIndex>,
+    ) {
+        if run == self.run {
+            self.answer_here(ids, index);
+        }
+    }
+
+    fn answer_here(&mut self, ids: Vec<ReadId>, index: Option<LogIndex>) {
         self.outputs.push_back(match index {
             Some(index) => Output::ReadReady { ids, index },
             None => Output::ReadFailed { ids },
@@ -154,13 +176,13 @@ impl State {
         for reader in readers {
             match reader {
                 Reader::Here(id) => here.push(id),
-                Reader::At(member, id) => {
-                    self.send(member, Message::ReadIndexReply { ids: vec![id], index });
+                Reader::At(Asker { member, run }, id) => {
+                    self.send(member, Message::ReadIndexReply { run, ids: vec![id], index });
                 }
             }
         }
         if !here.is_empty() {
-            self.handle_read_index_reply(here, index);
+            self.answer_here(here, index);
         }
     }
 }

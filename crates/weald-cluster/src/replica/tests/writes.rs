@@ -198,6 +198,24 @@ fn r19_a_read_is_answered_by_a_round_that_began_after_it() {
 }
 
 #[test]
+fn r19_an_answer_to_an_earlier_run_is_no_answer() {
+    let mut rig = Rig::led();
+    rig.write('a', "x");
+    let earlier = rig.state('b').run;
+    rig.restart('b', Health::Whole);
+    rig.run(100);
+    let run = rig.state('b').run;
+    assert_ne!(run, earlier);
+    for (asked_by, answered) in [(earlier, vec![]), (run, vec![(1, 1)])] {
+        let ids = vec![ReadId(1)];
+        let reply = Message::ReadIndexReply { run: asked_by, ids, index: Some(LogIndex(1)) };
+        let reply = rig.envelope(member('a'), 'b', reply);
+        rig.input('b', Input::Message(reply));
+        assert_eq!(rig.reads_ready('b'), answered);
+    }
+}
+
+#[test]
 fn any_member_serves_reads_by_asking_the_coordinator() {
     let mut rig = Rig::led();
     let index = rig.write('a', "x");
