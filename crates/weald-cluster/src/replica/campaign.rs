@@ -74,8 +74,13 @@ impl State {
         Duration::from_millis(self.draw(most))
     }
 
+    /// Whether this member may take over. One that has lost its vote may as long as that is not known to
+    /// be committed: if it alone of the voters before has the entry that takes the vote, nobody else can
+    /// win (rule C8; Ongaro, "Consensus: Bridging Theory and Practice", 4.2.2). Its own vote does not count.
     pub(super) fn may_campaign(&self) -> bool {
-        self.is_voter() && self.health == Health::Whole && self.stop.is_none()
+        self.configurations.may_need(&self.me)
+            && self.health == Health::Whole
+            && self.stop.is_none()
     }
 
     /// How many healthy voters are preferred to this one: those that run longer, by peer where

@@ -71,6 +71,15 @@ impl Configurations {
         &self.chain
     }
 
+    /// Whether `member` is a voter of one that counts or may count again.
+    pub(super) fn may_need(&self, member: &Member) -> bool {
+        let carried = || self.uncommitted.iter().filter_map(LogEntry::carried);
+        let is_kept = |configuration: &Configuration| configuration.is_voter(member);
+        let may_return =
+            || is_kept(&self.committed.configuration) || carried().any(|c| is_kept(&c));
+        is_kept(&self.current) || (self.has_uncommitted() && may_return())
+    }
+
     /// The last id whose configuration is known to be committed.
     pub(super) fn known_id(&self) -> ConfigurationId {
         self.committed.configuration.id.max(self.certified_id())

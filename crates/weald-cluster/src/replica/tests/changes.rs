@@ -41,6 +41,38 @@ fn c8_one_grows_to_three_to_five_and_shrinks_again() {
 }
 
 #[test]
+fn c8_who_alone_has_the_entry_that_takes_its_vote_may_still_take_over() {
+    let mut rig = Rig::new("a", "bcd");
+    rig.run(200);
+    rig.write('a', "x");
+    add_learners(&mut rig, 'a', "bcd");
+    let voters = members("bcd");
+    let is_settled = |entry: &LogEntry| {
+        entry.carried().is_some_and(|c| c.voters == members("bcd") && !c.is_joint())
+    };
+    rig.drops = Box::new(move |_, e| match &e.message {
+        Message::ReplicateWrite(write) => write.entries.iter().any(is_settled),
+        _ => false,
+    });
+    rig.change('a', &Change::SetVoters(voters.clone())).unwrap();
+    while rig.state('a').configuration().is_joint() {
+        rig.run(1);
+    }
+    assert_eq!(rig.state('a').configuration().voters, voters);
+    assert!(rig.state('b').configuration().is_joint(), "the others cannot do without a's promise");
+    rig.cut_off.insert('a');
+    rig.run(1_500);
+    assert_eq!(rig.leader(), None);
+    rig.cut_off.clear();
+    rig.drops = Box::new(|_, _| false);
+    rig.run(3_000);
+    let leader = rig.leader().expect("a takes over and hands over");
+    assert_ne!(leader, 'a');
+    let index = rig.write(leader, "y");
+    assert_eq!(rig.state(leader).watermark(), index);
+}
+
+#[test]
 fn c8_changes_are_refused_with_a_reason() {
     let mut rig = Rig::new("abc", "de");
     rig.elect('a');
