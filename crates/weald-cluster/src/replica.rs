@@ -263,16 +263,18 @@ impl State {
             recoveries: self.recoveries.clone(),
             is_left_behind: self.is_left_behind,
         };
-        if let Some(persist) = self.log.persist(stored) {
+        let bytes_a_state = self.config.tail_bytes_max.max(self.config.append_bytes_max);
+        if let Some(persist) = self.log.persist(bytes_a_state, stored) {
             self.outputs.push_back(Output::Persist(Box::new(persist)));
         }
     }
 
     fn handle_persisted(&mut self, ticket: PersistTicket) {
+        // What a member has stopped for may be mended; what is durable is so nevertheless.
+        self.log.handle_persisted(ticket);
         if self.stop.is_some() {
             return;
         }
-        self.log.handle_persisted(ticket);
         match &self.role {
             RoleState::Candidate(_) => self.campaign_persisted(),
             RoleState::Coordinator(_) => self.advance_commit(),
@@ -352,10 +354,6 @@ impl State {
         self.become_follower(None);
         self.outputs.push_back(Output::Stopped(stop.clone()));
         self.stop = Some(stop);
-    }
-
-    fn is_voter(&self) -> bool {
-        self.configurations.current().is_voter(&self.me)
     }
 
     fn send(&mut self, to: Member, message: Message) {

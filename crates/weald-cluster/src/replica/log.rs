@@ -30,6 +30,8 @@ pub(super) struct Log {
     /// What was handed over and is not yet durable, oldest first.
     under_way: VecDeque<UnderWay>,
     last_ticket: PersistTicket,
+    /// Bytes of entries that were appended since the member's state was handed over.
+    bytes_since_state: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -48,8 +50,8 @@ struct UnderWay {
     promised: Option<Epoch>,
 }
 
-/// Tickets count only against each other, so how many were given before does not enter the hash:
-/// an exploration meets fewer states.
+/// Tickets count only against each other, so how many were given before does not enter the hash, nor
+/// what decides about nothing but when the state goes along: an exploration meets fewer states.
 impl Hash for Log {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.before, &self.entries, self.synced, self.promised, &self.next).hash(state);
@@ -75,6 +77,7 @@ impl Log {
             next: Next::default(),
             under_way: VecDeque::new(),
             last_ticket: PersistTicket::default(),
+            bytes_since_state: 0,
         }
     }
 
@@ -158,6 +161,7 @@ impl Log {
             self.next.entries_from = entry.index();
         }
         self.bytes += entry.len();
+        self.bytes_since_state += entry.len();
         self.entries.push_back(entry);
     }
 
@@ -208,13 +212,23 @@ impl Log {
         self.next.is_state_wanted = true;
     }
 
-    /// What is to be handed to the log now, if anything is.
-    pub(super) fn persist(&mut self, state: impl FnOnce() -> Stored) -> Option<Persist> {
-        let next = std::mem::take(&mut self.next);
+    /// What is to be handed to the log now, if anything is. The state, and the watermark with it, goes
+    /// along once in so many bytes of entries: what is above it fits into memory after a restart, when nobody
+    /// may know any more what of it is committed.
+    pub(super) fn persist(
+        &mut self,
+        bytes_a_state: usize,
+        state: impl FnOnce() -> Stored,
+    ) -> Option<Persist> {
+        let mut next = std::mem::take(&mut self.next);
         if next == Next::default() {
             return None;
         }
         self.last_ticket.0 += 1;
+        next.is_state_wanted |= self.bytes_since_state >= bytes_a_state;
+        if next.is_state_wanted {
+            self.bytes_since_state = 0;
+        }
         let state = next.is_state_wanted.then(state);
         self.under_way.push_back(UnderWay {
             ticket: self.last_ticket,
@@ -267,6 +281,8 @@ mod tests {
         log.push(entry);
     }
 
+    const BYTES_A_STATE: usize = 1000;
+
     fn stored() -> Stored {
         unreachable!("no state was wanted")
     }
@@ -283,21 +299,21 @@ mod tests {
     fn what_is_cut_before_it_was_handed_over_is_not_heard_of() {
         let mut log = log_of(3);
         log.cut(LogIndex(3));
-        let persist = log.persist(stored).unwrap();
+        let persist = log.persist(BYTES_A_STATE, stored).unwrap();
         assert_eq!((persist.cut_from, persist.entries.len()), (None, 2));
         log.cut(LogIndex(2));
         push(&mut log, 2, b"other");
-        let persist = log.persist(stored).unwrap();
+        let persist = log.persist(BYTES_A_STATE, stored).unwrap();
         assert_eq!((persist.cut_from, persist.entries.len()), (Some(LogIndex(2)), 1));
-        assert_eq!(log.persist(stored), None);
+        assert_eq!(log.persist(BYTES_A_STATE, stored), None);
     }
 
     #[test]
     fn a_cut_takes_back_what_was_durable_and_what_is_on_its_way() {
         let mut log = log_of(3);
-        let first = log.persist(stored).unwrap().ticket;
+        let first = log.persist(BYTES_A_STATE, stored).unwrap().ticket;
         push(&mut log, 1, b"fourth");
-        let second = log.persist(stored).unwrap().ticket;
+        let second = log.persist(BYTES_A_STATE, stored).unwrap().ticket;
         log.handle_persisted(first);
         assert_eq!(log.synced(), LogIndex(3));
         log.cut(LogIndex(2));
@@ -305,7 +321,7 @@ mod tests {
         push(&mut log, 2, b"other");
         log.handle_persisted(second);
         assert_eq!(log.synced(), LogIndex(1), "what was on its way when the log was cut is gone");
-        let third = log.persist(stored).unwrap().ticket;
+        let third = log.persist(BYTES_A_STATE, stored).unwrap().ticket;
         log.handle_persisted(third);
         assert_eq!(log.synced(), LogIndex(2));
     }
@@ -313,7 +329,7 @@ mod tests {
     #[test]
     fn only_durable_entries_are_let_go_and_the_point_before_stays() {
         let mut log = log_of(4);
-        let ticket = log.persist(stored).unwrap().ticket;
+        let ticket = log.persist(BYTES_A_STATE, stored).unwrap().ticket;
         log.trim(LogIndex(4), 0);
         assert_eq!(log.before().index, LogIndex(0));
         log.handle_persisted(ticket);

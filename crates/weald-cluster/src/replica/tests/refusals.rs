@@ -4,7 +4,7 @@ use std::{cell::Cell, rc::Rc};
 
 use weald_core::{LogIndex, Time};
 
-use super::rig::{Rig, member};
+use super::rig::{Rig, effect_of, member};
 use crate::replica::*;
 
 /// Counts the messages with entries that go to `to` from now on.
@@ -122,4 +122,49 @@ fn w81_w166_a_member_whose_memory_is_full_says_so_until_there_is_room() {
     assert_eq!(last_ack(&rig, 'b').matched, committed);
     tell(&mut rig, &ReplicateWrite { watermark: committed, ..first });
     assert!(rig.state('b').last().index > committed, "what was committed and synced made room");
+}
+
+#[test]
+fn w81_what_was_committed_before_all_were_killed_leaves_room_for_more() {
+    let limits = Config {
+        append_bytes_max: 1_000,
+        uncommitted_bytes_max: 2_000,
+        tail_bytes_max: 0,
+        window_bytes_max: 1_000,
+        ..Config::default()
+    };
+    let mut rig = Rig::with("abc", "", limits);
+    rig.elect('a');
+    for _ in 0..30 {
+        rig.write('a', &"x".repeat(1_000));
+    }
+    for name in ['a', 'b', 'c'] {
+        rig.restart(name, Health::Whole);
+    }
+    rig.run(3_000);
+    let leader = rig.leader().expect("nobody refuses the entry that commits those before it");
+    let index = rig.write(leader, "y");
+    assert_eq!(rig.state(leader).watermark(), index);
+}
+
+#[test]
+fn what_becomes_durable_while_a_member_has_stopped_counts_once_it_goes_on() {
+    let mut rig = Rig::led();
+    rig.write('a', "x");
+    rig.run(300);
+    rig.nodes.get_mut(&'c').unwrap().is_disk_slow = true;
+    rig.drops = Box::new(|_, _| true);
+    let next = rig.propose('a', "y").unwrap();
+    rig.drops = Box::new(|_, _| false);
+    rig.input('c', Input::Applied { index: next, effect: weald_core::Digest::of("rot", &[]) });
+    rig.run(600);
+    assert!(matches!(rig.state('c').stop(), Some(Stop::Diverged(_))));
+    rig.nodes.get_mut(&'c').unwrap().is_disk_slow = false;
+    rig.sync_all('c');
+    let (point, time) = (rig.state('a').last(), rig.state('a').log_time());
+    let meta = rig.state('a').snapshot_meta(point, time, effect_of(point.index)).unwrap();
+    rig.input('c', Input::Installed(meta));
+    rig.run(300);
+    assert_eq!(rig.state('c').stop(), None);
+    assert_eq!(last_ack(&rig, 'c').matched, next);
 }
