@@ -1,8 +1,8 @@
 //! What must hold in a bank: how long locks are held, and what its history says.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use weald_core::{FeatureLevel, LogIndex, TransactionId};
+use weald_core::{FeatureLevel, Lock, LogIndex, Time, TransactionId};
 
 use super::{AGREEMENT, Bank, partition_of, place};
 use crate::{
@@ -17,10 +17,10 @@ use crate::{
 /// a question alone may take longer than a lock may.
 const LOSS_MAX: u64 = 10_000;
 const LATE_MAX: u64 = 100_000;
-/// How long a lock may outlive its deadline while both partitions are served, us.
-const OVERDUE_MAX: u64 = 1_000_000;
+/// How long a lock may outlive its deadline while both partitions are served.
+const OVERDUE_MAX: Duration = Duration::from_secs(1);
 /// The same once they are served again: whoever asks waits up to two seconds between two questions.
-const OVERDUE_AGAIN_MAX: u64 = 3_500_000;
+const OVERDUE_AGAIN_MAX: Duration = Duration::from_millis(3_500);
 
 /// What is remembered from one look at the locks to the next.
 #[derive(Debug, Default)]
@@ -34,10 +34,28 @@ pub(super) struct Judge {
 /// A lock past its deadline.
 #[derive(Debug)]
 struct Overdue {
-    /// Since when, and since when its partitions are served.
-    since: Instant,
+    /// Since when its partitions are served; `None` while they are not.
+    since: Option<Moment>,
     /// They were not all the time.
     was_forsaken: bool,
+}
+
+/// A moment, by the time of the world and by the log times of a lock's partition and its primary's. Members
+/// go by log time, which a clock that has jumped makes jump or slow down.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    at: Instant,
+    log_times: [Time; 2],
+}
+
+impl Moment {
+    /// What has passed since `earlier` by all three.
+    fn since(&self, earlier: &Self) -> Duration {
+        let log_times = self.log_times.iter().zip(&earlier.log_times);
+        let passed = log_times.map(|(later, earlier)| later.since(*earlier)).min();
+        let elapsed = Duration::from_micros(self.at.since(earlier.at));
+        passed.map_or(elapsed, |passed| passed.min(elapsed))
+    }
 }
 
 impl Judge {
@@ -57,34 +75,43 @@ impl Bank {
             return;
         }
         let servers: Vec<_> = (0..self.worlds.len()).map(|place| self.server_of(place)).collect();
-        let now = self.now;
         let mut seen = BTreeMap::new();
         for (partition, name) in servers.iter().enumerate() {
-            let Some(name) = name else { continue };
-            for id in self.overdue_at(partition, *name) {
-                let primary = servers[place(partition_of(id.home()))];
-                let is_served =
-                    primary.is_some_and(|other| self.are_linked(partition, *name, other));
-                seen.insert((partition, id), is_served);
+            let Some(name) = *name else { continue };
+            for lock in self.overdue_at(partition, name) {
+                let primary = servers[place(partition_of(lock.holder.id.home()))];
+                let served =
+                    primary.and_then(|primary| self.served(&lock, partition, [name, primary]));
+                seen.insert((partition, lock.holder.id), served);
             }
         }
-        let is_gone = |partition: usize| servers[partition].is_some();
-        self.judge.overdue.retain(|held, _| seen.contains_key(held) || !is_gone(held.0));
+        let is_served = |partition: usize| servers[partition].is_some();
+        self.judge.overdue.retain(|held, _| seen.contains_key(held) || !is_served(held.0));
         for overdue in self.judge.overdue.iter_mut().filter(|(held, _)| !seen.contains_key(held)) {
-            *overdue.1 = Overdue { since: now, was_forsaken: true };
+            overdue.1.since = None;
         }
-        for (held, is_served) in seen {
-            let first = Overdue { since: now, was_forsaken: !is_served };
-            let overdue = self.judge.overdue.entry(held).or_insert(first);
-            if !is_served {
-                *overdue = Overdue { since: now, was_forsaken: true };
-            }
+        for ((partition, id), served) in seen {
+            let first = Overdue { since: served, was_forsaken: served.is_none() };
+            let overdue = self.judge.overdue.entry((partition, id)).or_insert(first);
+            let (Some(now), Some(since)) = (served, overdue.since) else {
+                *overdue = Overdue { since: served, was_forsaken: true };
+                continue;
+            };
             let max = if overdue.was_forsaken { OVERDUE_AGAIN_MAX } else { OVERDUE_MAX };
-            if now.since(overdue.since) > max {
-                let (partition, id) = held;
+            if now.since(&since) > max {
                 self.fail("locks end", format!("{id} is still locked in partition {partition}"));
             }
         }
+    }
+
+    /// Now, if the coordinators of a lock's partition and of its primary can reach each other and the
+    /// primary, too, is past the deadline: each partition has a log time of its own.
+    fn served(&self, lock: &Lock, partition: usize, [name, primary]: [Name; 2]) -> Option<Moment> {
+        let home = place(partition_of(lock.holder.id.home()));
+        let log_times = [self.time_at(partition, name)?, self.time_at(home, primary)?];
+        let is_late = log_times.iter().all(|time| *time > lock.deadline);
+        let is_served = is_late && self.are_linked(partition, name, primary);
+        is_served.then_some(Moment { at: self.now, log_times })
     }
 
     fn are_linked(&self, partition: usize, one: Name, other: Name) -> bool {
@@ -92,15 +119,22 @@ impl Bank {
         network.is_open(one, other) && network.is_open(other, one)
     }
 
-    /// Whose locks are past their deadline in a partition, by its log time.
-    fn overdue_at(&self, partition: usize, name: Name) -> Vec<TransactionId> {
-        let node = &self.worlds[partition].nodes[&name];
-        let Some(process) = &node.process else { return Vec::new() };
-        let (Some(spanning), Some(machine)) = (&process.spanning, process.machine.real()) else {
+    /// The locks that are past their deadline in a partition, by its log time.
+    fn overdue_at(&self, partition: usize, name: Name) -> Vec<Lock> {
+        let process = self.worlds[partition].nodes[&name].process.as_ref();
+        let machine = process.and_then(|process| process.machine.real());
+        let (Some(machine), Some(now)) = (machine, self.time_at(partition, name)) else {
             return Vec::new();
         };
-        let now = spanning.clone().time(process.state.log_time(), node.clock.at(self.now));
-        machine.partition().overdue(now).map(|waiting| waiting.lock.holder.id).collect()
+        machine.partition().overdue(now).map(|waiting| waiting.lock).collect()
+    }
+
+    /// The log time of a partition, as its coordinator would give it to an entry.
+    fn time_at(&self, partition: usize, name: Name) -> Option<Time> {
+        let node = &self.worlds[partition].nodes[&name];
+        let process = node.process.as_ref()?;
+        let spanning = process.spanning.as_ref()?;
+        Some(spanning.clone().time(process.state.log_time(), node.clock.at(self.now)))
     }
 
     /// Who coordinates a partition and is not held up by a fault.

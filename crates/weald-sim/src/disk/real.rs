@@ -98,17 +98,29 @@ impl RealLog {
         self.log.as_ref().is_some_and(|log| log.end() == LogEnd::Lost)
     }
 
-    fn is_damaged(&self) -> bool {
-        let status = self.log.as_ref().and_then(|log| log.status(PARTITION));
-        status.is_some_and(|status| matches!(status.health, PartitionHealth::Damaged { .. }))
+    /// How the partition is in a log that is not lost as a whole.
+    fn health(&self) -> Option<PartitionHealth> {
+        Some(self.log.as_ref()?.status(PARTITION)?.health)
     }
 
     /// Hands `persist` to the log.
     fn hand_over(&mut self, persist: &Persist) -> Result<SyncTicket, LogError> {
-        if self.is_lost() || (self.is_damaged() && persist.restart_at == Some(Point::default())) {
-            self.begin_anew(persist);
-            return self.put(with_entries(LogBatch::default(), &persist.entries));
+        let is_new_life = persist.restart_at == Some(Point::default());
+        match self.health() {
+            _ if self.is_lost() => self.open_anew(persist),
+            Some(PartitionHealth::Damaged { .. }) if is_new_life => self.open_anew(persist),
+            Some(PartitionHealth::Amnesiac) => {
+                let log = self.log.as_ref().expect("its health was asked for");
+                log.begin_anew(PARTITION, new_life(persist).encode())?;
+                (self.known, self.last) = (LogIndex::ZERO, LogIndex::ZERO);
+            }
+            _ => return self.hand_over_more(persist),
         }
+        self.put(with_entries(LogBatch::default(), &persist.entries))
+    }
+
+    /// As [`RealLog::hand_over`], of a log that has its promises.
+    fn hand_over_more(&mut self, persist: &Persist) -> Result<SyncTicket, LogError> {
         let head = LogBatch {
             partition: PARTITION,
             restart_at: persist.restart_at.map(log_point),
@@ -175,10 +187,8 @@ impl RealLog {
     }
 
     /// The end of the log is lost: nothing can be written but a new life (rule C11).
-    fn begin_anew(&mut self, persist: &Persist) {
-        let state = persist.state.as_ref().filter(|_| persist.restart_at.is_some());
-        let state = state.expect("who has lost its promises keeps nothing but a new life");
-        let states = [(PARTITION, state.encode())].into();
+    fn open_anew(&mut self, persist: &Persist) {
+        let states = [(PARTITION, new_life(persist).encode())].into();
         self.log = None;
         let log = DiskLog::open_anew_without_threads(self.home(), self.options(), states);
         self.log = Some(log.expect("a disk on which there was a log has room for an empty one"));
@@ -218,6 +228,12 @@ impl RealLog {
             }
         }
     }
+}
+
+/// What a member keeps that begins anew.
+fn new_life(persist: &Persist) -> &Stored {
+    let state = persist.state.as_ref().filter(|_| persist.restart_at.is_some());
+    state.expect("who has lost its promises keeps nothing but a new life")
 }
 
 impl MemberLog for RealLog {
