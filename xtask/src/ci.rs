@@ -11,8 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::{self, Finished, cargo};
 use crate::sources::Workspace;
 use crate::test_summary::{Counts, closing_lines};
-use crate::tools::Tool;
-use crate::{deny, fuzz, mesh, publish_check, requirements, rocksdb, tidy};
+use crate::{deny, fuzz, mesh, publish_check, requirements, rocksdb, tidy, tools};
 
 /// A crate outside the workspace that uses what the workspace publishes.
 const EXAMPLE: &str = "examples/counter-queue";
@@ -120,7 +119,7 @@ fn docs(workspace: &Workspace) -> Result<()> {
 }
 
 fn workspace_tests(workspace: &Workspace, tests: &mut Tests) -> Result<()> {
-    let mut nextest = in_workspace(workspace, Tool::Nextest.command()?);
+    let mut nextest = in_workspace(workspace, tools::nextest()?);
     nextest.args(["run", "--workspace", "--profile", "ci", "--locked"]);
     tests.take(command::run_kept(nextest)?)
 }

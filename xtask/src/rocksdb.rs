@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, Finished};
 use crate::sources::Workspace;
-use crate::tools::{Tool, cache_folder};
+use crate::tools::{self, cache_folder};
 
 /// The tests that differ with the engine: all of storage, and that every engine holds the same state.
 const TESTS: &str = "package(weald-storage) | binary(determinism)";
@@ -22,7 +22,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Option<Finished>> {
         return Ok(None);
     };
     println!("RocksDB suite: libclang at {}", library.display());
-    let mut suite = Tool::Nextest.command()?;
+    let mut suite = tools::nextest()?;
     suite
         .args(["run", "--profile", "ci", "--package", "weald-storage", "--package", "weald-tests"])
         .args(["--features", "weald-storage/rocksdb,weald-tests/rocksdb", "--filterset", TESTS])

@@ -7,62 +7,40 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-/// A subcommand that tasks need.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Tool {
-    Nextest,
-    Deny,
+/// `cargo nextest`, installed first when the machine has none: that takes some minutes, once per machine.
+pub(crate) fn nextest() -> Result<Command> {
+    if let Some(found) = installed("nextest")? {
+        return Ok(found);
+    }
+    println!("cargo-nextest is missing on this machine: building it once into the cache");
+    // Without optimisation: it builds in half the time and works for seconds.
+    let mut install = command::cargo(["install", "--locked", "--debug", "cargo-nextest", "--root"]);
+    install.arg(tool_folder()?).env("CARGO_PROFILE_DEV_DEBUG", "false");
+    command::run(install)?;
+    installed("nextest")?.context("cargo-nextest was installed and does not run")
 }
 
-impl Tool {
-    fn subcommand(self) -> &'static str {
-        match self {
-            Self::Nextest => "nextest",
-            Self::Deny => "deny",
-        }
-    }
-
-    fn package(self) -> &'static str {
-        match self {
-            Self::Nextest => "cargo-nextest",
-            Self::Deny => "cargo-deny",
-        }
-    }
-
-    /// The subcommand, installed first when the machine has none. A source build of either takes some
-    /// minutes on two cores, once per machine.
-    pub(crate) fn command(self) -> Result<Command> {
-        let own = tool_folder()?.join("bin").join(self.package());
-        let installed = [PathBuf::from(self.package()), own.clone()]
-            .into_iter()
-            .find(|program| self.answers(program));
-        let program = match installed {
-            Some(program) => program,
-            None => self.install().map(|()| own)?,
-        };
+/// `cargo SUBCOMMAND` of the machine or of the cache, if it runs.
+pub(crate) fn installed(subcommand: &str) -> Result<Option<Command>> {
+    let package = format!("cargo-{subcommand}");
+    let own = tool_folder()?.join("bin").join(&package);
+    let found =
+        [PathBuf::from(package), own].into_iter().find(|program| answers(program, subcommand));
+    Ok(found.map(|program| {
         let mut command = Command::new(program);
-        command.arg(self.subcommand());
+        command.arg(subcommand);
         command::forget_own_package(&mut command);
-        Ok(command)
-    }
+        command
+    }))
+}
 
-    fn answers(self, program: &PathBuf) -> bool {
-        let asked = Command::new(program)
-            .args([self.subcommand(), "--version"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        asked.is_ok_and(|status| status.success())
-    }
-
-    fn install(self) -> Result<()> {
-        println!("{} is missing on this machine: building it once into the cache", self.package());
-        // Without optimisation: it builds in half the time and works for seconds.
-        let mut install =
-            command::cargo(["install", "--locked", "--debug", self.package(), "--root"]);
-        install.arg(tool_folder()?).env("CARGO_PROFILE_DEV_DEBUG", "false");
-        command::run(install)
-    }
+fn answers(program: &PathBuf, subcommand: &str) -> bool {
+    let asked = Command::new(program)
+        .args([subcommand, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.success())
 }
 
 /// What is kept between clean checkouts: `$XDG_CACHE_HOME/weald`, otherwise `~/.cache/weald`.

@@ -1,12 +1,15 @@
 //! The plain runner: `mutate SECONDS [TARGET] [SEED]`, from the folder `fuzz`.
 //!
-//! Runs every kept input of a target, then mutations of them until the time is over. The same seed tries the same
+//! Runs every kept input of a target, then mutations of them until the time is over, as many targets at a time as there
+//! are cores. The same seed tries the same
 //! inputs. An input that makes a target panic or hang is saved under `artifacts` and ends the run.
 
 use std::fs;
+use std::num::NonZero;
 use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,10 +35,18 @@ fn main() -> ExitCode {
         println!("usage: mutate SECONDS [TARGET] [SEED]; targets: {}", names.join(", "));
         return ExitCode::FAILURE;
     };
-    let running = Arc::new(Mutex::new(None));
-    watch(Arc::clone(&running));
-    let passed =
-        chosen.into_iter().all(|target| fuzz(target, Duration::from_secs(seconds), seed, &running));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let running = Arc::new(Mutex::new(None));
+        watch(Arc::clone(&running));
+        let mut targets = std::iter::from_fn(|| chosen.get(next.fetch_add(1, Ordering::Relaxed)));
+        targets.all(|target| fuzz(target, Duration::from_secs(seconds), seed, &running))
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let passed = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().all(|worker| worker.join().expect("targets' panics are caught"))
+    });
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
