@@ -2,7 +2,8 @@
 //! without a log: decode the entry, run it through the partition and the executor, commit the effects.
 //!
 //! Figures are processor time of the thread. Puts and appends of 100 bytes in sessions of 16 clients, as handles
-//! make them: each client has one request on its way and settles it with the next.
+//! make them: each client has one request on its way and settles it with the next. Publishes of 256 bytes by one of ten
+//! publishers each, in a topic that retains 10,000 messages.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a bench reports what it measured")]
@@ -21,10 +22,15 @@ use weald_collections::{
     tree::TreeOptions,
 };
 use weald_core::{
-    Action, At, CollectionPolicy, CreateMode, Entry, Halt, LogIndex, Outcome, PartitionId, Payload,
-    PlacementKey, SessionStamp, StateStore, Time, TransactionBody, TransactionId,
-    TransactionRequest,
+    Action, At, CollectionPolicy, CreateMode, Digest, Entry, Halt, LogIndex, Outcome, PartitionId,
+    Payload, PlacementKey, SeededEntropy, SessionStamp, StateStore, Time, TransactionBody,
+    TransactionId, TransactionRequest,
     codec::{self, Kind},
+    identity::Identity,
+};
+use weald_pubsub::{
+    BatchMode, Draft, Incarnation, Message, PublisherSequence, Topic, TopicAddress, TopicId,
+    TopicPolicy, TopicType,
 };
 use weald_storage::{
     engine::MemoryEngine,
@@ -34,6 +40,10 @@ use weald_storage::{
 const CLIENTS: u64 = 16;
 /// Keys in the tree before anything is measured.
 const KEYS: u64 = 20_000;
+/// Publishers of the topic.
+const PUBLISHERS: u64 = 10;
+/// Messages that the topic retains.
+const RETAINED: u64 = 10_000;
 /// Entries made ahead of those that are measured; making them does not count.
 const CHUNK: usize = 1000;
 /// Entries between two checkpoints, whose time does not count: they run on another thread.
@@ -46,6 +56,9 @@ struct Site {
     executor: CollectionExecutor,
     tree: RawTree,
     diary: RawDiary,
+    topic: Topic,
+    publishers: Vec<Identity>,
+    published: u64,
     asked: u64,
     checkpointed: u64,
 }
@@ -55,6 +68,7 @@ impl Site {
         let mut registry = Registry::new();
         registry.register(Arc::new(TreeType)).expect("registered once");
         registry.register(Arc::new(DiaryType)).expect("registered once");
+        registry.register(Arc::new(TopicType::default())).expect("registered once");
         let engine = Arc::new(MemoryEngine::new());
         let cache = Arc::new(BlockCache::new(64 << 20));
         let config = StateConfig::default();
@@ -65,13 +79,20 @@ impl Site {
             executor: CollectionExecutor::new(registry),
             tree: RawTree::new("tree".parse().expect("a valid name")),
             diary: RawDiary::new("diary".parse().expect("a valid name")),
+            topic: Topic::new(TopicAddress { network: Digest::ZERO, topic: TopicId::of("bench") }),
+            publishers: (1..=PUBLISHERS)
+                .map(|seed| Identity::generate(&mut SeededEntropy::new(seed)))
+                .collect(),
+            published: 0,
             asked: 0,
             checkpointed: 0,
         };
         let policy = CollectionPolicy::default();
         let tree = site.tree.create(CreateMode::Create, policy.clone(), &TreeOptions::default());
         let diary = site.diary.create(CreateMode::Create, policy);
-        site.run([tree, diary].into_iter());
+        let policy = TopicPolicy { messages_max: RETAINED, ..TopicPolicy::default() };
+        let topic = site.topic.create(CreateMode::Create, policy, None);
+        site.run([tree, diary, topic].into_iter());
         let puts: Vec<Action> = (0..KEYS).map(|key| site.put(key)).collect();
         site.run(puts.into_iter());
         site
@@ -83,6 +104,22 @@ impl Site {
             [spread.to_be_bytes(), key.to_be_bytes()].concat(),
             vec![key.to_le_bytes()[0]; 100],
         )
+    }
+
+    /// The next message, signed by the publisher whose turn it is.
+    fn publish(&mut self) -> Action {
+        let (turn, sequence) = (self.published % PUBLISHERS, self.published / PUBLISHERS + 1);
+        self.published += 1;
+        let draft = Draft {
+            incarnation: Incarnation(1),
+            sequence: PublisherSequence(sequence),
+            published_at: Time::from_millis(1),
+            expires_at: Time::from_millis(86_400_000),
+            body: Bytes::from(vec![5; 256]),
+        };
+        let turn = usize::try_from(turn).expect("it is small");
+        let message = Message::sign(self.topic.address(), draft, &self.publishers[turn]);
+        self.topic.publish(vec![message.expect("a key in memory signs")], BatchMode::Each)
     }
 
     /// The entry of the next request, encoded as the log has it.
@@ -166,6 +203,14 @@ fn apply(criterion: &mut Criterion) {
         bencher.iter_custom(|times| {
             let append = site.diary.append(ExpectedVersion::Any, vec![payload.clone()]);
             site.run((0..times).map(|_| append.clone()))
+        });
+    });
+    let retained: Vec<Action> = (0..RETAINED).map(|_| site.publish()).collect();
+    site.run(retained.into_iter());
+    group.bench_function("publish_256", |bencher| {
+        bencher.iter_custom(|times| {
+            let publishes: Vec<Action> = (0..times).map(|_| site.publish()).collect();
+            site.run(publishes.into_iter())
         });
     });
     group.finish();
