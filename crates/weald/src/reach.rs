@@ -443,11 +443,11 @@ impl Backend for Reach {
         }
     }
 
-    /// How requests have found whom they were for.
+    /// How requests have found whom they were for, and what was checked for others.
     fn metrics(&self) -> Vec<Metric> {
         let counters = self.core.asker.counters();
         let counter = |name: &str, help, count| Metric::counter(name, help, count);
-        vec![
+        let mut metrics = vec![
             counter("weald_requests_sent_total", "Requests sent to other members.", counters.sent),
             counter(
                 "weald_redirects_total",
@@ -456,7 +456,9 @@ impl Backend for Reach {
             ),
             counter("weald_request_retries_total", "Pauses after a failed try.", counters.retries),
             counter("weald_answers_ignored_total", "Answers nobody waited for.", counters.ignored),
-        ]
+        ];
+        metrics.extend(self.server.iter().flat_map(|server| server.metrics()));
+        metrics
     }
 
     fn checkpoint(&self) -> Promise<()> {
