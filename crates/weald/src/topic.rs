@@ -10,6 +10,7 @@
 //!                                                                  \--views, news--> home partition
 //! ```
 
+mod bookmark;
 mod error;
 mod event;
 mod group;
