@@ -49,7 +49,7 @@ use weald_pubsub::TopicAddress;
 
 use crate::{
     Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
-    backend::{Backend, Kept, Promise, Reading, Rehearsal, Version},
+    backend::{Backend, Kept, Plight, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
     node::{Home, blocking, closed, state_error},
@@ -403,6 +403,11 @@ impl Backend for Reach {
 
     fn duties(&self) -> Vec<Duty> {
         topics::duties(&self.core)
+    }
+
+    fn plight(&self, collection: &CollectionName) -> Option<Plight> {
+        let hosted = self.core.hosted(BlockId::header(collection).placement())?;
+        hosted.with_status(PartitionStatus::plight)
     }
 
     fn members(&self, collection: &CollectionName) -> Vec<PeerId> {
