@@ -12,8 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::{Digest, Entropy, PeerId, codec};
 
+mod batch;
 mod sealed;
 
+pub use batch::{Claim, verify_all};
 use sealed::Sealed;
 
 /// An Ed25519 public key: 32 bytes.

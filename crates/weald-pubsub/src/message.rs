@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use weald_core::{
     Digest, PeerId, Time,
     codec::{self, CodecError},
-    identity::{KeyError, KeyStore, PublicKey, Signature},
+    identity::{Claim, KeyError, KeyStore, PublicKey, Signature},
 };
 
 use crate::{Incarnation, MessageId, PublisherSequence, TopicAddress, kind};
@@ -105,8 +105,13 @@ impl Message {
 
     /// Whether the publisher signed it for the topic at `address`. About 50 us of processor time.
     pub fn verify(&self, address: &TopicAddress) -> bool {
+        self.claim(address).holds()
+    }
+
+    /// What [`Message::verify`] checks, to be checked together with other messages.
+    pub fn claim(&self, address: &TopicAddress) -> Claim {
         let bytes = signed_bytes(&self.id(address), self.published_at);
-        self.publisher.verify(SIGNED_AS, &bytes, &self.signature)
+        Claim::new(self.publisher, SIGNED_AS, &bytes, self.signature)
     }
 
     /// The bits of work done for it: one digest.

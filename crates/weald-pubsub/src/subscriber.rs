@@ -90,7 +90,8 @@ pub enum SubscriberOutput {
     Send(PeerId, StreamRequest),
     /// Sign a lease request and bring it to the topic.
     Lease(LeaseRequest),
-    /// Keep the cursor durably: everything up to here was acknowledged.
+    /// Keep the cursor durably, with [`Subscriber::generation`]: everything up to here was
+    /// acknowledged.
     Persist(TopicPosition),
 }
 
@@ -154,6 +155,11 @@ impl Subscriber {
         self.window.note_end(end);
     }
 
+    /// Notes which generation the cursor is of. Called before anything is taken; 0 if never.
+    pub fn begin_in(&mut self, generation: u64) {
+        self.events.begin_in(generation);
+    }
+
     /// Renews the lease now.
     pub fn renew(&mut self, now: Time) {
         self.lease.hurry(now);
@@ -179,6 +185,11 @@ impl Subscriber {
     /// The last position that the application has acknowledged: where a restart resumes.
     pub const fn cursor(&self) -> TopicPosition {
         self.events.cursor()
+    }
+
+    /// The generation that [`Subscriber::cursor`] is of: the last that the application was told of.
+    pub const fn generation(&self) -> u64 {
+        self.events.told_generation()
     }
 
     /// The last position that the application has taken: the `lastSeenVersion`.
@@ -246,6 +257,9 @@ impl Subscriber {
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.take()?;
+        if matches!(event, Event::Reset { .. }) {
+            self.outputs.push_back(SubscriberOutput::Persist(self.events.cursor()));
+        }
         if let Link::Open { member, .. } = self.link
             && let Some(until) = self.window.moved_on(self.events.taken(), self.config.window)
         {
@@ -337,7 +351,6 @@ impl Subscriber {
             return;
         }
         self.window = Window::new(TopicPosition::ZERO);
-        self.outputs.push_back(SubscriberOutput::Persist(TopicPosition::ZERO));
         if let Link::Open { member, .. } = self.link {
             self.ask(now, member);
         }

@@ -80,6 +80,12 @@ pub(crate) trait Backend: Send + Sync {
     /// The partitions that this node coordinates.
     fn duties(&self) -> Vec<Duty>;
 
+    /// What keeps the member here of a collection's partition from serving; `None` where it serves,
+    /// or there is none.
+    fn plight(&self, _: &CollectionName) -> Option<Plight> {
+        None
+    }
+
     /// The members of the partition of a topic, as far as they are known.
     fn members(&self, _: &CollectionName) -> Vec<PeerId> {
         Vec::new()
@@ -149,6 +155,15 @@ pub(crate) fn alone() -> Promise<()> {
 pub(crate) struct Kept {
     pub(crate) home: Arc<Home>,
     pub(crate) stores: Vec<Arc<PartitionStore>>,
+}
+
+/// Why a member does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plight {
+    /// It is being repaired, or fed after a forced recovery.
+    Mending,
+    /// It cannot read what it keeps.
+    Broken,
 }
 
 /// An answer that is here, or comes.

@@ -13,6 +13,7 @@
 //! clerks do. Its turns are taken by whichever thread delivers something while no other is at it,
 //! otherwise by its own ([`Letterbox`]). Nothing here knows how peers are reached or who asks.
 
+mod auditor;
 mod caller;
 mod clerk;
 mod clocks;
@@ -57,6 +58,7 @@ use weald_core::{Lock, LogIndex, PartitionId, Service, StateError, TransactionId
 
 use crate::metric::Metric;
 
+pub(crate) use auditor::{Auditor, Logged};
 pub(crate) use caller::Caller;
 pub(crate) use courier::Courier;
 pub(crate) use event::{ChangeRefused, HostError, TransferRefused};
@@ -220,6 +222,11 @@ impl Members {
     /// Sets who carries messages between coordinators. What is said before is lost, and said again.
     pub(crate) fn set_courier(&self, courier: Arc<dyn Courier>) {
         self.push(Event::Courier(courier));
+    }
+
+    /// Sets who looks at what other coordinators have logged. What was applied before is not looked at.
+    pub(crate) fn set_auditor(&self, auditor: Arc<dyn Auditor>) {
+        self.push(Event::Auditor(auditor));
     }
 
     fn check_coordinates(&self, partition: PartitionId) -> Result<(), ProposeError> {

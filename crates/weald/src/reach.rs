@@ -49,7 +49,7 @@ use weald_pubsub::TopicAddress;
 
 use crate::{
     Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
-    backend::{Backend, Kept, Promise, Reading, Rehearsal, Version},
+    backend::{Backend, Kept, Plight, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
     node::{Home, blocking, closed, state_error},
@@ -405,6 +405,11 @@ impl Backend for Reach {
         topics::duties(&self.core)
     }
 
+    fn plight(&self, collection: &CollectionName) -> Option<Plight> {
+        let hosted = self.core.hosted(BlockId::header(collection).placement())?;
+        hosted.with_status(PartitionStatus::plight)
+    }
+
     fn members(&self, collection: &CollectionName) -> Vec<PeerId> {
         topics::members(&self.core, collection)
     }
@@ -443,11 +448,11 @@ impl Backend for Reach {
         }
     }
 
-    /// How requests have found whom they were for.
+    /// How requests have found whom they were for, and what was checked for others.
     fn metrics(&self) -> Vec<Metric> {
         let counters = self.core.asker.counters();
         let counter = |name: &str, help, count| Metric::counter(name, help, count);
-        vec![
+        let mut metrics = vec![
             counter("weald_requests_sent_total", "Requests sent to other members.", counters.sent),
             counter(
                 "weald_redirects_total",
@@ -456,7 +461,9 @@ impl Backend for Reach {
             ),
             counter("weald_request_retries_total", "Pauses after a failed try.", counters.retries),
             counter("weald_answers_ignored_total", "Answers nobody waited for.", counters.ignored),
-        ]
+        ];
+        metrics.extend(self.server.iter().flat_map(|server| server.metrics()));
+        metrics
     }
 
     fn checkpoint(&self) -> Promise<()> {

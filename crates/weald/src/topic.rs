@@ -10,6 +10,7 @@
 //!                                                                  \--views, news--> home partition
 //! ```
 
+mod bookmark;
 mod error;
 mod event;
 mod group;
@@ -29,8 +30,8 @@ mod select;
 mod serving;
 mod subscription;
 
-pub(crate) use error::refusal_kind;
-use error::{refusal_of, topic_read_error};
+use error::topic_read_error;
+pub(crate) use error::{refusal_kind, refusal_of};
 pub use event::{TopicEvent, TopicMessage};
 pub use group::GroupConsumer;
 pub use handle::Topic;

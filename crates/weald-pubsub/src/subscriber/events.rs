@@ -70,6 +70,8 @@ pub(super) struct Events {
     is_caught_up: bool,
     is_lagging: bool,
     generation: u64,
+    /// The generation that the application was told of.
+    told_generation: u64,
     /// The last sequence of each publisher's run, with its position.
     sequences: BTreeMap<(PeerId, Incarnation), (PublisherSequence, TopicPosition)>,
 }
@@ -84,6 +86,7 @@ impl Events {
             is_caught_up: false,
             is_lagging: false,
             generation: 0,
+            told_generation: 0,
             sequences: BTreeMap::new(),
         }
     }
@@ -94,6 +97,15 @@ impl Events {
 
     pub(super) const fn taken(&self) -> TopicPosition {
         self.taken
+    }
+
+    pub(super) const fn told_generation(&self) -> u64 {
+        self.told_generation
+    }
+
+    /// Positions so far are of this generation.
+    pub(super) fn begin_in(&mut self, generation: u64) {
+        (self.generation, self.told_generation) = (generation, generation);
     }
 
     /// Adds a part that follows what was added before.
@@ -130,6 +142,9 @@ impl Events {
     pub(super) fn take(&mut self) -> Option<Event> {
         let event = self.waiting.pop_front()?;
         self.taken = event.last().unwrap_or(self.taken);
+        if let Event::Reset { generation } = event {
+            self.told_generation = generation;
+        }
         Some(event)
     }
 
@@ -147,7 +162,8 @@ impl Events {
         if generation <= self.generation {
             return false;
         }
-        *self = Self { generation, ..Self::new(TopicPosition::ZERO) };
+        let told_generation = self.told_generation;
+        *self = Self { generation, told_generation, ..Self::new(TopicPosition::ZERO) };
         self.waiting.push_back(Event::Reset { generation });
         true
     }

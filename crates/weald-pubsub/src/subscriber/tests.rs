@@ -314,11 +314,26 @@ fn a_new_generation_begins_from_its_beginning_and_an_old_one_says_nothing() {
     bench.put(SubscriberInput::Reset { generation: 2 });
     bench.put(SubscriberInput::Reset { generation: 2 });
     assert_eq!(bench.subscriber.cursor(), TopicPosition::ZERO);
-    let outputs = bench.outputs();
-    assert_eq!(outputs[0], SubscriberOutput::Persist(at(0)));
-    assert_eq!(outputs.len(), 2);
+    assert!(matches!(bench.outputs()[..], [SubscriberOutput::Send(..)]));
     bench.part(messages(1, 2));
+    bench.subscriber.acknowledge(at(1));
+    assert_eq!((bench.subscriber.generation(), bench.outputs()), (0, Vec::new()));
     assert_eq!(bench.events(), ["reset 2", "1", "caught up 2"]);
+    assert_eq!(bench.subscriber.generation(), 2, "it was told");
+    assert_eq!(bench.outputs()[0], SubscriberOutput::Persist(at(0)));
+}
+
+#[test]
+fn a_cursor_of_an_earlier_generation_is_told_of_a_later_one_and_of_its_own_is_not() {
+    for (known, resets) in [(1, true), (2, false)] {
+        let mut bench = Bench::open(SubscriberConfig::default(), 5);
+        bench.subscriber.begin_in(known);
+        bench.put(SubscriberInput::Reset { generation: 2 });
+        let cursor = if resets { 0 } else { 5 };
+        assert_eq!((bench.subscriber.generation(), bench.subscriber.cursor()), (known, at(cursor)));
+        bench.part(messages(cursor + 1, cursor + 2));
+        assert_eq!(bench.events()[0], if resets { "reset 2" } else { "6" });
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weald_collections::Stop;
-use weald_core::PeerId;
+use weald_core::{PeerId, identity::verify_all};
 
 use super::{UnionAnswer, books::OpenTopic, invalid, publish::Batch, refused};
 use crate::{
@@ -66,10 +66,11 @@ impl OpenTopic<'_, '_, '_> {
         messages.sort_by_key(Message::source);
         let mut batch = Batch::default();
         let mut published = Vec::new();
+        let claims: Vec<_> = messages.iter().map(|message| message.claim(&self.address)).collect();
+        if verify_all(&claims).is_err() {
+            return Err(refused(TopicRefusal::BadSignature));
+        }
         for message in &messages {
-            if !message.verify(&self.address) {
-                return Err(refused(TopicRefusal::BadSignature));
-            }
             if self.is_wanted(&batch, message)? {
                 published.push(self.take_imported(&mut batch, message)?);
             }

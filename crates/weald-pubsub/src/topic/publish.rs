@@ -1,9 +1,9 @@
 //! Publishing: the next-sequence rule, the policy, positions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weald_collections::Stop;
-use weald_core::{PeerId, Time, codec};
+use weald_core::{PeerId, Time, codec, identity::verify_all};
 
 use super::{
     BatchMode, PublishAnswer, Published,
@@ -61,8 +61,9 @@ impl OpenTopic<'_, '_, '_> {
         self.check_batch(messages.len())?;
         let mut batch = Batch::default();
         let mut results = Vec::with_capacity(messages.len());
-        for message in &messages {
-            let result = self.admit(&mut batch, message)?;
+        let forged = self.forged(&messages);
+        for (message, nth) in messages.iter().zip(0..) {
+            let result = self.admit(&mut batch, message, forged.contains(&nth))?;
             if let (Err(refusal), BatchMode::Whole) = (&result, mode) {
                 return Err(refused(refusal.clone()));
             }
@@ -96,7 +97,21 @@ impl OpenTopic<'_, '_, '_> {
         }
     }
 
-    fn admit(&mut self, batch: &mut Batch, message: &Message) -> Result<MessageResult, Stop> {
+    /// The places of the messages that their publishers did not sign, as far as the policy asks.
+    fn forged(&self, messages: &[Message]) -> BTreeSet<usize> {
+        if !self.policy.is_strict {
+            return BTreeSet::new();
+        }
+        let claims: Vec<_> = messages.iter().map(|message| message.claim(&self.address)).collect();
+        verify_all(&claims).err().unwrap_or_default()
+    }
+
+    fn admit(
+        &mut self,
+        batch: &mut Batch,
+        message: &Message,
+        is_forged: bool,
+    ) -> Result<MessageResult, Stop> {
         let source = message.source();
         let run = self.run_of(batch, &source)?;
         let expected = run.map_or(PublisherSequence(1), |run| run.next);
@@ -109,6 +124,9 @@ impl OpenTopic<'_, '_, '_> {
         }
         if let Err(refusal) = self.check_message(message, &source) {
             return Ok(Err(refusal));
+        }
+        if is_forged {
+            return Ok(Err(TopicRefusal::BadSignature));
         }
         if let Err(refusal) = self.take_turn(batch, &source, message.expires_at)? {
             return Ok(Err(refusal));
@@ -155,9 +173,6 @@ impl OpenTopic<'_, '_, '_> {
             if bits < needed {
                 return Err(TopicRefusal::Work { bits, needed });
             }
-        }
-        if policy.is_strict && !message.verify(&self.address) {
-            return Err(TopicRefusal::BadSignature);
         }
         Ok(())
     }

@@ -59,5 +59,11 @@ pub(crate) const STREAM_SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 pub(crate) const CORRELATION_BYTES_MAX: usize = 64;
 /// How stale a `stale` read may be when it does not say.
 pub(crate) const STALENESS_MS: u64 = 1000;
+/// Messages that one call publishes.
+pub(crate) const MESSAGES_MAX: usize = weald_pubsub::limits::BATCH_MAX;
+/// Messages that one call fetches for a group when it does not say.
+pub(crate) const GROUP_FETCH: u64 = 32;
+/// How long messages that are fetched for a group are its own when the call does not say.
+pub(crate) const GROUP_DEADLINE: Duration = Duration::from_secs(30);
 /// Positions that a subscription is sent ahead of what its client has taken.
 pub(crate) const STREAM_CREDIT: u64 = 256;

@@ -67,6 +67,21 @@ fn about_topics(gateway: &Gateway) -> Router<Gateway> {
         .route("/v1/topics/{name}/lineage", {
             metered(gateway, "topic_lineage", get(topics::lineage))
         })
+        .route("/v1/topics/{name}/groups/{group}", {
+            metered(gateway, "topic_group", get(topics::groups::state))
+        })
+        .route("/v1/topics/{name}/groups/{group}/fetch", {
+            metered(gateway, "topic_group_fetch", post(topics::groups::fetch))
+        })
+        .route("/v1/topics/{name}/groups/{group}/acknowledge", {
+            metered(gateway, "topic_group_acknowledge", post(topics::groups::acknowledge))
+        })
+        .route("/v1/topics/{name}/groups/{group}/return", {
+            metered(gateway, "topic_group_return", post(topics::groups::give_back))
+        })
+        .route("/v1/topics/{name}/groups/{group}/bury", {
+            metered(gateway, "topic_group_bury", post(topics::groups::bury))
+        })
 }
 
 /// Calls that tell of the node, or ask something of it.

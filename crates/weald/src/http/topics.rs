@@ -3,19 +3,22 @@
 //! A topic's name is any text. Nodes know a digest of it, and the gateway sends no more than that to
 //! them. The gateway's node is the publisher of what comes through it.
 
+mod batch;
 mod feed;
+pub(crate) mod groups;
 mod shape;
 
 use std::time::Duration;
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::State,
     http::{Response, StatusCode, Uri, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+use self::batch::Form;
 pub(crate) use self::feed::subscribe;
 use super::{
     Gateway,
@@ -27,36 +30,32 @@ use super::{
     reading,
 };
 use crate::{
-    ErrorKind, Position, PublishOptions, PublishReceipt, Result, Topic, TopicEvent, TopicMessage,
-    TopicPosition, TopicVersion, backend::Reading,
+    Error, ErrorKind, PeerId, Position, PublishOptions, PublishReceipt, Result, Topic, TopicEvent,
+    TopicMessage, TopicPosition, TopicVersion, backend::Reading,
 };
 
-/// `POST /v1/topics/{name}/messages`: publishes the body; the first one makes the topic.
+/// `POST /v1/topics/{name}/messages`: publishes the body, or with `batch` each line of it; the first
+/// one makes the topic.
 pub(crate) async fn publish(
     State(gateway): State<Gateway>,
     parts: Parts,
     Content(body): Content,
 ) -> Answer {
     let name = name(&parts.uri)?;
-    let query = Query::parse(parts.uri.query(), &["expires_in_ms"])?;
+    let query = Query::parse(parts.uri.query(), &["batch", "expires_in_ms"])?;
     let expires_in = query.number("expires_in_ms")?.map(Duration::from_millis);
     let transaction_id = headers::own_id(&parts.headers)?;
-    let advice = if transaction_id.is_some() { UNKNOWN_OWN } else { UNKNOWN };
+    let is_own = transaction_id.is_some();
     let options = PublishOptions { expires_in, transaction_id, ..PublishOptions::default() };
-    let receipt = gateway.publish(&name, body, options).await.map_err(|error| {
-        let is_unknown = error.kind() == ErrorKind::Unknown;
-        let problem = Problem::from(error);
-        if is_unknown { problem.advise(advice) } else { problem }
-    })?;
+    if let Some(form) = query.text("batch")? {
+        let bodies = Form::parse(form)?.bodies(&body)?;
+        return batch::respond(&gateway, gateway.publish(&name, bodies, options).await?);
+    }
+    let published = gateway.publish(&name, vec![body], options).await;
+    let result = published.and_then(|mut results| results.pop().expect("a message has a result"));
+    let receipt = result.map_err(|error| problem_of(error, is_own))?;
     let publisher = gateway.node.public_key()?.peer_id();
-    let mut response = answer::json(&json!({
-        "id": receipt.id.to_string(),
-        "publisher": publisher.to_string(),
-        "incarnation": receipt.incarnation.0,
-        "sequence": receipt.sequence.0,
-        "position": receipt.position.map(|position| position.0),
-        "queued": receipt.is_queued(),
-    }));
+    let mut response = answer::json(&receipt_json(&publisher, &receipt));
     if receipt.is_queued() {
         *response.status_mut() = StatusCode::ACCEPTED;
     }
@@ -113,6 +112,28 @@ const UNKNOWN: &str = "do not publish it again: this node brings it to the topic
 /// The same for a publish under an id of the caller's.
 const UNKNOWN_OWN: &str = "publish the same again under the same id: it comes once";
 
+/// Why a message is not known to be published, under an id of the caller's own or not.
+fn problem_of(error: Error, is_own: bool) -> Problem {
+    let is_unknown = error.kind() == ErrorKind::Unknown;
+    let problem = Problem::from(error);
+    match (is_unknown, is_own) {
+        (false, _) => problem,
+        (true, false) => problem.advise(UNKNOWN),
+        (true, true) => problem.advise(UNKNOWN_OWN),
+    }
+}
+
+fn receipt_json(publisher: &PeerId, receipt: &PublishReceipt) -> Value {
+    json!({
+        "id": receipt.id.to_string(),
+        "publisher": publisher.to_string(),
+        "incarnation": receipt.incarnation.0,
+        "sequence": receipt.sequence.0,
+        "position": receipt.position.map(|position| position.0),
+        "queued": receipt.is_queued(),
+    })
+}
+
 /// The topic's name in a path.
 fn name(uri: &Uri) -> std::result::Result<String, Problem> {
     let next = "a topic's name is UTF-8 and not empty; `/` in it is written %2F";
@@ -138,24 +159,6 @@ impl Gateway {
         let topic = self.handles.topic(&self.node, name).await?;
         let topic = topic.consistency(reading.consistency);
         Ok(reading.at_least.map_or(topic.clone(), |position| topic.at_least(position)))
-    }
-
-    async fn publish(
-        &self,
-        name: &str,
-        body: Bytes,
-        options: PublishOptions,
-    ) -> Result<PublishReceipt> {
-        let topic = self.handles.topic_made(&self.node, name).await?;
-        let published = topic.publish_with(body.clone(), options.clone()).await;
-        match self.handles.heed_topic(name, published) {
-            // It has ended since it was opened, and a publish makes a topic that is not there.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let topic = self.handles.topic_made(&self.node, name).await?;
-                topic.publish_with(body, options).await
-            }
-            published => published,
-        }
     }
 }
 

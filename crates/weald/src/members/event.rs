@@ -15,7 +15,8 @@ use weald_core::{
 };
 
 use super::{
-    Answer, Caller, Courier, Proposal, ReadAsk, ReadRefused, Standing, Terms, clerk::Report,
+    Answer, Auditor, Caller, Courier, Proposal, ReadAsk, ReadRefused, Standing, Terms,
+    clerk::Report,
 };
 
 /// What reaches the loop.
@@ -38,6 +39,8 @@ pub(super) enum Event {
     Met(PartitionId, Lock),
     /// Who carries messages between coordinators.
     Courier(Arc<dyn Courier>),
+    /// Who looks at what other coordinators have logged.
+    Auditor(Arc<dyn Auditor>),
     /// Whose forced recoveries are believed by members that begin from now on.
     Trust(Authority),
     /// A member is to live here.

@@ -13,7 +13,7 @@ use weald_cluster::{
 use weald_core::{Executor, LogStore, PartitionId, PeerId, SyncTicket, Time, identity::KeyStore};
 
 use super::{
-    Answer, Caller, Courier, MembersConfig,
+    Answer, Auditor, Caller, Courier, MembersConfig,
     clerk::Clerk,
     clocks::Clocks,
     figures::{Counters, count},
@@ -43,6 +43,8 @@ pub(super) struct Office {
     pub(super) standings: BTreeMap<PeerId, Standing>,
     /// Carries messages between coordinators; `None` until it was given.
     pub(super) courier: Option<Arc<dyn Courier>>,
+    /// Looks at what other coordinators have logged; `None` until it was given.
+    pub(super) auditor: Option<Arc<dyn Auditor>>,
     /// Replicas that have something for the log.
     pub(super) to_submit: BTreeSet<PartitionId>,
     /// Replicas that have something to apply.

@@ -12,6 +12,8 @@ use weald_cluster::{
 };
 use weald_core::{Epoch, LogIndex, PartitionId, Settings, Time};
 
+use crate::backend::Plight;
+
 /// How the member of one partition stands that lives here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartitionStatus {
@@ -83,5 +85,18 @@ impl PartitionStatus {
     /// Whether this member coordinates.
     pub(crate) fn is_coordinator(&self) -> bool {
         self.role == Role::Coordinator
+    }
+
+    /// What keeps the member from serving. After a forced recovery that is so until it has come to
+    /// what the new generation has committed.
+    pub(crate) fn plight(&self) -> Option<Plight> {
+        match self.health {
+            MemberHealth::Damaged | MemberHealth::Amnesiac => Some(Plight::Mending),
+            MemberHealth::Stopped(_) => Some(Plight::Broken),
+            MemberHealth::Well => {
+                let is_behind = !self.has_been_fresh || self.applied < self.watermark;
+                (self.recovery.is_some() && is_behind).then_some(Plight::Mending)
+            }
+        }
     }
 }

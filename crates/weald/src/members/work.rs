@@ -86,6 +86,7 @@ impl Work {
             fetcher: Clerk::spawn("weald-fetcher", desks)?,
             standings: BTreeMap::new(),
             courier: None,
+            auditor: None,
             to_submit: BTreeSet::new(),
             to_apply: BTreeSet::new(),
             answers: Vec::new(),

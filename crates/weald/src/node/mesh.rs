@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Metric, NodeConfig, NodeStatus, Result, Voters,
-    backend::{self, Backend, Kept, Promise, Reading, Rehearsal, Version},
+    backend::{self, Backend, Kept, Plight, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     founding::Founding,
     members::{MemberHealth, Members, PartitionStatus},
@@ -216,6 +216,10 @@ impl Backend for Mesh {
 
     fn duties(&self) -> Vec<Duty> {
         self.reach.duties()
+    }
+
+    fn plight(&self, collection: &CollectionName) -> Option<Plight> {
+        self.reach.plight(collection)
     }
 
     fn members(&self, collection: &CollectionName) -> Vec<PeerId> {

@@ -25,7 +25,7 @@ use super::{
     start::Start,
     system::{SystemClock, SystemEntropy},
 };
-use crate::{Config, ErrorKind, Rejection, TransactionStatus, Weald};
+use crate::{ChannelState, Config, ErrorKind, Rejection, TransactionStatus, Weald};
 
 const WORKS: u8 = 0;
 const FULL: u8 = 1;
@@ -156,6 +156,23 @@ async fn a43_a45_what_cannot_be_read_is_an_error_and_neither_absent_nor_made_ane
     let tree = node.raw_tree("stock").open_or_create().await.unwrap();
     assert_eq!(tree.get("apple").await.unwrap().unwrap(), "1");
     node.raw_tree("new").open_or_create().await.unwrap().put("a", "b").await.unwrap();
+}
+
+#[tokio::test]
+async fn ps1554_a_topic_whose_pages_cannot_be_read_has_failed_and_is_not_taken_for_deleted() {
+    let schedule = FaultSchedule::new();
+    let engine = Arc::new(FaultEngine::new(schedule.clone()));
+    let node = node_over(&engine, Config::default());
+    node.topic("chat").create().await.unwrap().publish("one").await.unwrap();
+    node.close().await.unwrap();
+
+    let node = node_over(&engine, Config::default());
+    let chat = node.topic("chat").open().await.unwrap();
+    schedule.fail_reads(Fault::Io);
+    assert_eq!(chat.channel_state().await.unwrap(), ChannelState::Failed);
+    assert_eq!(chat.head().await.unwrap_err().kind(), ErrorKind::Damaged);
+    schedule.fail_reads(None);
+    assert_eq!(chat.channel_state().await.unwrap(), ChannelState::Active);
 }
 
 #[tokio::test]

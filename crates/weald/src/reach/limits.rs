@@ -30,6 +30,20 @@ pub(crate) const PEER_STREAMS_MAX: usize = 4096;
 pub(crate) const STREAM_ASKS_MAX: usize = 4;
 /// How long a stream is kept that its subscriber does not ask for.
 pub(crate) const STREAM_IDLE_MAX: Duration = Duration::from_secs(15);
+/// Submissions whose signatures are checked together.
+pub(crate) const BATCH_MAX: usize = 64;
+/// Bytes of what is checked together; one submission goes however large it is.
+pub(crate) const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Tasks that check signatures at a time.
+pub(crate) const CHECKERS_MAX: usize = 4;
+/// Submissions that wait for their signatures to be checked.
+pub(crate) const CHECKS_MAX: usize = 16_384;
+/// Bytes of these.
+pub(crate) const CHECKS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Entries of other coordinators that wait to be looked at.
+pub(crate) const AUDITS_MAX: usize = 4096;
+/// Bytes of these, the last one aside.
+pub(crate) const AUDITS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Questions for the next parts of a stream that a subscriber has under way.
 pub(crate) const NEXT_ASKS: usize = 2;
 /// How long one attempt to read from another node may take.

@@ -1,6 +1,9 @@
 //! Answering what other nodes, and this node itself, ask about partitions whose members live here.
 
+mod auditing;
 mod blocks;
+mod checking;
+mod figures;
 mod following;
 mod topics;
 
@@ -31,10 +34,14 @@ use super::{
 };
 use crate::{
     members::{self, Caller, Hosted, Members, ProposeError, ReadAsk, ReadRefused, Terms},
+    metric::Metric,
     reach::writing::{Command, Slot, propose},
     write::Ack,
 };
 
+use auditing::{Auditor, Audits};
+use checking::{Check, Checks};
+use figures::Figures;
 use topics::Streams;
 
 /// When to come again where a member cannot serve at the moment.
@@ -48,6 +55,11 @@ pub(crate) struct Server {
     followers: AtomicUsize,
     /// Topics that are served to others.
     streams: Streams,
+    /// Submissions whose signatures are to be checked.
+    checks: Checks,
+    /// Entries of other coordinators that are to be looked at.
+    audits: Audits,
+    figures: Figures,
 }
 
 /// Takes the answer to one question.
@@ -82,9 +94,18 @@ impl Server {
             members,
             followers: AtomicUsize::new(0),
             streams: Streams::default(),
+            checks: Checks::default(),
+            audits: Audits::default(),
+            figures: Figures::default(),
         });
         asker.set_home(&server);
+        server.members.set_auditor(Auditor::of(&server));
         server
+    }
+
+    /// What it has checked.
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        self.figures.metrics()
     }
 
     /// Answers a routed question.
@@ -142,20 +163,12 @@ impl Server {
             Ok(payload) if is_clients(&payload, &pending.request.purpose) => payload,
             _ => return pending.refuse(Refusal::Malformed),
         };
-        if !topics::has_topics(&payload) {
-            return self.log(hosted, pending, (Command { payload, bytes: command }, deadline));
+        let has_topics = topics::has_topics(&payload);
+        let command = Command { payload, bytes: command };
+        match has_topics {
+            true => self.check(Check { hosted, pending, command, deadline }),
+            false => self.log(hosted, pending, (command, deadline)),
         }
-        let Some(network) = *self.asker.network().borrow() else {
-            return pending.answer(unavailable());
-        };
-        let server = Arc::clone(self);
-        self.asker.runtime().spawn_blocking(move || match topics::check(&payload, &network) {
-            Ok(()) => server.log(hosted, pending, (Command { payload, bytes: command }, deadline)),
-            Err(rejection) => {
-                let told = Submitted::Outcome(Outcome::Rejected(rejection));
-                pending.answer(done(&hosted, &told));
-            }
-        });
     }
 
     fn log(

@@ -5,6 +5,7 @@ mod clients;
 mod creations;
 mod light;
 mod rig;
+mod signatures;
 mod takeovers;
 mod topics;
 mod writes;

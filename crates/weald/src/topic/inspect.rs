@@ -7,7 +7,7 @@ use weald_pubsub::{
 };
 
 use super::{Topic, TopicEvent, TopicMessage, limits::READ_MAX, look_at};
-use crate::{ErrorKind, Position, Result};
+use crate::{ErrorKind, Position, Result, backend::Plight};
 
 /// Subscriptions that one call lists.
 const SUBSCRIBERS_MAX: usize = 10_000;
@@ -33,7 +33,9 @@ pub struct TopicPages {
 }
 
 impl Topic {
-    /// How the topic is.
+    /// How the topic is. `Recovering` while the member here is repaired, or fed after a forced
+    /// recovery, and no other answers; also while it cannot read the topic's pages and there are
+    /// others. `Failed` when it cannot and there are none.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> weald::Result<()> {
@@ -45,13 +47,21 @@ impl Topic {
     /// ```
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When that is not known: nobody who could tell is reached.
     pub async fn channel_state(&self) -> Result<ChannelState> {
-        match self.head().await {
-            Ok(head) => Ok(head.state),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(ChannelState::Deleted),
-            Err(error) => Err(error),
-        }
+        let error = match self.head().await {
+            Ok(head) => return Ok(head.state),
+            Err(error) => error,
+        };
+        let (running, collection) = (self.node.running()?, self.code.collection());
+        let plight = match error.kind() {
+            ErrorKind::NotFound => return Ok(ChannelState::Deleted),
+            ErrorKind::Damaged => Some(Plight::Broken),
+            ErrorKind::Unavailable | ErrorKind::Behind => running.backend.plight(&collection),
+            _ => None,
+        };
+        let has_others = running.backend.members(&collection).len() > 1;
+        plight.map(|plight| state_in(plight, has_others)).ok_or(error)
     }
 
     /// The head: versions, roots and counts of messages and subscriptions.
@@ -223,5 +233,13 @@ impl Topic {
     pub async fn subscribers(&self, version: TopicVersion) -> Result<Vec<Lease>> {
         let code = self.code;
         self.look(move |reader| code.subscribers(reader, version, SUBSCRIBERS_MAX)).await
+    }
+}
+
+/// How a topic is that the member here cannot serve, where others keep it, too, or do not.
+const fn state_in(plight: Plight, has_others: bool) -> ChannelState {
+    match (plight, has_others) {
+        (Plight::Mending, _) | (Plight::Broken, true) => ChannelState::Recovering,
+        (Plight::Broken, false) => ChannelState::Failed,
     }
 }

@@ -22,6 +22,7 @@ use weald_pubsub::{
 
 use super::{
     Topic, TopicEvent,
+    bookmark::Bookmark,
     limits::{FAREWELL_MAX, SLEEP_MAX},
     link::Link,
     publishing::Distant,
@@ -41,6 +42,8 @@ pub(super) struct Start {
     pub(super) cursor: TopicPosition,
     /// The position that the topic's next message gets.
     pub(super) next: TopicPosition,
+    /// The generation that the cursor is of; `None` for that of the first stream.
+    pub(super) generation: Option<u64>,
 }
 
 /// A subscription that receives. Dropped, it unsubscribes.
@@ -57,8 +60,8 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the task.
     wake: Notify,
-    /// The position that is kept durably.
-    kept: watch::Sender<TopicPosition>,
+    /// What is kept durably.
+    kept: watch::Sender<Bookmark>,
 }
 
 struct State {
@@ -86,13 +89,15 @@ impl Receiving {
         let (now, names) = (clock.now(), (start.id, topic.id()));
         let mut machine = Subscriber::new(config, names, start.cursor, now);
         machine.expect(start.next);
+        let generation = start.generation.unwrap_or_default();
+        machine.begin_in(generation);
         let state = State { machine, waker: None, renewing: Vec::new(), ended: None };
         let shared = Arc::new(Shared {
             address: *topic.address(),
             clock,
             state: Mutex::new(state),
             wake: Notify::new(),
-            kept: watch::Sender::new(start.cursor),
+            kept: watch::Sender::new(Bookmark { generation, position: start.cursor }),
         });
         let is_durable = durable.is_some();
         let task = Task {
@@ -109,7 +114,7 @@ impl Receiving {
             leasing: None,
             next_lease: None,
             keeping: None,
-            generation: None,
+            generation: start.generation,
             durable,
         };
         tokio::spawn(task.run());
@@ -125,18 +130,19 @@ impl Receiving {
     }
 
     pub(super) async fn acknowledge(&self, position: TopicPosition) -> Result<()> {
-        let cursor = {
+        let wanted = {
             let mut state = self.shared.state.lock();
             state.machine.acknowledge(position);
-            state.machine.cursor()
+            let reached = state.bookmark();
+            Bookmark { position, ..reached }.min(reached)
         };
         self.shared.wake.notify_one();
-        if !self.is_durable || position > cursor {
+        if !self.is_durable || position > wanted.position {
             return Ok(());
         }
         let mut kept = self.shared.kept.subscribe();
         let timeout = self.topic.node.running()?.config.write_timeout;
-        match tokio::time::timeout(timeout, kept.wait_for(|kept| *kept >= position)).await {
+        match tokio::time::timeout(timeout, kept.wait_for(|kept| *kept >= wanted)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(closed()),
             Err(_) => Err(Error::new(ErrorKind::Unknown, "the cursor is not kept yet")),
@@ -237,6 +243,11 @@ impl Shared {
 }
 
 impl State {
+    /// Where a restart goes on.
+    fn bookmark(&self) -> Bookmark {
+        Bookmark { generation: self.machine.generation(), position: self.machine.cursor() }
+    }
+
     fn wake_up(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -282,9 +293,10 @@ struct Task {
     leasing: Option<Pending<(u64, leasing::Answered)>>,
     /// The request that follows.
     next_lease: Option<LeaseRequest>,
-    keeping: Option<Pending<Option<TopicPosition>>>,
-    /// The generation of the topic's partition, as the last stream began with it.
-    generation: Option<u32>,
+    keeping: Option<Pending<Option<Bookmark>>>,
+    /// The generation of the topic's partition, as the last stream began with it, or as it was when
+    /// the subscription was made that goes on here.
+    generation: Option<u64>,
     /// The name under which the cursor is kept.
     durable: Option<String>,
 }
@@ -293,7 +305,7 @@ struct Task {
 enum Happened {
     News(PeerId, Option<News>),
     Leased((u64, leasing::Answered)),
-    Kept(Option<TopicPosition>),
+    Kept(Option<Bookmark>),
     Dialled(PeerId, Result<Link>),
     Woken,
 }

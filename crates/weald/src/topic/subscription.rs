@@ -12,6 +12,7 @@ use weald_pubsub::{SubscriberConfig, SubscriberId, TopicPosition};
 
 use super::{
     StartAt, SubscribeOptions, Topic, TopicEvent,
+    bookmark::Bookmark,
     group::Sharing,
     receiving::{Receiving, Start},
 };
@@ -54,19 +55,20 @@ impl Subscription {
         }
         let next = topic.consistency(Consistency::Linearizable).head().await?.next;
         let known = match &options.durable {
-            Some(name) => cursor(topic, name).await?,
+            Some(name) => Bookmark::read(topic, name).await?,
             None => None,
         };
         let last = TopicPosition(next.0.saturating_sub(1));
         let cursor = match (known, options.from) {
             // What is kept of a topic that began anew elsewhere is not ahead of it.
-            (Some(cursor), _) => cursor.min(last),
+            (Some(kept), _) => kept.position.min(last),
             (None, StartAt::Beginning) => TopicPosition::ZERO,
             (None, StartAt::Now) => last,
             (None, StartAt::After(position)) if position < next => position,
             (None, StartAt::After(position)) => return Err(ahead(position, next)),
         };
-        let start = Start { id: subscriber_id(topic, &options)?, cursor, next };
+        let (id, generation) = (subscriber_id(topic, &options)?, known.map(|kept| kept.generation));
+        let start = Start { id, cursor, next, generation };
         let config = SubscriberConfig {
             window: options.credit,
             lease: lease(&options, topic),
@@ -187,30 +189,6 @@ fn subscriber_id(topic: &Topic, options: &SubscribeOptions) -> Result<Subscriber
 fn lease(options: &SubscribeOptions, topic: &Topic) -> std::time::Duration {
     let max = topic.policy().lease_max;
     options.lease.min(max - (max / 8).min(std::time::Duration::from_secs(60)))
-}
-
-/// The tree that keeps the durable cursors of a topic, in the partition of the topic.
-pub(super) fn cursors(topic: &Topic) -> String {
-    format!("{}/cursors", topic.code.collection())
-}
-
-/// The key of a durable cursor.
-pub(super) fn cursor_key(name: &str) -> Digest {
-    Digest::of("weald durable", &[name.as_bytes()])
-}
-
-/// The position that is kept under the name of a durable subscription.
-async fn cursor(topic: &Topic, name: &str) -> Result<Option<TopicPosition>> {
-    let tree = match topic.node.raw_tree(&cursors(topic)).open().await {
-        Ok(tree) => tree,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let Some(kept) = tree.get(cursor_key(name).as_bytes()).await? else { return Ok(None) };
-    let bytes: [u8; 8] = kept[..]
-        .try_into()
-        .map_err(|_| Error::new(ErrorKind::Damaged, "a durable cursor is no position"))?;
-    Ok(Some(TopicPosition(u64::from_be_bytes(bytes))))
 }
 
 fn ahead(position: TopicPosition, next: TopicPosition) -> Error {

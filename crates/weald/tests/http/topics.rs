@@ -90,6 +90,63 @@ fn ps1562_a_subscriber_resumes_behind_the_last_event_it_saw() {
 }
 
 #[test]
+fn d62_a_batch_is_published_in_order_and_tells_what_became_of_each() {
+    let place = Place::new();
+    let node = place.start();
+    let large = "x".repeat(20 * 1024);
+    let lines = format!("m1\n{large}\nm2\n");
+    let told = node.send("POST /v1/topics/chat/messages?batch=lines", lines).done().lines();
+    assert_eq!((&told[0]["position"], &told[2]["position"]), (&1.into(), &2.into()));
+    assert_eq!((&told[0]["sequence"], &told[2]["sequence"]), (&1.into(), &2.into()));
+    assert_eq!(told[1]["error"]["status"], 413, "it is larger than the topic takes");
+    let told = node.send("POST /v1/topics/chat/messages?batch=base64", "bTM=\nAAo=").done().lines();
+    assert_eq!((told.len(), &told[1]["position"]), (2, &4.into()));
+    let page = node.call("GET /v1/topics/chat/messages").done().lines();
+    let bodies: Vec<_> = page.iter().map(|line| line["data"].as_str().unwrap()).collect();
+    assert_eq!(bodies, ["bTE=", "bTI=", "bTM=", "AAo="]);
+    for (query, body) in [("json", "m"), ("lines", ""), ("base64", "!")] {
+        let line = format!("POST /v1/topics/chat/messages?batch={query}");
+        node.send(&line, body).refused(400, "invalid");
+    }
+    let own = Request::new("POST /v1/topics/chat/messages?batch=lines");
+    let own = own.header("Weald-Transaction-Id", "mine").body("m5\nm6").send(node.address);
+    own.refused(400, "invalid");
+    assert_eq!(node.call("GET /v1/topics/chat").done().json()["next"], 5);
+}
+
+#[test]
+fn d63_d62_a_group_is_fetched_acknowledged_and_given_back_over_http() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 1..=4 {
+        publish(&node, &format!("m{number}"));
+    }
+    let group = "/v1/topics/chat/groups/work%2Fers";
+    node.call(&format!("GET {group}")).refused(404, "not_found");
+    let fetch = |query: &str| node.send(&format!("POST {group}/fetch{query}"), "").done().lines();
+    let given = fetch("?max=3&deadline_ms=60000");
+    let positions = |given: &[Value]| -> Vec<_> {
+        given.iter().map(|line| (line["position"].clone(), line["attempt"].clone())).collect()
+    };
+    let once = |position: u64| (Value::from(position), Value::from(1));
+    assert_eq!(positions(&given), [once(1), once(2), once(3)]);
+    assert_eq!(given[0]["data"], "bTE=");
+    let say = |what: &str, body: &str| node.send(&format!("POST {group}/{what}"), body);
+    let done = say("acknowledge", r#"{"positions": [1, 9]}"#).done().json();
+    assert_eq!(done["settled"], serde_json::json!([true, false]));
+    let back = say("return", r#"{"positions": [3]}"#).done().json();
+    assert_eq!(back["settled"], serde_json::json!([true]));
+    assert_eq!(positions(&fetch("")), [(3.into(), 2.into()), once(4)]);
+    let state = node.call(&format!("GET {group}")).done().json();
+    assert_eq!((&state["next"], state["given"].as_array().unwrap().len()), (&5.into(), 3));
+    assert_eq!(say("bury", r#"{"positions": [3]}"#).done().json()["settled"][0], false);
+    for (what, body) in [("acknowledge", ""), ("return", "[1]"), ("bury", r#"{"at": [1]}"#)] {
+        say(what, body).refused(400, "invalid");
+    }
+    node.send("POST /v1/topics/none/groups/g/fetch", "").refused(404, "not_found");
+}
+
+#[test]
 fn what_has_expired_is_an_exact_gap() {
     let place = Place::new();
     let node = place.start();

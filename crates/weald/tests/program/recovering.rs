@@ -177,6 +177,11 @@ async fn ps1553_a_subscriber_is_told_once_that_a_new_generation_began_and_goes_o
     let mut reader = news.subscribe(SubscribeOptions::default()).await.unwrap();
     assert_eq!(told(&mut reader).await, Ok("one".to_owned()));
     assert_eq!(told(&mut reader).await, Ok("two".to_owned()));
+    let durable = SubscribeOptions { durable: Some("kept".into()), ..Default::default() };
+    let mut kept = news.subscribe(durable.clone()).await.unwrap();
+    assert_eq!(told(&mut kept).await, Ok("one".to_owned()));
+    kept.acknowledge(kept.last_seen_version()).await.unwrap();
+    drop(kept);
     for node in others.into_iter().chain([first]) {
         node.close().await.unwrap();
     }
@@ -193,4 +198,12 @@ async fn ps1553_a_subscriber_is_told_once_that_a_new_generation_began_and_goes_o
     }
     first.topic("news").open().await.unwrap().publish("four").await.unwrap();
     assert_eq!(told(&mut reader).await, Ok("four".to_owned()), "once");
+    // So is one that was away meanwhile, when it comes back.
+    let mut kept = news.subscribe(durable.clone()).await.unwrap();
+    assert_eq!(told(&mut kept).await, Err(1), "its cursor says nothing any more");
+    assert_eq!(told(&mut kept).await, Ok("one".to_owned()));
+    kept.acknowledge(kept.last_seen_version()).await.unwrap();
+    drop(kept);
+    let mut kept = news.subscribe(durable).await.unwrap();
+    assert_eq!(told(&mut kept).await, Ok("two".to_owned()), "it goes on, and is not told again");
 }

@@ -39,7 +39,12 @@ fn start(parts: &Parts) -> std::result::Result<StartAt, Problem> {
     if let Some(last) = last_event(&parts.headers)? {
         return Ok(StartAt::After(TopicPosition(last)));
     }
-    match query.text("from")? {
+    start_at(query.text("from")?)
+}
+
+/// Where the parameter `from` begins.
+pub(super) fn start_at(from: Option<&str>) -> std::result::Result<StartAt, Problem> {
+    match from {
         None => Ok(StartAt::Beginning),
         Some("now") => Ok(StartAt::Now),
         Some(text) => {

@@ -12,7 +12,7 @@ use weald_core::{
 
 use super::{Loading, Replica};
 use crate::members::{
-    Answer, Caller, ReadRefused,
+    Answer, Caller, Logged, ReadRefused,
     clerk::Job,
     figures::{add, count},
     limits::APPLY_STEP,
@@ -61,7 +61,11 @@ impl Replica {
         let pending = self.waiting.take(index, logged.epoch());
         let result = match &pending {
             Some(pending) => self.apply_entry(office, &pending.entry),
-            None => read(&logged).and_then(|entry| self.apply_entry(office, &entry)),
+            None => read(&logged).and_then(|entry| {
+                let applied = self.apply_entry(office, &entry)?;
+                self.show_auditor(office, &logged, &entry);
+                Ok(applied)
+            }),
         };
         match result {
             Ok(applied) => {
@@ -144,6 +148,15 @@ impl Replica {
         office.answers.push((caller, answer));
         let input = Input::Applied { index: effect.index, effect: effect.hash };
         self.state.handle(office.now, input);
+    }
+
+    /// Lets an entry be looked at that another node gave its place.
+    fn show_auditor(&self, office: &Office, entry: &LogEntry, Entry { payload, .. }: &Entry) {
+        let others = entry.epoch().campaigner.filter(|campaigner| *campaigner != office.me.peer);
+        if let (Some(coordinator), Some(auditor)) = (others, &office.auditor) {
+            let (partition, index) = (self.id(), entry.index());
+            auditor.audit(Logged { partition, index, coordinator, payload, entry });
+        }
     }
 
     /// An entry cannot be applied now, or at all.

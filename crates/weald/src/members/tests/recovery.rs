@@ -8,7 +8,7 @@ use weald_cluster::{
     replica::{self, Change},
 };
 use weald_core::{
-    Digest, SeededEntropy,
+    Digest, LogIndex, SeededEntropy,
     identity::{Identity, KeyStore},
 };
 
@@ -16,7 +16,10 @@ use super::{
     PARTITION,
     rig::{Cluster, put, store_of, wait},
 };
-use crate::members::{Answer, BeginError, MemberHealth, MembersConfig};
+use crate::{
+    backend::Plight,
+    members::{Answer, BeginError, MemberHealth, MembersConfig, PartitionStatus},
+};
 
 fn administrator() -> Identity {
     Identity::generate(&mut SeededEntropy::new(77))
@@ -146,4 +149,28 @@ fn w29_a_recovery_by_a_strangers_key_and_a_second_one_change_nothing() {
     cluster.start(0);
     cluster.write(PARTITION, put(5));
     assert_eq!(cluster.node(0).count(PARTITION), 6);
+}
+
+#[test]
+fn ps1554_a_member_is_mended_until_it_has_come_to_what_the_new_generation_has_committed() {
+    let mut cluster = stopped();
+    cluster.recover(0, PARTITION, (&authority(), &administrator())).unwrap();
+    cluster.start(0);
+    cluster.write(PARTITION, put(5));
+    let status = cluster.node(0).status(PARTITION).unwrap();
+    assert_eq!((status.recovery.is_some(), status.plight()), (true, None));
+    let behind = PartitionStatus { applied: LogIndex::ZERO, ..status.clone() };
+    assert_eq!(behind.plight(), Some(Plight::Mending));
+    let begun = PartitionStatus { has_been_fresh: false, ..status.clone() };
+    assert_eq!(begun.plight(), Some(Plight::Mending));
+    let plain = PartitionStatus { recovery: None, ..behind };
+    assert_eq!(plain.plight(), None, "a member that lags is none that is recovered");
+    for (health, plight) in [
+        (MemberHealth::Damaged, Plight::Mending),
+        (MemberHealth::Amnesiac, Plight::Mending),
+        (MemberHealth::Stopped("a block cannot be read".to_owned()), Plight::Broken),
+    ] {
+        let status = PartitionStatus { health, ..plain.clone() };
+        assert_eq!(status.plight(), Some(plight), "{:?}", status.health);
+    }
 }

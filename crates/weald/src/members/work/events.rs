@@ -73,6 +73,7 @@ impl Work {
             },
             Event::Trust(authority) => self.office.config.replica.authority = authority,
             Event::Courier(courier) => self.office.courier = Some(courier),
+            Event::Auditor(auditor) => self.office.auditor = Some(auditor),
             Event::Retire(partition, caller) => {
                 self.retire(partition);
                 caller.tell(());

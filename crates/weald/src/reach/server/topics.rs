@@ -15,7 +15,9 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
-use weald_core::{Action, BlockId, Digest, Payload, PeerId, Refusal, Rejection, Reply};
+use weald_core::{
+    Action, BlockId, Digest, Payload, PeerId, Refusal, Rejection, Reply, identity::Claim,
+};
 use weald_pubsub::{self as pubsub, TopicAddress, TopicId, TopicType};
 
 use super::Server;
@@ -249,11 +251,16 @@ pub(super) fn has_topics(payload: &Payload) -> bool {
     actions(payload).iter().any(|action| action.type_name == name)
 }
 
-/// Checks what is signed in a payload before it is logged.
-pub(super) fn check(payload: &Payload, network: &Digest) -> std::result::Result<(), Rejection> {
-    let checked =
-        actions(payload).iter().try_for_each(|a| pubsub::Topic::check_signatures(a, network));
-    checked.map_err(Rejection::from)
+/// What is signed in a payload, to be checked.
+pub(super) fn claims(
+    payload: &Payload,
+    network: &Digest,
+) -> std::result::Result<Vec<Claim>, Rejection> {
+    let mut claims = Vec::new();
+    for action in actions(payload) {
+        claims.extend(pubsub::Topic::claims(action, network)?);
+    }
+    Ok(claims)
 }
 
 fn actions(payload: &Payload) -> &[Action] {

@@ -303,7 +303,7 @@ async fn ps558_a_retry_under_the_callers_id_through_another_node_has_the_first_r
 }
 
 /// What a node has counted.
-fn counted(node: &Weald, name: &str) -> u64 {
+pub(super) fn counted(node: &Weald, name: &str) -> u64 {
     let metric = node.metrics().into_iter().find(|metric| metric.name == name);
     match metric.unwrap().value {
         MetricValue::Counter(count) | MetricValue::Gauge(count) => count,

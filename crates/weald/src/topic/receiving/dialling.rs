@@ -68,16 +68,24 @@ impl Task {
     /// A stream begins with the generation of the topic's partition. A later one than before means
     /// that positions say nothing any more; an earlier one is told by who has not heard of it.
     pub(super) fn told_generation(&mut self, peer: PeerId, generation: u32) {
-        let known = *self.generation.get_or_insert(generation);
+        let generation = u64::from(generation);
+        let Some(known) = self.generation else { return self.begin_in(generation) };
         if generation < known {
             let what = "the member has not heard of a forced recovery";
             return self.lost(peer, &Error::new(ErrorKind::Unavailable, what));
         }
         if generation > known {
             self.generation = Some(generation);
-            let generation = u64::from(generation);
             self.shared().handle(SubscriberInput::Reset { generation });
         }
+    }
+
+    /// Positions are of this generation: it is the first that this subscription hears of.
+    fn begin_in(&mut self, generation: u64) {
+        self.generation = Some(generation);
+        let shared = self.shared();
+        shared.state.lock().machine.begin_in(generation);
+        shared.kept.send_modify(|kept| kept.generation = generation);
     }
 
     /// A member is not reached any more.
