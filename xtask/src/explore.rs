@@ -12,10 +12,11 @@ pub(crate) struct Options {
     bounds: Vec<String>,
 }
 
-/// Builds the explorer as for a release and runs it. Prints for each bounds how many states there
+/// Builds the explorer in the profile of benchmarks and runs it. Prints for each bounds how many states there
 /// are, and fails where something does not hold, with the steps that lead there.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut explore = cargo(["run", "--release", "--package", "weald-sim", "--bin", "explore"]);
+    let mut explore =
+        cargo(["run", "--profile", "bench", "--package", "weald-sim", "--bin", "explore"]);
     explore.current_dir(workspace.root()).arg("--").args(&options.bounds);
     command::run(explore)
 }

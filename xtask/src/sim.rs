@@ -14,12 +14,13 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Builds the simulator in the release profile and runs it.
+/// Builds the simulator in the profile of benchmarks and runs it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut simulator = cargo([
         "run",
         "--quiet",
-        "--release",
+        "--profile",
+        "bench",
         "--package",
         "weald-sim",
         "--bin",
