@@ -26,8 +26,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let rules = Rules::read(&rules.context("cannot read deny.toml")?);
     let rules = rules.context("deny.toml does not parse")?;
     let packages = packages(workspace)?;
-    let broken: Vec<String> =
-        packages.iter().flat_map(|package| rules.broken_by(package, workspace.root())).collect();
+    let manifest = fs::read_to_string(workspace.root().join("Cargo.toml"));
+    let mut broken = any_version(&manifest.context("cannot read Cargo.toml")?)?;
+    broken.extend(packages.iter().flat_map(|package| rules.broken_by(package, workspace.root())));
     for line in &broken {
         println!("  {line}");
     }
@@ -67,6 +68,21 @@ fn packages(workspace: &Workspace) -> Result<BTreeSet<Package>> {
     let told = String::from_utf8(told.stdout).context("cargo tree tells no text")?;
     let lines = told.lines().filter(|line| !line.is_empty());
     lines.map(|line| Package::read(line).with_context(|| format!("no package: {line}"))).collect()
+}
+
+/// The dependencies of the workspace that are taken in any version; its crates name none of their own.
+fn any_version(manifest: &str) -> Result<Vec<String>> {
+    let manifest: toml::Table = manifest.parse().context("Cargo.toml does not parse")?;
+    let dependencies =
+        manifest.get("workspace").and_then(|table| table.get("dependencies")?.as_table());
+    let dependencies = dependencies.context("there is no [workspace.dependencies]")?;
+    let version = |dependency: &toml::Value| {
+        let version = dependency.get("version").unwrap_or(dependency);
+        version.as_str().map(str::to_owned)
+    };
+    let wild =
+        dependencies.iter().filter(|(_, dependency)| version(dependency).as_deref() == Some("*"));
+    Ok(wild.map(|(name, _)| format!("{name}: any version of it is taken")).collect())
 }
 
 /// The rules that are judged here.
@@ -186,6 +202,18 @@ mod tests {
             let broken = broken(line);
             assert!(broken.len() == 1 && broken[0].contains(what), "{line}: {broken:?}");
         }
+    }
+
+    #[test]
+    fn a_dependency_in_any_version_is_noticed() {
+        let of = |line: &str| any_version(&format!("[workspace.dependencies]\n{line}\n")).unwrap();
+        for good in ["x = \"1\"", "x = { version = \"1.2\" }", "x = { path = \"x\" }"] {
+            assert_eq!(of(good), Vec::<String>::new(), "{good}");
+        }
+        for wild in ["x = \"*\"", "x = { version = \"*\", features = [] }"] {
+            assert_eq!(of(wild), ["x: any version of it is taken"], "{wild}");
+        }
+        assert!(any_version("[package]").is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The plain runner: `mutate SECONDS [TARGET] [SEED]`, from the folder `fuzz`.
 //!
 //! Runs every kept input of a target, then mutations of them until the time is over, as many targets at a time as there
-//! are cores. The same seed tries the same
-//! inputs. An input that makes a target panic or hang is saved under `artifacts` and ends the run.
+//! are cores. The same seed tries the same inputs of a target. An input that makes one panic or hang is saved under
+//! `artifacts` and ends the run.
 
 use std::fs;
 use std::num::NonZero;
