@@ -183,7 +183,7 @@ fn change(script: &mut Script<'_>) -> KeyChange {
         2 => Expectation::Value(vec![script.byte()].into()),
         _ => Expectation::Any,
     };
-    if script.byte() % 3 == 0 {
+    if script.byte().is_multiple_of(3) {
         return KeyChange::delete(key, expected);
     }
     let put = KeyChange::put(key, expected, Bytes::copy_from_slice(script.bytes(50)));
@@ -211,11 +211,11 @@ fn name(script: &mut Script<'_>) -> CollectionName {
 }
 
 fn mode(script: &mut Script<'_>) -> CreateMode {
-    if script.byte() % 2 == 0 { CreateMode::Create } else { CreateMode::OpenOrCreate }
+    if script.byte().is_multiple_of(2) { CreateMode::Create } else { CreateMode::OpenOrCreate }
 }
 
 fn policy(script: &mut Script<'_>) -> CollectionPolicy {
-    let bound = |byte: u8| (byte % 2 == 0).then(|| u64::from(byte));
+    let bound = |byte: u8| byte.is_multiple_of(2).then(|| u64::from(byte));
     let age_max = bound(script.byte()).map(std::time::Duration::from_secs);
     let retention =
         Retention { age_max, entries_max: bound(script.byte()), bytes_max: bound(script.byte()) };

@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
         again.block.payload = state.encode();
         assert_eq!(CollectionState::decode(&again).expect("our own bytes decode"), state);
         assert!(state.splice_from(&state).is_none());
-        assert_eq!(state.chain.is_empty(), state.chain.len() == 0);
+        assert_eq!(state.chain.is_empty(), state.chain.is_empty());
     }
     if let Ok(header) = CollectionHeader::decode(&stored(BlockId::header(&name), BlockKind::HEADER))
     {

@@ -11,7 +11,7 @@ pub fn run(data: &[u8]) {
             let again = Identity::open(&sealed, None).expect("our own bytes open");
             assert_eq!(again.public(), identity.public());
         }
-        Err(KeyError::PassphraseNeeded) if data.len() % 16 == 0 => {
+        Err(KeyError::PassphraseNeeded) if data.len().is_multiple_of(16) => {
             assert!(
                 Identity::open(data, Some("guess")).is_err(),
                 "a guessed passphrase opened a sealed identity"

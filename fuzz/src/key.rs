@@ -10,7 +10,7 @@ use crate::script::Script;
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let left = script.bytes(64).to_vec();
-    let right = if script.byte() % 2 == 0 {
+    let right = if script.byte().is_multiple_of(2) {
         script.bytes(64).to_vec()
     } else {
         neighbour(&left, &mut script)

@@ -102,7 +102,7 @@ impl Subject {
         let mut held = self.newest(partition);
         let kept = self.released.get(&partition).map_or(0, |below| below.0.saturating_sub(1));
         let mut cut_from = None;
-        if script.byte() % 8 == 0 {
+        if script.byte().is_multiple_of(8) {
             let len = held.entries.len();
             let above = usize::try_from(kept).expect("few entries").min(len);
             held.entries.truncate(above + script.below(len - above + 1));
@@ -112,14 +112,17 @@ impl Subject {
         let mut entries = Vec::new();
         for _ in 0..script.below(8) {
             let byte = script.byte();
-            let len = if byte % 16 == 0 { script.below(20_000) } else { usize::from(byte) };
+            let len =
+                if byte.is_multiple_of(16) { script.below(20_000) } else { usize::from(byte) };
             let index = LogIndex(held.entries.len() as u64 + 1);
             let record = LogRecord { index, epoch, bytes: vec![byte; len].into() };
             held.entries.push(record.clone());
             entries.push(record);
         }
-        let state =
-            (script.byte() % 4 == 0).then(|| Bytes::from(vec![script.byte(); script.below(200)]));
+        let state = script
+            .byte()
+            .is_multiple_of(4)
+            .then(|| Bytes::from(vec![script.byte(); script.below(200)]));
         held.state = state.clone().or(held.state);
         let batch = LogBatch { partition, cut_from, entries, state, ..LogBatch::default() };
         if let Ok(ticket) = self.log().submit(batch) {

@@ -73,7 +73,7 @@ fn damage(disk: &SimDisk, name: &str, script: &mut Script<'_>) {
 }
 
 fn entry(partition: PartitionId, index: LogIndex) -> LogRecord {
-    let len = if index.0 % 9 == 0 { 9_000 } else { 100 };
+    let len = if index.0.is_multiple_of(9) { 9_000 } else { 100 };
     let byte = u8::try_from(index.0 % 251).expect("below 251")
         ^ u8::try_from(partition.0).expect("few partitions");
     LogRecord { index, epoch: Epoch::default(), bytes: vec![byte; len].into() }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weald_cluster::configuration::{Configuration, ConfigurationId, Member};
 use weald_cluster::replica::{
-    AckRefusal, Attestation, BufferLimits, Change, Config, Effect, Envelope, EntryKind, Health,
+    AckRefusal, Attestation, BufferLimits, Change, Config, Effect, EntryKind, Envelope, Health,
     Heard, Heartbeat, Input, LogEnd, LogEntry, Message, Now, Output, Persist, Point, ReadId,
     ReplicateAck, ReplicateWrite, Restart, Run, Standing, State, Stored,
 };
@@ -18,8 +18,9 @@ use weald_core::{Digest, Epoch, LogIndex, PartitionId, SeededEntropy, StoreId, T
 use crate::script::Script;
 
 /// The member under test, its two fellow voters, and a stranger.
-static IDENTITIES: LazyLock<Vec<Identity>> =
-    LazyLock::new(|| (0..4).map(|seed| Identity::generate(&mut SeededEntropy::new(seed))).collect());
+static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
+    (0..4).map(|seed| Identity::generate(&mut SeededEntropy::new(seed))).collect()
+});
 
 static MEMBERS: LazyLock<Vec<Member>> = LazyLock::new(|| {
     let member = |(number, identity): (u8, &Identity)| Member {
@@ -65,7 +66,11 @@ impl World {
             window_bytes_max: 1_000,
             uncommitted_bytes_max: 2_000,
             tail_bytes_max: 200,
-            buffer: BufferLimits { entries_max: 4, bytes_max: 500, age_max: Duration::from_secs(1) },
+            buffer: BufferLimits {
+                entries_max: 4,
+                bytes_max: 500,
+                age_max: Duration::from_secs(1),
+            },
             reads_max: 4,
             ..Config::default()
         };
@@ -145,7 +150,7 @@ impl World {
     }
 
     fn reconfigure(&mut self, script: &mut Script<'_>) {
-        let member = Member { life: script.below(2) as u32, ..MEMBERS[script.below(4)] };
+        let member = Member { life: u32::from(script.below(2) == 1), ..MEMBERS[script.below(4)] };
         let change = match script.below(3) {
             0 => Change::AddLearner(member),
             1 => Change::RemoveLearner(member),
@@ -292,7 +297,10 @@ impl World {
     }
 
     fn end(&self, script: &mut Script<'_>) -> LogEnd {
-        LogEnd { epoch: Epoch { number: number(script), campaigner: None }, index: self.index(script) }
+        LogEnd {
+            epoch: Epoch { number: number(script), campaigner: None },
+            index: self.index(script),
+        }
     }
 
     fn ack(&self, epoch: Epoch, script: &mut Script<'_>) -> ReplicateAck {

@@ -11,7 +11,8 @@ use crate::script::Script;
 /// Reads frames and envelopes and opens the frames in one inbox.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let (mut inbox, mut outbox, mut heard) = (Inbox::default(), Outbox::default(), Inbox::default());
+    let (mut inbox, mut outbox, mut heard) =
+        (Inbox::default(), Outbox::default(), Inbox::default());
     let mut said: Vec<Envelope> = Vec::new();
     while !script.is_finished() {
         let choice = script.below(3);

@@ -33,9 +33,9 @@ static INTACT: LazyLock<Intact> = LazyLock::new(intact);
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut rows = INTACT.rows.clone();
-    let (position, fits) = (script.below(rows.len()), script.byte() % 2 == 0);
+    let (position, fits) = (script.below(rows.len()), script.byte().is_multiple_of(2));
     let (keyspace, key, value) = rows[position].clone();
-    let mut changed = if script.byte() % 4 == 0 { Vec::new() } else { value.to_vec() };
+    let mut changed = if script.byte().is_multiple_of(4) { Vec::new() } else { value.to_vec() };
     while !script.is_finished() {
         let at = script.below(changed.len() + 1);
         let remove = script.below(changed.len() - at + 1).min(16);

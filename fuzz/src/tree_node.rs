@@ -23,8 +23,11 @@ pub fn run(data: &[u8]) {
     let (mut blocks, tree) = INTACT.clone();
     let mut script = Script::new(data);
     let position = script.below(blocks.len());
-    let mut payload =
-        if script.byte() % 2 == 0 { blocks.payload(position).to_vec() } else { Vec::new() };
+    let mut payload = if script.byte().is_multiple_of(2) {
+        blocks.payload(position).to_vec()
+    } else {
+        Vec::new()
+    };
     while !script.is_finished() {
         let at = script.below(payload.len() + 1);
         let remove = script.below(payload.len() - at + 1).min(16);

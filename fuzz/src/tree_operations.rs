@@ -151,7 +151,7 @@ impl Subject {
         let survey = self.tree.verify(&mut self.blocks).expect("the tree is intact");
         assert_eq!(survey.entries, self.model.len() as u64);
         assert_eq!(
-            (survey.leaves + survey.inners) as usize,
+            usize::try_from(survey.leaves + survey.inners).expect("blocks fit into memory"),
             self.blocks.len(),
             "a node was lost or left behind"
         );
@@ -175,5 +175,9 @@ fn key(script: &mut Script<'_>) -> Vec<u8> {
 
 fn value(script: &mut Script<'_>) -> Vec<u8> {
     let byte = script.byte();
-    if byte % 8 == 0 { vec![byte; script.below(600)] } else { vec![byte; usize::from(byte % 32)] }
+    if byte.is_multiple_of(8) {
+        vec![byte; script.below(600)]
+    } else {
+        vec![byte; usize::from(byte % 32)]
+    }
 }

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::ci::workspace_profile;
 use crate::command::{self, cargo};
+use crate::programs;
 use crate::sources::Workspace;
 
 /// The passes of the compiler that libFuzzer needs. They are part of stable Rust; only the sanitizers are not, and
@@ -59,21 +59,14 @@ pub(crate) fn smoke(workspace: &Workspace, seconds: u64) -> Result<()> {
 }
 
 fn plain(workspace: &Workspace, seconds: u64, target: Option<&str>) -> Result<()> {
-    workspace.share_lock_file(&folder(workspace))?;
-    let mut runner = cargo(["run", "--quiet", "--bin", "mutate"]);
-    runner
-        .args(workspace_profile(workspace)?)
-        .args(["--", &seconds.to_string()])
-        .args(target)
-        .current_dir(folder(workspace))
-        .env("CARGO_INCREMENTAL", "0")
-        .env("CARGO_TARGET_DIR", workspace.root().join("target"));
+    let programs = programs::as_tested(workspace, &["mutate"])?;
+    let mut runner = Command::new(programs.join("mutate"));
+    runner.arg(seconds.to_string()).args(target).current_dir(folder(workspace));
     command::run(runner)
 }
 
 fn build_guided(workspace: &Workspace, targets: &[&String]) -> Result<()> {
-    workspace.share_lock_file(&folder(workspace))?;
-    let mut build = cargo(["build", "--release", "--features", "guided"]);
+    let mut build = cargo(["build", "--release", "--features", "guided", "--locked"]);
     build.args(targets.iter().flat_map(|target| ["--bin", target.as_str()]));
     // A named target keeps the instrumentation out of build scripts and macros.
     build

@@ -10,6 +10,7 @@ mod explore;
 mod fix;
 mod fuzz;
 mod mesh;
+mod programs;
 mod publish_check;
 mod requirements;
 mod rocksdb;

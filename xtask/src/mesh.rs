@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::command::{self, cargo};
+use crate::programs;
 use crate::sources::Workspace;
 
 /// Options of `cargo xtask mesh-test`: all but one are the program's, see `--help` behind a scenario.
@@ -43,17 +44,6 @@ pub(crate) struct TopicBenchOptions {
     arguments: Vec<String>,
 }
 
-/// The release profile without optimisation over crates, which takes longer to link than it gains in scenarios.
-/// It is given here, because no one else builds with it.
-pub(crate) const PROFILE: [&str; 6] = [
-    "--config",
-    "profile.mesh.inherits=\"release\"",
-    "--config",
-    "profile.mesh.lto=false",
-    "--profile",
-    "mesh",
-];
-
 /// What the gate runs, cut short.
 const SMOKE: [&str; 6] = ["k3", "kill-leader", "--rounds", "5", "--operations", "1500"];
 /// How long that may take on a machine that does other things, too; half a minute on one that does not.
@@ -61,8 +51,8 @@ const SMOKE_MAX: Duration = Duration::from_secs(240);
 
 /// Builds and runs; a scenario that fails is an error.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let weald = build(workspace, "weald", "weald", &PROFILE)?;
-    let mesh = build(workspace, "weald-mesh", "weald-mesh", &PROFILE)?;
+    let weald = programs::for_release(workspace, "weald")?;
+    let mesh = programs::for_release(workspace, "weald-mesh")?;
     let mut run = Command::new(mesh);
     run.arg("test").arg("--weald").arg(weald).args(&options.arguments);
     run.current_dir(workspace.root());
@@ -71,10 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 /// A few kills for the gate, with the programs as the tests have built them.
 pub(crate) fn smoke(workspace: &Workspace) -> Result<()> {
-    let mut build = cargo(["build", "--workspace", "--bins", "--locked"]);
-    build.current_dir(workspace.root()).env("CARGO_INCREMENTAL", "0");
-    command::run(build)?;
-    let programs = workspace.root().join("target/debug");
+    let programs = programs::as_tested(workspace, &["weald", "weald-mesh"])?;
     let mut run = Command::new(programs.join("weald-mesh"));
     run.arg("test").args(SMOKE).arg("--weald").arg(programs.join("weald"));
     run.current_dir(workspace.root());
@@ -100,8 +87,8 @@ pub(crate) fn bench_topics(workspace: &Workspace, options: &TopicBenchOptions) -
 
 /// The program that measures, built as for a release, with nodes built alike.
 fn measuring(workspace: &Workspace, what: &str, peers: Option<&str>) -> Result<Command> {
-    let weald = build(workspace, "weald", "weald", &["--release"])?;
-    let mesh = build(workspace, "weald-mesh", "weald-mesh", &["--release"])?;
+    let weald = programs::for_release(workspace, "weald")?;
+    let mesh = programs::for_release(workspace, "weald-mesh")?;
     let mut run = Command::new(mesh);
     run.args(["bench", what, "--weald"]).arg(weald);
     run.args(peers.iter().flat_map(|peers| ["--peers", peers]));
@@ -124,20 +111,4 @@ fn build_floor(workspace: &Workspace, manifest: &Path) -> Result<PathBuf> {
     build.arg(manifest).env("CARGO_TARGET_DIR", &target);
     command::run(build)?;
     Ok(target.join("release").join(name))
-}
-
-/// Builds a program of the workspace in `profile`, named last; its path. One package at a time: the simulator's crates
-/// turn on features of others that a node must not have.
-pub(crate) fn build(
-    workspace: &Workspace,
-    package: &str,
-    program: &str,
-    profile: &[&str],
-) -> Result<PathBuf> {
-    let target = workspace.root().join("target");
-    let mut build = cargo(["build", "--package", package, "--bin", program]);
-    build.args(profile).current_dir(workspace.root()).env("CARGO_TARGET_DIR", &target);
-    command::run(build)?;
-    let folder = profile.last().copied().unwrap_or("debug").trim_start_matches("--");
-    Ok(target.join(folder).join(program))
 }

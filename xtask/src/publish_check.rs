@@ -5,7 +5,7 @@
 //! that only a neighbour switches on) in a third of the time.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -51,40 +51,39 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for package in &packages {
         unpack(package, &target.join("package"), &unpacked)?;
     }
+    workspace.share_lock_file(&unpacked)?;
+    let manifest = unpacked.join("Cargo.toml");
+    fs::write(&manifest, one_workspace(&packages))
+        .with_context(|| format!("cannot write {}", manifest.display()))?;
     let profile = workspace_profile(workspace)?;
     packages.iter().try_for_each(|package| {
-        let mut check = cargo(["check"]);
-        check.args(&profile).args(patches(&packages, package, &unpacked));
-        check.current_dir(unpacked.join(package.stem()));
+        // By itself: features that only a neighbour asks for are not switched on.
+        let mut check = cargo(["check", "--package", package.name.as_str()]);
+        check.args(&profile).current_dir(&unpacked);
         check.env("CARGO_INCREMENTAL", "0").env("CARGO_TARGET_DIR", &target);
         command::run(check)
     })
 }
 
-/// Unpacks an archive, as a workspace of its own: it lies within that of the project.
 fn unpack(package: &Package, archives: &Path, unpacked: &Path) -> Result<()> {
     // Files of now: cargo would take those of an earlier check for the same.
     let mut tar = Command::new("tar");
     tar.arg("-xzmf").arg(archives.join(format!("{}.crate", package.stem())));
     tar.arg("-C").arg(unpacked);
-    command::run(tar)?;
-    let manifest = unpacked.join(package.stem()).join("Cargo.toml");
-    let text = fs::read_to_string(&manifest)
-        .with_context(|| format!("the package has no manifest: {}", manifest.display()))?;
-    fs::write(&manifest, format!("{text}\n[workspace]\n"))
-        .with_context(|| format!("cannot write {}", manifest.display()))
+    command::run(tar)
 }
 
-/// Arguments by which `package` finds its neighbours among the packages, which no registry knows yet.
-fn patches(packages: &[Package], package: &Package, unpacked: &Path) -> Vec<String> {
-    let path = |other: &Package| -> PathBuf { unpacked.join(other.stem()) };
-    let neighbours = packages.iter().filter(|other| *other != package);
-    neighbours
-        .flat_map(|other| {
-            let patch = format!("patch.crates-io.{}.path = {:?}", other.name, path(other));
-            [String::from("--config"), patch]
-        })
-        .collect()
+/// A workspace of the packages, in which each finds its neighbours, which no registry knows yet, among the others;
+/// what two of them use is checked once.
+fn one_workspace(packages: &[Package]) -> String {
+    let members: Vec<String> = packages.iter().map(Package::stem).collect();
+    let patches = packages
+        .iter()
+        .map(|package| format!("{} = {{ path = {:?} }}\n", package.name, package.stem()));
+    format!(
+        "[workspace]\nresolver = \"3\"\nmembers = {members:?}\n\n[patch.crates-io]\n{}",
+        patches.collect::<String>()
+    )
 }
 
 /// The crates that are published, by name.
@@ -130,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_package_sees_its_neighbours_and_not_itself() {
+    fn a_package_finds_its_neighbours_among_the_packages() {
         let package = |name: &str| Package { name: name.into(), version: "1.0.0".into() };
-        let packages = [package("a"), package("b")];
         assert_eq!(
-            patches(&packages, &packages[0], Path::new("/u")),
-            ["--config", "patch.crates-io.b.path = \"/u/b-1.0.0\""]
+            one_workspace(&[package("a"), package("b")]),
+            "[workspace]\nresolver = \"3\"\nmembers = [\"a-1.0.0\", \"b-1.0.0\"]\n\n[patch.crates-io]\n\
+             a = { path = \"a-1.0.0\" }\nb = { path = \"b-1.0.0\" }\n"
         );
     }
 }

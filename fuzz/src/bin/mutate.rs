@@ -4,6 +4,8 @@
 //! are cores. The same seed tries the same inputs of a target. An input that makes one panic or hang is saved under
 //! `artifacts` and ends the run.
 
+#![expect(clippy::print_stdout, reason = "what a runner tells is its output")]
+
 use std::fs;
 use std::num::NonZero;
 use std::panic;

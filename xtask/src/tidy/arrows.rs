@@ -17,7 +17,7 @@ const ALL: &[&str] = &[
 ];
 
 /// Each crate of the workspace with the crates of the workspace that it may use, in tests too.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("weald-core", &[]),
     ("weald-collections", &["weald-core"]),
     ("weald-storage", &["weald-core"]),
@@ -39,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("weald-mesh", ALL),
     ("weald-tests", ALL),
     ("weald-benches", ALL),
+    ("weald-fuzz", ALL),
     ("xtask", ALL),
 ];
 
