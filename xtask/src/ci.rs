@@ -3,6 +3,8 @@
 //! Steps share one target folder and one profile, so that a dependency is built once for checking and once for
 //! running, and not again for each step.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -148,30 +150,31 @@ fn rocksdb_suite(workspace: &Workspace, tests: &mut Tests) -> Result<()> {
 
 /// Arguments by which a crate outside the workspace is built with the workspace's profile, so that what both use
 /// is built once.
-pub(crate) fn workspace_profile(workspace: &Workspace) -> Result<Vec<String>> {
-    let manifest = std::fs::read_to_string(workspace.root().join("Cargo.toml"))
+pub(crate) fn workspace_profile(workspace: &Workspace) -> Result<[PathBuf; 2]> {
+    let manifest = fs::read_to_string(workspace.root().join("Cargo.toml"))
         .context("cannot read Cargo.toml")?;
-    Ok(profile_settings(&manifest)
-        .into_iter()
-        .flat_map(|setting| [String::from("--config"), setting])
-        .collect())
+    let target = workspace.root().join("target");
+    fs::create_dir_all(&target).context("cannot create target")?;
+    let file = target.join("workspace-profile.toml");
+    fs::write(&file, profile_tables(&manifest))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok([PathBuf::from("--config"), file])
 }
 
-/// The lines under `[profile.dev...]` as dotted settings.
-fn profile_settings(manifest: &str) -> Vec<String> {
-    let mut settings = Vec::new();
-    let mut table = None;
-    for line in manifest.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+/// The tables `[profile.dev...]` of a manifest.
+fn profile_tables(manifest: &str) -> String {
+    let mut is_wanted = false;
+    let mut tables = String::new();
+    for line in manifest.lines() {
         if line.starts_with('[') {
-            table = line
-                .trim_matches(['[', ']'])
-                .strip_prefix("profile.dev")
-                .map(|rest| format!("profile.dev{rest}"));
-        } else if let (Some(table), true) = (&table, line.contains('=')) {
-            settings.push(format!("{table}.{line}"));
+            is_wanted = line.starts_with("[profile.dev");
+        }
+        if is_wanted {
+            tables.push_str(line);
+            tables.push('\n');
         }
     }
-    settings
+    tables
 }
 
 impl Tests {
@@ -190,11 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profile_tables_become_settings() {
-        let manifest = "[profile.dev]\n# why\nopt-level = 1\n\n[profile.dev.package.\"*\"]\ndebug = false\n[profile.release]\nlto = true\n";
+    fn the_tables_of_the_profile_are_taken_from_the_manifest() {
+        let manifest = "[workspace]\na = 1\n[profile.dev]\nopt-level = 1\n[profile.dev.package.\"*\"]\ndebug = false\n\
+                        [profile.release]\nlto = true\n";
         assert_eq!(
-            profile_settings(manifest),
-            ["profile.dev.opt-level = 1", "profile.dev.package.\"*\".debug = false"]
+            profile_tables(manifest),
+            "[profile.dev]\nopt-level = 1\n[profile.dev.package.\"*\"]\ndebug = false\n"
         );
     }
 
