@@ -129,7 +129,7 @@ impl Asker {
             wake: Arc::clone(&wake),
             network: watch::Sender::new(None),
         });
-        asker.runtime.spawn(keep_time(Arc::downgrade(&asker), wake));
+        asker.runtime.spawn(keep_time(Ending(Arc::downgrade(&asker)), wake));
         asker
     }
 
@@ -361,8 +361,10 @@ impl Drop for Asker {
 }
 
 /// Tells the router that time has passed, for as long as there is one.
-async fn keep_time(asker: Weak<Asker>, wake: Arc<Notify>) {
-    let _ending = Ending(Weak::clone(&asker));
+///
+/// The guard is made before this is first polled, which a runtime that ends at once never does.
+async fn keep_time(ending: Ending, wake: Arc<Notify>) {
+    let asker = &ending.0;
     loop {
         let Some(left) = asker.upgrade().map(|asker| asker.alarm()) else { return };
         match left {

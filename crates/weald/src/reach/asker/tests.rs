@@ -53,3 +53,17 @@ fn whoever_waits_for_an_answer_is_let_go_when_the_runtime_ends() {
     assert!(waiting.blocking_recv().is_err(), "it is told that no answer comes");
     assert!(ask().blocking_recv().is_err(), "nobody waits from then on");
 }
+
+#[test]
+fn a_runtime_that_ends_before_it_did_anything_lets_go_of_whoever_waits() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let router = Router::new(Config { seeds: vec![peer(1)], ..Config::default() }, 0).unwrap();
+    let asker = Asker::start(router, Arc::new(Silence), runtime.handle().clone());
+    let (caller, mut waiting) = Caller::channel();
+    let purpose = Purpose::Read(PlacementKey::from_u64(0));
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    let payload = Bytes::new();
+    asker.ask(Ask { service: VIEW, purpose, payload, deadline, tried: Vec::new() }, caller);
+    drop(runtime);
+    assert_eq!(waiting.try_recv().unwrap_err(), TryRecvError::Closed);
+}
