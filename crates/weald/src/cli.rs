@@ -9,8 +9,10 @@ mod diary;
 mod export;
 mod failure;
 mod follow;
+mod health;
 mod import;
 mod input;
+mod members;
 mod node;
 mod operator;
 mod options;
@@ -44,7 +46,8 @@ Exit codes:
   4   the write may or may not have happened
   5   the data directory is damaged, full, locked by another process, or of a newer format; or
       the node cannot be reached or does not serve now
-  70  a defect of this program";
+  70  a defect of this program
+`weald health` has codes of its own.";
 
 /// A database of trees, diaries and topics: in a directory, or of a node.
 #[derive(Debug, Parser)]
@@ -88,12 +91,17 @@ enum Verb {
     Resolve(resolve::Resolve),
     /// Describe the database
     Status,
+    /// Judge a node at one look: exit code 0 when it is well, 1 when it serves and somebody should look
+    /// at it, 2 when it does not serve or cannot be reached
+    Health,
     /// Serve the database to other programs until SIGTERM or Ctrl-C
     Node(node::Node),
     /// Tell what holds for a node, and from where
     Config(config::Config),
     /// List the peers that are connected
     Peers,
+    /// List the nodes that keep the partitions of this one, and since when they run
+    Members,
     /// List the partitions with their members
     Partitions(operator::Partitions),
     /// Tell who gives a partition's entries their places
@@ -171,7 +179,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Import(import) => import.run(target, &mut output).await?,
         Verb::Resolve(resolve) => resolve.run(target, &mut output).await?,
         Verb::Status => status::run(target, &mut output).await?,
+        Verb::Health => health::run(target, &mut output).await?,
         Verb::Peers => operator::peers(target, &mut output).await?,
+        Verb::Members => members::run(target, &mut output).await?,
         Verb::Partitions(partitions) => partitions.run(target, &mut output).await?,
         Verb::Leader(leader) => leader.run(target, &mut output).await?,
         Verb::Log(log) => log.run(target, &mut output).await?,

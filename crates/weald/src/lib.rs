@@ -37,9 +37,11 @@ mod node;
 mod node_config;
 mod reach;
 mod stream;
+mod telling;
 mod topic;
 mod transaction;
 mod tree;
+mod upkeep;
 mod write;
 
 pub use bytes::Bytes;

@@ -45,7 +45,7 @@ mod tests;
 mod waiting;
 mod work;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use weald_cluster::{
@@ -74,7 +74,7 @@ pub(crate) use reading::{ReadAsk, ReadRefused};
 pub(crate) use recovery::BeginError;
 pub(crate) use recovery::{Left, left};
 use running::Running;
-pub(crate) use status::{MemberHealth, PartitionStatus};
+pub(crate) use status::{MemberHealth, MemberRun, PartitionStatus};
 
 /// The service by which a member hands its state to another, page by page.
 pub(crate) const STATE_PAGE: Service = Service(7);
@@ -158,6 +158,15 @@ impl Members {
     /// How all members here stand, by partition.
     pub(crate) fn partitions(&self) -> Vec<PartitionStatus> {
         self.0.hosted.read().values().map(|hosted| hosted.status()).collect()
+    }
+
+    /// How long ago a coordinator of the partition was last heard here; zero where this node coordinates,
+    /// `None` while nobody was heard in this run.
+    pub(crate) fn last_contact(&self, status: &PartitionStatus) -> Option<Duration> {
+        match status.is_coordinator() {
+            true => Some(Duration::ZERO),
+            false => status.heard.map(|heard| self.0.steady().since(heard)),
+        }
     }
 
     /// The member of `partition` that lives here, for reading; `None` if there is none.

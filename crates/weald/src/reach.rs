@@ -15,6 +15,7 @@ mod cache;
 mod confirming;
 mod courier;
 mod far;
+mod figures;
 mod following;
 pub(crate) mod limits;
 mod locks;
@@ -450,18 +451,7 @@ impl Backend for Reach {
 
     /// How requests have found whom they were for, and what was checked for others.
     fn metrics(&self) -> Vec<Metric> {
-        let counters = self.core.asker.counters();
-        let counter = |name: &str, help, count| Metric::counter(name, help, count);
-        let mut metrics = vec![
-            counter("weald_requests_sent_total", "Requests sent to other members.", counters.sent),
-            counter(
-                "weald_redirects_total",
-                "Redirects to another member followed.",
-                counters.hops,
-            ),
-            counter("weald_request_retries_total", "Pauses after a failed try.", counters.retries),
-            counter("weald_answers_ignored_total", "Answers nobody waited for.", counters.ignored),
-        ];
+        let mut metrics = figures::metrics(&self.core.asker);
         metrics.extend(self.server.iter().flat_map(|server| server.metrics()));
         metrics
     }

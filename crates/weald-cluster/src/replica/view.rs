@@ -2,7 +2,7 @@
 
 use weald_core::{Digest, Epoch, LogIndex, Time};
 
-use super::{Health, LogEntry, Point, Role, RoleState, SnapshotMeta, State, Stop};
+use super::{Health, LogEntry, Point, Role, RoleState, Run, SnapshotMeta, Standing, State, Stop};
 use crate::configuration::{Configuration, Member};
 
 impl State {
@@ -32,6 +32,26 @@ impl State {
             RoleState::Coordinator(_) => Some(self.me),
             _ => self.following.coordinator,
         }
+    }
+
+    /// By the steady clock, when this member last heard its coordinator in this run, or, while it
+    /// coordinates, when it was last told anything. `None` while it has heard nobody.
+    pub fn coordinator_heard(&self) -> Option<Time> {
+        match &self.role {
+            RoleState::Coordinator(_) => Some(self.now.steady),
+            _ => self.following.heard,
+        }
+    }
+
+    /// The run of a member that was heard last, or this one's own, and what its node says of itself;
+    /// `None` for each that is not known.
+    pub fn run_of(&self, member: &Member) -> (Option<Run>, Option<Standing>) {
+        if *member == self.me {
+            return (Some(self.run), Some(self.standing));
+        }
+        let Some(known) = self.peers.get(member) else { return (None, None) };
+        // A run that was never heard has no number.
+        ((known.run != Run::default()).then_some(known.run), known.standing)
     }
 
     /// Everything up to here is committed.

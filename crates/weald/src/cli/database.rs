@@ -253,6 +253,14 @@ impl Database {
         }
     }
 
+    /// Who the node is, where that is told, and whether it takes reads and writes, or why not.
+    pub(crate) fn readiness(&self) -> Result<(Option<String>, Result<(), String>), Failure> {
+        match self {
+            Self::Here(node) => Ok((node.peer_id().map(|peer| peer.to_string()), node.readiness())),
+            Self::There(client) => there::readiness(client),
+        }
+    }
+
     /// The partitions.
     pub(crate) async fn partitions(&self) -> Result<Vec<PartitionInfo>, Failure> {
         match self {

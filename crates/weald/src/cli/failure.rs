@@ -58,6 +58,8 @@ pub(crate) enum Failure {
     },
     /// Whoever read standard output went away; there is nobody left to tell.
     ReaderGone,
+    /// What was looked at is not well, as was told on standard output; the exit code.
+    Unwell(u8),
 }
 
 impl Failure {
@@ -92,8 +94,10 @@ impl Failure {
 
     /// Tells it on standard error, as JSON if `json`, and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        let Self::Told { class, message } = self else {
-            return ExitCode::SUCCESS;
+        let (class, message) = match self {
+            Self::Told { class, message } => (class, message),
+            Self::ReaderGone => return ExitCode::SUCCESS,
+            Self::Unwell(code) => return ExitCode::from(*code),
         };
         let line = if json {
             let error = serde_json::json!({

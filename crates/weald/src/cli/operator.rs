@@ -1,8 +1,10 @@
 //! Verbs for operators: partitions, peers, handing over.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
-use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId, RecoveryInfo};
+use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId, RecoveryInfo, Time};
 
 use super::{
     failure::Failure,
@@ -84,17 +86,24 @@ fn partition_json(info: &PartitionInfo) -> Value {
             "peer_id": member.peer.map(|peer| peer.to_string()),
             "voter": member.is_voter,
             "match_index": member.matched.map(|index| index.0),
+            "started_at": member.started.map(Time::as_millis),
+            "incarnation": member.incarnation,
         })
     };
     json!({
         "partition": info.partition.0,
         "role": info.role.as_str(),
         "coordinator": info.coordinator.map(|peer| peer.to_string()),
+        "last_contact_ms": info.last_contact.map(millis),
         "epoch": info.epoch,
         "recovery": info.recovery.as_ref().map(recovery_json),
         "trouble": info.trouble,
         "members": info.members.iter().map(member).collect::<Vec<_>>(),
     })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A forced recovery, for programs.

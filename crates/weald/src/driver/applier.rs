@@ -8,6 +8,8 @@ use weald_core::{
     StateStore, StateView,
 };
 
+use crate::telling;
+
 /// A partition with its store and the code of its collections.
 pub(crate) struct Applier {
     pub(crate) partition: Partition,
@@ -67,6 +69,7 @@ impl Applier {
         drop(view);
         let effects = std::mem::take(&mut applied.effects);
         self.store.commit(index, effects).map_err(fault)?;
+        telling::tell(self.partition.id(), index, &entry.payload, &applied);
         Ok(applied)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use weald_core::{LogIndex, LogStore, StateStore};
 
 use super::{Event, EventQueue};
+use crate::upkeep;
 
 /// Writes checkpoints on request, one at a time, and frees the log below them.
 pub(crate) struct Checkpointer {
@@ -19,10 +20,9 @@ impl Checkpointer {
     /// Runs until the driver has ended.
     pub(crate) fn run(self) {
         while let Ok(synced) = self.requests.recv() {
-            let covered = self.store.checkpoint(synced);
+            let covered = upkeep::checkpoint(&*self.store, synced);
             if let Ok(covered) = &covered {
-                // A log that cannot be freed only grows; its own failure is told on the next write.
-                self.log.release(self.store.partition(), covered.next()).ok();
+                upkeep::release(&*self.log, self.store.partition(), covered.next());
             }
             self.queue.push(Event::Checkpointed(covered));
         }

@@ -19,6 +19,7 @@ use super::{
     Applier, Door, Event, EventQueue, Intake, Progress, Refused, Standing, Waiter, Watchers,
     applier::Reach, checkpointer::Checkpointer, event::Committed, recent::Recent,
 };
+use crate::upkeep;
 use checkpoint::Checkpoint;
 
 /// How often a busy driver looks for waiters past their deadline.
@@ -356,7 +357,7 @@ impl Loop {
         let Some(caller) = self.closing.take() else { return };
         let applied = self.applier.partition.applied();
         let result = if applied > self.applier.store.checkpointed() {
-            self.applier.store.checkpoint(applied).map(|_| ())
+            upkeep::checkpoint(&*self.applier.store, applied).map(|_| ())
         } else {
             Ok(())
         };

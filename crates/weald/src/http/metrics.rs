@@ -77,7 +77,21 @@ impl Text {
                 self.line(name, &format!("partition=\"{}\"", info.partition), read(info));
             }
         }
+        self.last_contact(partitions);
         self.replication_lag(partitions);
+    }
+
+    /// How long ago each coordinator was heard.
+    fn last_contact(&mut self, partitions: &[PartitionInfo]) {
+        let name = "weald_coordinator_last_contact_seconds";
+        let help = "Time since a coordinator was last heard, zero where this node coordinates; nothing \
+                    while none was heard since the start.";
+        self.head(name, "gauge", help);
+        for info in partitions {
+            let Some(silent) = info.last_contact else { continue };
+            let silent_us = u64::try_from(silent.as_micros()).unwrap_or(u64::MAX);
+            self.line(name, &format!("partition=\"{}\"", info.partition), seconds(silent_us));
+        }
     }
 
     /// How far each member is behind, where this node coordinates.
@@ -131,11 +145,12 @@ impl Text {
     }
 
     fn histogram(&mut self, name: &str, labels: &str, times: &Histogram) {
+        let before = if labels.is_empty() { String::new() } else { format!("{labels},") };
         let ends = BUCKETS_US.iter().map(|end| seconds(*end)).chain(["+Inf".to_owned()]);
         let mut all = 0;
         for (end, count) in ends.zip(times.counts) {
             all += count;
-            self.line(&format!("{name}_bucket"), &format!("{labels},le=\"{end}\""), all);
+            self.line(&format!("{name}_bucket"), &format!("{before}le=\"{end}\""), all);
         }
         self.line(&format!("{name}_sum"), labels, seconds(times.sum_us));
         self.line(&format!("{name}_count"), labels, all);

@@ -1,5 +1,7 @@
 //! What the node tells about itself.
 
+use std::time::Duration;
+
 use axum::{
     extract::State,
     http::{Response, StatusCode, request::Parts},
@@ -13,7 +15,7 @@ use super::{
     problem::Problem,
     query::Query,
 };
-use crate::{CollectionInfo, MemberInfo, PartitionInfo, RecoveryInfo, Retention, Voters};
+use crate::{CollectionInfo, MemberInfo, PartitionInfo, RecoveryInfo, Retention, Time, Voters};
 
 /// `GET /v1/status`: how the node is.
 pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answer {
@@ -73,6 +75,7 @@ fn partition_json(info: &PartitionInfo) -> Value {
         "partition": info.partition.0,
         "role": info.role.as_str(),
         "coordinator": info.coordinator.map(|peer| peer.to_string()),
+        "last_contact_ms": info.last_contact.map(millis),
         "epoch": info.epoch,
         "last": info.last.0,
         "committed": info.committed.0,
@@ -102,6 +105,8 @@ fn member_json(member: &MemberInfo) -> Value {
         "peer_id": member.peer.map(|peer| peer.to_string()),
         "voter": member.is_voter,
         "match_index": member.matched.map(|index| index.0),
+        "started_at": member.started.map(Time::as_millis),
+        "incarnation": member.incarnation,
     })
 }
 
@@ -123,8 +128,11 @@ fn collection_json(info: &CollectionInfo) -> Value {
     })
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn retention_json(retention: &Retention) -> Value {
-    let millis = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     json!({
         "age_max_ms": retention.age_max.map(millis),
         "entries_max": retention.entries_max,

@@ -12,8 +12,8 @@ use weald_cluster::{
     replica::{LogEntry, SnapshotMeta},
 };
 use weald_core::{
-    BlockId, Fault, LogIndex, LogStore, PartitionId, PeerId, Refusal, Reply, StateError,
-    StateStore, StateView, Transport,
+    BlockId, Fault, LogIndex, LogStore, PartitionId, PeerId, Refusal, Reply, StateError, StateView,
+    Transport,
 };
 use weald_storage::state::{PartitionStore, StateInstall};
 
@@ -24,6 +24,7 @@ use super::{
     snapshot::{self, Exports, PageAnswer},
     stores::Stores,
 };
+use crate::upkeep;
 
 /// What a clerk is asked. There is at most one of each kind under way for a partition, or for a
 /// member that is fed.
@@ -137,7 +138,7 @@ impl Work {
                 Some(Report::Loaded { partition, loaded: view.load(&ids) })
             }
             Job::Checkpoint { partition, store, upto } => {
-                Some(Report::Checkpointed { partition, covered: store.checkpoint(upto) })
+                Some(Report::Checkpointed { partition, covered: upkeep::checkpoint(&*store, upto) })
             }
             Job::Recall { partition, from } => {
                 let entries = self.fetch(partition, from, RECALL_BYTES);
@@ -162,10 +163,7 @@ impl Work {
             }
             Job::Release { partition, covered, kept } => {
                 let below = release_below(covered, kept);
-                if let Err(error) = self.desks.log.release(partition, below) {
-                    // It only grows; its own failure is told with the next write.
-                    tracing::warn!(target: "weald::log", %partition, %error, "the log is not released");
-                }
+                upkeep::release(&*self.desks.log, partition, below);
                 None
             }
         }
@@ -173,7 +171,7 @@ impl Work {
 
     fn fetch(&self, partition: PartitionId, from: LogIndex, max_bytes: usize) -> Vec<LogEntry> {
         read_entries(&*self.desks.log, partition, from, max_bytes).unwrap_or_else(|error| {
-            tracing::debug!(target: "weald::log", %partition, %from, %error, "cannot feed a member");
+            tracing::debug!(target: "weald::storage", %partition, %from, %error, "cannot feed a member");
             Vec::new()
         })
     }

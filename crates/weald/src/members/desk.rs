@@ -1,6 +1,6 @@
 //! What one replica hands to the log, and what of it is durable.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,7 @@ impl Desk {
         if self.is_over {
             return false;
         }
-        self.trouble = None;
+        let before = self.trouble.take();
         while let Some((ticket, batch)) = self.waiting.front_mut() {
             let handed = match &mut self.mending {
                 Some(mending) => mending.hand_over(log, batch),
@@ -216,6 +216,7 @@ impl Desk {
                     let awaits_fill =
                         self.mending.is_some() && matches!(error, LogError::Damaged(_));
                     self.is_over = !error.is_retryable() && !awaits_fill;
+                    tell_trouble(self.partition, before.as_ref(), &error);
                     self.trouble = Some(error);
                     if self.is_over {
                         self.waiting.clear();
@@ -223,6 +224,10 @@ impl Desk {
                     return self.is_over;
                 }
             }
+        }
+        if let Some(LogError::DiskFull(_)) = before {
+            let partition = self.partition;
+            tracing::warn!(target: "weald::storage", %partition, "the disk has room again");
         }
         false
     }
@@ -255,6 +260,15 @@ impl Desk {
     /// Whether nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
+    }
+}
+
+/// Tells why the log takes nothing, once for each reason; that it is busy is no trouble.
+fn tell_trouble(partition: PartitionId, before: Option<&LogError>, error: &LogError) {
+    let is_same =
+        before.is_some_and(|before| mem::discriminant(before) == mem::discriminant(error));
+    if !is_same && !matches!(error, LogError::Busy { .. }) {
+        tracing::warn!(target: "weald::storage", %partition, %error, "the log takes nothing");
     }
 }
 

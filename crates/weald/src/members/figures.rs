@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::stopwatch::Phases;
-use crate::metric::Metric;
+use crate::metric::{Metric, MetricValue, Times};
 
 /// What is told of the figures: name, sentence, figure.
 type Row = (&'static str, &'static str, fn(&Figures) -> u64);
@@ -83,6 +83,8 @@ pub(super) struct Counters {
     pub(super) turns: AtomicU64,
     /// How long writes took.
     pub(super) phases: Phases,
+    /// How long partitions were without a coordinator before this node took them over.
+    pub(super) takeovers: Times,
 }
 
 impl Counters {
@@ -94,6 +96,13 @@ impl Counters {
         };
         let mut metrics: Vec<_> = TOLD.into_iter().map(metric).collect();
         metrics.extend(self.phases.metrics());
+        metrics.push(Metric {
+            name: "weald_takeover_seconds".to_owned(),
+            help: "Time from when a coordinator was last heard, or this node last was it, until this \
+                   node, in its place, had an entry of its own applied; hand-overs are among them.",
+            labels: Vec::new(),
+            value: MetricValue::Times(self.takeovers.read()),
+        });
         metrics
     }
 

@@ -8,7 +8,7 @@ mod proposing;
 mod spanning;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -26,8 +26,8 @@ use weald_core::{
 use weald_storage::state::PartitionStore;
 
 use super::{
-    Caller, ChangeRefused, HostError, Hosted, MemberHealth, PartitionStatus, Standing, desk::Desk,
-    office::Office, stopwatch::Stopwatch, waiting::Waiting,
+    Caller, ChangeRefused, HostError, Hosted, MemberHealth, MemberRun, PartitionStatus, Standing,
+    desk::Desk, office::Office, stopwatch::Stopwatch, waiting::Waiting,
 };
 use checkpoint::Checkpoints;
 use spanning::Spanning;
@@ -59,6 +59,10 @@ pub(super) struct Replica {
     founder: Option<Caller<Result<Member, HostError>>>,
     /// Whether what is here has been the latest at some moment of this run.
     has_been_fresh: bool,
+    /// By the steady clock, when a coordinator was last heard, or this member was it.
+    heard: Option<Time>,
+    /// While this member takes over: since when nobody was heard.
+    takes_over_since: Option<Time>,
     /// What was shown last of what changes rarely.
     rare: Option<Rare>,
 }
@@ -109,6 +113,8 @@ impl Replica {
             spanning: Spanning::default(),
             founder: None,
             has_been_fresh: false,
+            heard: None,
+            takes_over_since: None,
             rare: None,
         };
         replica.publish();
@@ -231,8 +237,10 @@ impl Replica {
         let waiting_count = self.partition.waiting_count();
         self.has_been_fresh |= fresh_as_of.is_some();
         let checkpointed = self.store.checkpointed();
+        self.heard = self.heard.max(state.coordinator_heard());
         self.hosted.update(|status| {
             status.role = state.role();
+            status.heard = self.heard;
             status.epoch = state.epoch();
             status.coordinator = state.coordinator();
             status.watermark = state.watermark();
@@ -259,6 +267,7 @@ impl Replica {
             caught_up: self.state.caught_up(),
             settings: self.partition.settings().clone(),
             recovery: self.recovery(),
+            runs: self.runs(),
         };
         let (matched, dirty_bytes) = (self.state.matched(), self.dirty_bytes());
         let has_changed = self.rare.as_ref() != Some(&shown);
@@ -271,6 +280,16 @@ impl Replica {
         if has_changed {
             self.rare = Some(shown);
         }
+    }
+
+    /// Since when the members run, as far as that is known here.
+    fn runs(&self) -> BTreeMap<Member, MemberRun> {
+        let run = |member: Member| {
+            let (run, standing) = self.state.run_of(&member);
+            let incarnation = run.map(|run| run.incarnation);
+            (member, MemberRun { incarnation, started: standing.map(|known| known.started) })
+        };
+        self.state.configuration().members().map(run).collect()
     }
 
     /// The forced recovery that began the generation.
@@ -294,6 +313,7 @@ struct Rare {
     caught_up: BTreeSet<Member>,
     settings: Settings,
     recovery: Option<Arc<Act>>,
+    runs: BTreeMap<Member, MemberRun>,
 }
 
 impl Rare {
@@ -305,6 +325,7 @@ impl Rare {
         status.caught_up = self.caught_up.clone();
         status.settings = self.settings.clone();
         status.recovery.clone_from(&self.recovery);
+        status.runs.clone_from(&self.runs);
     }
 }
 
@@ -328,8 +349,10 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
             hash: partition.effect_hash(),
         },
         log_time: partition.time(),
-        matched: std::collections::BTreeMap::new(),
+        matched: BTreeMap::new(),
         fresh_as_of: None,
+        heard: None,
+        runs: BTreeMap::new(),
         has_been_fresh: false,
         may_change: false,
         caught_up: BTreeSet::new(),

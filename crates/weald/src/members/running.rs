@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use weald_cluster::configuration::Member;
-use weald_core::{LogIndex, PartitionId, StateStore};
+use weald_core::{LogIndex, PartitionId, StateStore, Time};
 
 use super::{
     Hosted, Letterbox, MembersParts, ReadAsk, ReadRefused, StartError,
@@ -47,6 +47,11 @@ impl Running {
             thread::Builder::new().name("weald-members".to_owned()).spawn(move || loops.run())?;
         let thread = Mutex::new(Some(thread));
         Ok(Self { letterbox, hosted, figures, clocks, thread })
+    }
+
+    /// The members' steady clock.
+    pub(super) fn steady(&self) -> Time {
+        self.clocks.steady()
     }
 
     /// The answer to a read that needs nobody else: what is here is fresh enough, and applied.

@@ -53,6 +53,11 @@ pub(crate) struct PartitionStatus {
     /// By the members' steady clock, the moment at which what is applied was certainly the latest;
     /// `None` when this member cannot tell.
     pub(crate) fresh_as_of: Option<Time>,
+    /// By the members' steady clock, when a coordinator was last heard here, or this member was it;
+    /// `None` when neither was in this run.
+    pub(crate) heard: Option<Time>,
+    /// Since when members run, as far as that is known.
+    pub(crate) runs: BTreeMap<Member, MemberRun>,
     /// Whether it could tell at some moment of this run; before that it shows nothing (G4).
     pub(crate) has_been_fresh: bool,
     /// Whether this member coordinates and a change of the members may be begun.
@@ -65,6 +70,15 @@ pub(crate) struct PartitionStatus {
     pub(crate) recovery: Option<Arc<Act>>,
     /// Transactions over several partitions that hold locks in what is applied here.
     pub(crate) waiting_count: usize,
+}
+
+/// What is known of a member's run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemberRun {
+    /// Which run of its store it is.
+    pub(crate) incarnation: Option<u64>,
+    /// When it began, by its own clock.
+    pub(crate) started: Option<Time>,
 }
 
 /// What a member is fit for.

@@ -188,6 +188,9 @@ impl Work {
             }
             Synced::Failed(_) if !self.has_log_failed => {
                 self.has_log_failed = true;
+                let restart =
+                    "a sync of the log has failed: restart the node, it writes nothing more";
+                tracing::error!(target: "weald::storage", "{restart}");
                 for (id, replica) in &mut self.replicas {
                     replica.handle(&self.office, Input::PersistFailed);
                     self.touched.insert(*id);
@@ -247,7 +250,7 @@ impl Work {
         let is_slow = self.office.disk.is_slow(now, config.slow_sync, config.slow_for);
         let is_healthy = !is_slow;
         if std::mem::replace(&mut self.office.is_healthy, is_healthy) != is_healthy {
-            tracing::warn!(target: "weald::members", is_healthy, "the disk's speed has changed");
+            tell_speed(is_healthy);
         } else if is_healthy {
             return;
         }
@@ -371,6 +374,16 @@ impl Work {
             caller.tell(written);
         }
         self.is_ended = true;
+    }
+}
+
+fn tell_speed(is_healthy: bool) {
+    if is_healthy {
+        tracing::warn!(target: "weald::storage", "syncs of the log are fast again");
+    } else {
+        let what =
+            "syncs of the log are slow: this node coordinates nothing until they are fast again";
+        tracing::warn!(target: "weald::storage", "{what}");
     }
 }
 

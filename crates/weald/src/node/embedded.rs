@@ -1,6 +1,9 @@
 //! A node that is alone: one partition, one log, one driver.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use tokio::sync::{oneshot, watch};
@@ -165,6 +168,7 @@ impl Backend for Embedded {
                 partition: PARTITION,
                 role: PartitionRole::Coordinator,
                 coordinator: peer,
+                last_contact: Some(Duration::ZERO),
                 epoch: 0,
                 last: applied,
                 committed: applied,
@@ -175,7 +179,13 @@ impl Backend for Embedded {
                 log_time,
                 recovery: None,
                 trouble,
-                members: vec![MemberInfo { peer, is_voter: true, matched: Some(applied) }],
+                members: vec![MemberInfo {
+                    peer,
+                    is_voter: true,
+                    matched: Some(applied),
+                    started: None,
+                    incarnation: None,
+                }],
             }])
         })
     }

@@ -1,9 +1,14 @@
 //! Where a node keeps its data: the folder with log and engine, or memory.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use weald_core::{
-    Clock, Entropy, LogError, LogStore, PartitionId, PeerId, StateError, StoreId,
+    Clock, Entropy, LogError, LogStore, PartitionHealth, PartitionId, PeerId, RecoveredPartition,
+    StateError, StoreId,
     identity::{Identity, KeyStore},
 };
 use weald_storage::{
@@ -76,6 +81,7 @@ impl Home {
         entropy: &mut (dyn Entropy + Send),
         notifier: Notifier,
     ) -> Result<Self> {
+        let begun = Instant::now();
         std::fs::create_dir_all(path).map_err(|error| {
             let what = format!("the directory cannot be made: {error} path={}", path.display());
             Error::caused(ErrorKind::Unavailable, what, error)
@@ -103,6 +109,7 @@ impl Home {
         let log = DiskLog::open(log_home, options).map_err(log_error)?;
         folder.finish_formatting().map_err(folder_error)?;
         let cache = Arc::new(BlockCache::new(caches.blocks));
+        tell_opened(path, header.engine, &log, begun.elapsed());
         Ok(Self { engine, cache, log: Log::Disk(Arc::new(log)), folder: Some(Arc::new(folder)) })
     }
 
@@ -205,6 +212,31 @@ impl Home {
         let log = Log::Memory(Arc::new(MemoryLog::new(notifier)));
         let cache = Arc::new(BlockCache::new(config.cache_bytes));
         Ok(Self { engine, cache, log, folder: None })
+    }
+}
+
+/// Tells what was found, for whoever follows the start of a node.
+fn tell_opened(path: &Path, engine: EngineKind, log: &DiskLog, took: Duration) {
+    let recovered = log.recovered();
+    let (path, partitions) = (path.display(), recovered.len());
+    tracing::info!(target: "weald::storage", %path, ?engine, partitions, ?took, "the stores are open");
+    for (partition, RecoveredPartition { first, last, health, .. }) in recovered {
+        match health {
+            PartitionHealth::Intact => tracing::debug!(
+                target: "weald::storage", %partition, %first, %last, "the log is whole"
+            ),
+            PartitionHealth::Torn => tracing::info!(
+                target: "weald::storage", %partition, %first, %last,
+                "the log's last batch was torn, and nobody was answered for it: it is dropped"
+            ),
+            PartitionHealth::Damaged { known_end } => tracing::error!(
+                target: "weald::storage", %partition, %first, %last, %known_end, "the log is damaged"
+            ),
+            PartitionHealth::Amnesiac => tracing::error!(
+                target: "weald::storage", %partition, %first, %last,
+                "the end of the log is missing: what was promised is lost"
+            ),
+        }
     }
 }
 

@@ -257,7 +257,12 @@ impl Backend for Mesh {
     }
 
     fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
-        Promise::Ready(Ok(self.statuses().into_iter().map(PartitionInfo::from).collect()))
+        let info = |status: PartitionStatus| {
+            let members = self.members.as_ref();
+            let last_contact = members.and_then(|members| members.last_contact(&status));
+            PartitionInfo { last_contact, ..status.into() }
+        };
+        Promise::Ready(Ok(self.statuses().into_iter().map(info).collect()))
     }
 
     fn addresses(&self) -> Vec<String> {
@@ -349,18 +354,22 @@ impl From<PartitionStatus> for PartitionInfo {
             true => Some(status.synced),
             false => status.matched.get(member).copied(),
         };
+        let run = |member: &Member| status.runs.get(member).copied();
         let voters = status.configuration.voters.iter().map(|member| (member, true));
         let learners = status.configuration.learners.iter().map(|member| (member, false));
         let members = voters.chain(learners).map(|(member, is_voter)| MemberInfo {
             peer: Some(member.peer),
             is_voter,
             matched: matched(member),
+            started: run(member).and_then(|run| run.started),
+            incarnation: run(member).and_then(|run| run.incarnation),
         });
         Self {
             members: members.collect(),
             partition: status.partition,
             role,
             coordinator: status.coordinator.map(|member| member.peer),
+            last_contact: None,
             epoch: status.epoch.number,
             last: status.last,
             committed: status.watermark,

@@ -1,5 +1,7 @@
 //! What a node tells about its partitions and its peers, and what an operator asks of it.
 
+use std::time::Duration;
+
 use weald_core::{Digest, LogIndex, PartitionId, PeerId, PeerInfo, Time};
 
 use super::Weald;
@@ -14,6 +16,9 @@ pub struct PartitionInfo {
     pub role: PartitionRole,
     /// Who gives its entries their places; `None` while nobody is known to.
     pub coordinator: Option<PeerId>,
+    /// How long ago a coordinator was last heard here; zero where this node coordinates, `None` while
+    /// nobody was heard since it started.
+    pub last_contact: Option<Duration>,
     /// The number of the epoch that counts.
     pub epoch: u64,
     /// The end of the log here.
@@ -47,6 +52,10 @@ pub struct MemberInfo {
     pub is_voter: bool,
     /// How far it is known to have the log on its disk; only the coordinator knows.
     pub matched: Option<LogIndex>,
+    /// Since when its node runs, by that node's clock; `None` where it was not heard of.
+    pub started: Option<Time>,
+    /// Which run of its store that is, from 1; `None` where it was not heard of.
+    pub incarnation: Option<u64>,
 }
 
 /// What a node is in a partition.

@@ -13,8 +13,8 @@ use tokio::{
     sync::{Notify, watch},
 };
 use weald_cluster::routing::{
-    Answer, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError, Router,
-    Submit, Ticket, Version,
+    Answer, BreakerState, Counters, Input, Map, Output, Part, Purpose, Reply, Request, RouteError,
+    Router, Submit, Ticket, Version,
 };
 use weald_core::{
     CallError, Digest, PartitionId, PeerId, PlacementKey, Refusal, Request as Call, Service, Time,
@@ -47,6 +47,8 @@ struct State {
     router: Router,
     asked: BTreeMap<Ticket, Asked>,
     next: Ticket,
+    /// How often a breaker has opened.
+    breaker_openings: u64,
     /// When the keeper of time looks again; `None` when it sleeps until it is woken.
     alarm: Option<Time>,
     /// The runtime is gone: nobody keeps time, and nobody answers.
@@ -115,6 +117,7 @@ impl Asker {
             router,
             asked: BTreeMap::new(),
             next: Ticket::default(),
+            breaker_openings: 0,
             alarm: None,
             is_over: false,
         };
@@ -129,7 +132,7 @@ impl Asker {
             wake: Arc::clone(&wake),
             network: watch::Sender::new(None),
         });
-        asker.runtime.spawn(keep_time(Arc::downgrade(&asker), wake));
+        asker.runtime.spawn(keep_time(Ending(Arc::downgrade(&asker)), wake));
         asker
     }
 
@@ -223,6 +226,16 @@ impl Asker {
     /// What the router has counted.
     pub(super) fn counters(&self) -> Counters {
         self.state.lock().router.counters()
+    }
+
+    /// The breakers that are not closed.
+    pub(super) fn breakers(&self) -> Vec<(PeerId, PartitionId, BreakerState)> {
+        self.state.lock().router.breakers().collect()
+    }
+
+    /// How often a breaker has opened.
+    pub(super) fn breaker_openings(&self) -> u64 {
+        self.state.lock().breaker_openings
     }
 
     fn alarm(&self) -> Option<Duration> {
@@ -328,15 +341,41 @@ impl State {
         match output {
             Output::Send { peer, request } => {
                 let asked = self.asked.get(&request.ticket)?;
+                self.tell_sent(peer, &request);
                 let (service, deadline) = (asked.service, asked.deadline);
                 Some(Todo::Send { peer, request, service, deadline })
             }
-            Output::Done { ticket, result } => Some(self.asked.remove(&ticket)?.ended(result)),
+            Output::Done { ticket, result } => {
+                if let Err(error) = &result {
+                    tracing::debug!(target: "weald::reach", request = ticket.0, %error, "no answer");
+                }
+                Some(self.asked.remove(&ticket)?.ended(result))
+            }
             Output::Breaker { peer, partition, state } => {
+                if matches!(state, BreakerState::Open { .. }) {
+                    self.breaker_openings += 1;
+                }
                 tracing::debug!(target: "weald::reach", %peer, %partition, ?state, "breaker");
                 None
             }
         }
+    }
+
+    /// Who was chosen, and whether that was known beforehand; what is asked is not told.
+    fn tell_sent(&self, peer: PeerId, request: &Request) {
+        let Request { ticket, attempt, partition, hops, .. } = request;
+        if *hops > 0 {
+            tracing::debug!(
+                target: "weald::reach", request = ticket.0, attempt, hops, %partition, %peer,
+                "a redirected request is sent"
+            );
+            return;
+        }
+        tracing::trace!(
+            target: "weald::reach", request = ticket.0, attempt, %partition, %peer,
+            is_coordinator_known = self.router.map().epoch(*partition).campaigner.is_some(),
+            "a request is sent"
+        );
     }
 }
 
@@ -361,8 +400,10 @@ impl Drop for Asker {
 }
 
 /// Tells the router that time has passed, for as long as there is one.
-async fn keep_time(asker: Weak<Asker>, wake: Arc<Notify>) {
-    let _ending = Ending(Weak::clone(&asker));
+///
+/// The guard is made before this is first polled, which a runtime that ends at once never does.
+async fn keep_time(ending: Ending, wake: Arc<Notify>) {
+    let asker = &ending.0;
     loop {
         let Some(left) = asker.upgrade().map(|asker| asker.alarm()) else { return };
         match left {

@@ -4,6 +4,7 @@
 mod clients;
 mod creations;
 mod light;
+mod metrics;
 mod rig;
 mod signatures;
 mod takeovers;

@@ -4,13 +4,17 @@
 
 mod asking_a_node;
 mod bad_input;
+mod chat;
 mod checking;
 mod damage;
 mod demo;
 mod directories;
 mod export_import;
 mod following;
+mod mesh;
+mod networks;
 mod node;
+mod observing;
 mod program;
 mod recovering;
 mod topics;

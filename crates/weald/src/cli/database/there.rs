@@ -254,6 +254,17 @@ pub(super) fn status(client: &Client) -> Result<NodeStatus, Failure> {
     wire::status(&get(client, "/v1/status")?).ok_or_else(|| strange("no status"))
 }
 
+pub(super) fn readiness(client: &Client) -> Result<(Option<String>, Result<(), String>), Failure> {
+    let told = get(client, "/v1/status")?;
+    let text = |field: &str| told[field].as_str().map(str::to_owned);
+    let readiness = match told["ready"].as_bool() {
+        Some(true) => Ok(()),
+        Some(false) => Err(text("not_ready").unwrap_or_else(|| "it is not ready".to_owned())),
+        None => return Err(strange("no readiness")),
+    };
+    Ok((text("peer_id"), readiness))
+}
+
 pub(super) fn collection_count(client: &Client) -> Result<Option<usize>, Failure> {
     let count = get(client, "/v1/status")?["collections"].as_u64();
     Ok(count.and_then(|count| usize::try_from(count).ok()))

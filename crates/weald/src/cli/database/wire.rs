@@ -152,6 +152,7 @@ pub(super) fn partition(told: &Value) -> Option<PartitionInfo> {
         partition: weald::PartitionId(u32::try_from(told["partition"].as_u64()?).ok()?),
         role: role(told["role"].as_str()?)?,
         coordinator: told["coordinator"].as_str().and_then(|peer| peer.parse().ok()),
+        last_contact: told["last_contact_ms"].as_u64().map(Duration::from_millis),
         epoch: told["epoch"].as_u64()?,
         last: index("last")?,
         committed: index("committed")?,
@@ -185,6 +186,8 @@ fn member(told: &Value) -> Option<MemberInfo> {
         peer: told["peer_id"].as_str().and_then(|peer| peer.parse().ok()),
         is_voter: told["voter"].as_bool()?,
         matched: told["match_index"].as_u64().map(weald::LogIndex),
+        started: told["started_at"].as_u64().map(Time::from_millis),
+        incarnation: told["incarnation"].as_u64(),
     })
 }
 

@@ -61,9 +61,6 @@ impl Checkpoint {
         self.is_running = false;
         self.last = Instant::now();
         let result = result.map(|_| ());
-        if let Err(error) = &result {
-            tracing::warn!(target: "weald::driver", %error, "a checkpoint failed");
-        }
         self.failure = result.clone().err();
         result
     }

@@ -11,14 +11,17 @@ use weald_core::{
 };
 
 use super::{Loading, Replica};
-use crate::members::{
-    Answer, Caller, Logged, ReadRefused,
-    clerk::Job,
-    figures::{add, count},
-    limits::APPLY_STEP,
-    office::Office,
-    proposal,
-    waiting::Pending,
+use crate::{
+    members::{
+        Answer, Caller, Logged, ReadRefused,
+        clerk::Job,
+        figures::{add, count},
+        limits::APPLY_STEP,
+        office::Office,
+        proposal,
+        waiting::Pending,
+    },
+    telling,
 };
 
 impl Replica {
@@ -124,6 +127,7 @@ impl Replica {
         drop(view);
         let effects = std::mem::take(&mut applied.effects);
         self.store.commit(index, effects).map_err(fault)?;
+        telling::tell(self.id(), index, &entry.payload, &applied);
         Ok(applied)
     }
 

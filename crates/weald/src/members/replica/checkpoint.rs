@@ -12,8 +12,9 @@ use weald_core::{Digest, LogIndex, StateError, StateStore, SyncTicket, Time};
 use weald_storage::state::{PartitionStore, StateInstall};
 
 use super::{Loading, Replica};
-use crate::members::{
-    Caller, clerk::Job, figures::count, limits::FIRST_CHECKPOINT_AFTER, office::Office,
+use crate::{
+    members::{Caller, clerk::Job, figures::count, limits::FIRST_CHECKPOINT_AFTER, office::Office},
+    upkeep,
 };
 
 /// How long a checkpoint waits until a quorum is known to have the same; then a later one is tried.
@@ -167,10 +168,7 @@ impl Replica {
                 self.checkpoints.answer(&Ok(()));
             }
             (Ok(_), None) => {}
-            (Err(error), _) => {
-                tracing::warn!(target: "weald::members", partition = %self.id(), %error, "no checkpoint");
-                self.checkpoints.answer(&Err(error));
-            }
+            (Err(error), _) => self.checkpoints.answer(&Err(error)),
         }
         self.checkpoints.is_wanted = false;
     }
@@ -237,7 +235,7 @@ impl Replica {
         let upto = self.partition.applied().min(self.state.confirmed()).min(self.state.synced());
         let is_due = upto > self.store.checkpointed();
         if is_due && self.fault.is_none() && self.state.stop().is_none() {
-            self.store.checkpoint(upto)?;
+            upkeep::checkpoint(&*self.store, upto)?;
         }
         Ok(())
     }

@@ -76,10 +76,24 @@ impl Replica {
         let (partition, epoch) = (self.id(), self.state.epoch().number);
         tracing::info!(target: "weald::members", %partition, ?role, epoch, "the role has changed");
         match role {
-            Role::Coordinator => count(&office.counters.coordinations),
-            _ => self.end_spanning(office),
+            Role::Coordinator => {
+                count(&office.counters.coordinations);
+                self.takes_over_since = self.heard;
+            }
+            _ => {
+                self.takes_over_since = None;
+                self.end_spanning(office);
+            }
         }
         self.publish_all();
+    }
+
+    /// An entry of this coordination is applied: where somebody coordinated before, that is taken over.
+    pub(super) fn took_over(&mut self, office: &Office) {
+        let Some(since) = self.takes_over_since.take() else { return };
+        let (partition, took) = (self.id(), office.now.steady.since(since));
+        tracing::info!(target: "weald::members", %partition, ?took, "the partition is taken over");
+        office.counters.takeovers.count(took);
     }
 
     fn sign(&mut self, office: &Office, index: LogIndex, attested: &[u8]) {

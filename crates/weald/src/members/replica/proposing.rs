@@ -115,6 +115,7 @@ impl Replica {
             return;
         }
         self.has_settled = true;
+        self.took_over(office);
         self.begin_spanning(office);
         if *self.partition.settings() != Settings::default() {
             return;

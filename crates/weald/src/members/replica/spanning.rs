@@ -13,7 +13,10 @@ use weald_cluster::partition::{
 use weald_core::{BlockId, Lock, Outcome, Payload, Rejection, Time, TransactionId, UnknownCause};
 
 use super::Replica;
-use crate::members::{Answer, Caller, Proposal, ProposeError, Terms, office::Office};
+use crate::{
+    members::{Answer, Caller, Proposal, ProposeError, Terms, office::Office},
+    telling::Told,
+};
 
 /// What one coordination does about transactions over several partitions.
 #[derive(Default)]
@@ -94,6 +97,10 @@ impl Replica {
             // It coordinates and has not committed an entry of its own yet.
             return caller.tell(Answer::Refused(super::proposing::busy()));
         };
+        tracing::debug!(
+            target: "weald::transaction", partition = %self.partition.id(), id = %begin.id,
+            parts = begin.shares.len(), "a transaction over several partitions begins"
+        );
         let client = Client { deadline: terms.deadline, caller };
         if let Some(before) = self.spanning.clients.insert(begin.id, client) {
             before.caller.tell(Answer::Settled(Outcome::Unknown(UnknownCause::Deadline)));
@@ -115,6 +122,10 @@ impl Replica {
     pub(in crate::members) fn met(&mut self, office: &mut Office, lock: Lock) {
         let now = self.span_time(office);
         if let Some(machines) = &mut self.spanning.machines {
+            tracing::debug!(
+                target: "weald::transaction", partition = %self.partition.id(), holder = %lock.holder.id,
+                "a reader waits for a lock"
+            );
             machines.met(now, lock);
             self.carry_out_spanning(office);
         }
@@ -179,6 +190,10 @@ impl Replica {
                 Output::Propose(payload) => self.spanning.own.push_back(payload),
                 Output::Answer(id, outcome) => {
                     if let Some(client) = self.spanning.clients.remove(&id) {
+                        tracing::debug!(
+                            target: "weald::transaction", partition = %self.partition.id(), %id,
+                            outcome = %Told(&outcome), "a client is told"
+                        );
                         office.answers.push((client.caller, Answer::Settled(outcome)));
                     }
                 }

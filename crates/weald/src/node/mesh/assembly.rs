@@ -129,6 +129,11 @@ impl Assembly {
         // An error would mean that it was set before.
         events.reach.set(Arc::downgrade(&reach)).ok();
         services.open(reach.server().expect("a node with members has a server"));
+        let (peer, run) = (opened.keys.public().peer_id(), opened.run);
+        let (name, addresses) = (&self.config.network, network.listen_addresses());
+        tracing::info!(
+            target: "weald::node", %peer, run, network = name, ?addresses, "the node has started"
+        );
         let (home, keys) = (Arc::clone(&opened.home), Arc::clone(&opened.keys));
         let topics = Topics::new(Some(Arc::clone(&keys))).queueing(opened.outbox);
         let parts = (opened.home, opened.keys, opened.pin);

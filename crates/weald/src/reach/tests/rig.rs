@@ -28,7 +28,7 @@ use weald_storage::{
 
 use super::super::{Reach, ReachParts, Services};
 use crate::{
-    Config, Weald,
+    Config, Metric, Weald,
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE},
     node::{Running, SystemClock, SystemEntropy},
     topic::{Outboxes, Topics},
@@ -228,6 +228,42 @@ impl Rig {
     /// The handles' side of a node.
     pub(super) fn node(&self, number: usize) -> &Weald {
         &self.nodes[number].as_ref().expect("the node lives").weald
+    }
+
+    /// What a node and its members count.
+    pub(super) fn metrics(&self, number: usize) -> Vec<Metric> {
+        let node = self.nodes[number].as_ref().expect("the node lives");
+        [node.weald.metrics(), node.members.metrics()].concat()
+    }
+
+    /// How long ago a node has heard the coordinator of a partition.
+    pub(super) fn last_contact(&self, number: usize, partition: u32) -> Option<Duration> {
+        let members = &self.nodes[number].as_ref().expect("the node lives").members;
+        let status = members.hosted(PartitionId(partition))?.status();
+        members.last_contact(&status)
+    }
+
+    /// Hands the coordination of a partition over, and waits until that is done and all know it: who does
+    /// not would say that nobody coordinates.
+    pub(super) async fn hand_over(&self, partition: u32, (from, to): (usize, usize)) {
+        let node = |number: usize| self.nodes[number].as_ref().expect("the node lives");
+        let id = PartitionId(partition);
+        let member = node(to).members.hosted(id).expect("a member").status().member;
+        self.until(|| async {
+            let begun = node(from).members.transfer(id, member).await.unwrap();
+            // Right after a takeover there may be nothing to hand over yet.
+            begun.ok()
+        })
+        .await;
+        let know = || {
+            let members = self.nodes.iter().flatten().map(|node| &node.members);
+            let all = members
+                .filter_map(|members| members.hosted(id))
+                .all(|hosted| hosted.with_status(|status| status.coordinator == Some(member)));
+            async move { all.then_some(()) }
+        };
+        self.until(know).await;
+        self.until(|| async { (self.coordinator(partition).await == to).then_some(()) }).await;
     }
 
     /// Waits until a partition has a coordinator, and says which node it is.

@@ -55,6 +55,7 @@ impl Task {
     pub(super) fn dialled(&mut self, peer: PeerId, dialled: Result<Link>) {
         match dialled {
             Ok(link) => {
+                tracing::debug!(target: "weald::topic", %peer, "a stream is open");
                 self.link = Some((peer, link));
                 self.shared().handle(SubscriberInput::Connected(peer));
             }
