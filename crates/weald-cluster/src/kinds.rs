@@ -9,6 +9,8 @@ const fn kind(offset: u8) -> Kind {
 
 /// A configuration in a log entry.
 pub(crate) const CONFIGURATION: Kind = kind(16);
+/// A configuration in a log entry, with the certificate of the one before.
+pub(crate) const SUCCESSION: Kind = kind(17);
 /// What a member keeps beside its entries.
 pub(crate) const STORED: Kind = kind(30);
 /// A message between members.

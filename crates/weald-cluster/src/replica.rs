@@ -101,6 +101,8 @@ pub struct State {
     highest_number: u64,
     log: Log,
     log_time: LogTime,
+    /// The same at the watermark: what a cut goes back to.
+    settled_time: LogTime,
     /// Where the log began when it was founded or last restarted by a snapshot.
     base: Point,
     watermark: LogIndex,
@@ -158,7 +160,7 @@ impl State {
             assert!(entry.continues(&last), "recovered entries form a chain");
             last = *entry.point();
         }
-        let time = entries.last().map_or(Time::ZERO, LogEntry::time);
+        let time = entries.last().map_or(Time::ZERO, LogEntry::time).max(restart.applied_time);
         let mut configurations = Configurations::new(stored.configurations);
         let watermark = stored.watermark.max(restart.applied).min(last.index);
         let heard = |(member, run)| (member, Peer { run, standing: None });
@@ -166,6 +168,8 @@ impl State {
         configurations.scan(&entries);
         let health = if stored.is_left_behind { Health::Amnesiac } else { restart.health };
         configurations.commit(watermark);
+        let log = Log::new((before, restart.applied_time), entries, stored.promised);
+        let settled = log.time_at(watermark).unwrap_or_default().max(restart.applied_time);
         let mut state = Self {
             partition,
             generation: stored.generation,
@@ -178,8 +182,9 @@ impl State {
             promised: stored.promised,
             promised_at_start: stored.promised,
             highest_number: stored.promised.number,
-            log: Log::new(before, entries, stored.promised),
+            log,
             log_time: LogTime::new(time, now),
+            settled_time: LogTime::new(settled, now),
             base: stored.base,
             watermark,
             effects: Effects::new(restart.applied),
@@ -308,6 +313,9 @@ impl State {
             return;
         }
         self.watermark = watermark;
+        if let Some(time) = self.log.time_at(watermark) {
+            self.settled_time.follow(time, self.now);
+        }
         self.outputs.push_back(Output::Committed { watermark });
         for configuration in self.configurations.commit(watermark) {
             self.log.want_state();
@@ -338,13 +346,19 @@ impl State {
         if from <= self.own_from {
             self.disown();
         }
-        // An entry far ahead in time that goes takes its time with it.
-        self.log_time = LogTime::new(self.log.last_time(), self.now);
+        self.rewind_log_time();
         if self.configurations.cut(from) {
             let configuration = self.configurations.current().clone();
             self.outputs.push_back(Output::Configured { configuration, is_committed: false });
         }
         self.outputs.push_back(Output::Cut { from });
+    }
+
+    /// Log time is that of the log's last entry again: one far ahead in time that goes takes its time
+    /// with it. What has passed since the one that is left counts (rule C14).
+    fn rewind_log_time(&mut self) {
+        self.log_time = self.settled_time;
+        self.log_time.follow(self.log.last_time(), self.now);
     }
 
     fn become_stopped(&mut self, stop: Stop) {

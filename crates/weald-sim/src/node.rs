@@ -234,7 +234,8 @@ impl Node {
             started,
             health,
             stored,
-            applied: snapshot.map_or(LogIndex::ZERO, |meta| meta.point.index),
+            applied: snapshot.as_ref().map_or(LogIndex::ZERO, |meta| meta.point.index),
+            applied_time: snapshot.map_or(weald_core::Time::ZERO, |meta| meta.time),
             before,
             entries,
         })

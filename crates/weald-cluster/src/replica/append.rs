@@ -389,7 +389,7 @@ impl State {
             self.following.standing_refusal = None;
             self.base = meta.point;
             self.configurations.install(meta.configuration, meta.configurations);
-            self.log_time.follow(meta.time, self.now);
+            self.rewind_log_time();
         }
         let effect = Effect { index: meta.point.index, hash: meta.effect };
         self.effects = Effects::installed(effect);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use weald_core::LogIndex;
 
-use super::{CertifiedConfiguration, LogEntry, stored::StoredConfigurations};
+use super::{Certificate, CertifiedConfiguration, LogEntry, stored::StoredConfigurations};
 use crate::configuration::{Configuration, ConfigurationId, Member, Placed};
 
 /// **Invariant:** places rise from `root` over `committed` and `uncommitted`, and the ids of those
@@ -122,6 +122,7 @@ impl Configurations {
         while self.uncommitted.front().is_some_and(|entry| entry.index() <= watermark) {
             let entry = self.uncommitted.pop_front().expect("it was looked at");
             let configuration = entry.carried().expect("only such entries are kept here");
+            self.certify_by(&entry);
             self.committed = Placed { index: entry.index(), configuration: configuration.clone() };
             if configuration.id > self.certified_id() {
                 self.uncertified.push_back(entry);
@@ -144,6 +145,20 @@ impl Configurations {
     /// Whether every committed configuration has its certificate. The root needs none.
     pub(super) fn is_certified(&self) -> bool {
         self.uncertified.is_empty()
+    }
+
+    /// Takes the certificate of the configuration before out of a committed entry, if it has one: who
+    /// collected or signed it may be gone.
+    fn certify_by(&mut self, next: &LogEntry) {
+        let Some(entry) = self.uncertified.front().cloned() else { return };
+        if let Some(certificate) = next.certificate_before() {
+            self.certify(CertifiedConfiguration { entry, certificate });
+        }
+    }
+
+    /// The certificate of the last configuration of the chain, if it has any.
+    pub(super) fn last_certificate(&self) -> Option<&Certificate> {
+        self.chain.last().map(|certified| &certified.certificate)
     }
 
     /// Adds a certified configuration to the chain, if it continues it.

@@ -295,7 +295,7 @@ impl State {
         progress.heard = Some(now);
         let wants = ack.wants.min(last.next());
         progress.note_heard(Heard { run, round: ack.round }, wants);
-        progress.note_refusal(wants, ack.refusal == Some(AckRefusal::Clock));
+        progress.note_refusal(wants, ack.refusal == Some(AckRefusal::Clock), now);
         let is_new_round = ack.round > progress.round;
         let has_moved =
             progress.acknowledged(ack.matched.min(last), (wants, ack.refusal), ack.round);

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use weald_core::{Digest, DigestBuilder, Epoch, LogIndex, LogRecord, Time, codec, limits};
 
+use super::Certificate;
 use crate::{configuration::Configuration, kinds};
 
 /// Bytes before the payload: the hash of the entry before, the log time, the kind.
@@ -91,6 +92,19 @@ impl LogEntry {
         carried: &Configuration,
     ) -> Self {
         let payload = codec::encode(kinds::CONFIGURATION, carried);
+        Self::new(before, epoch, time, (EntryKind::Configuration, &payload))
+    }
+
+    /// The entry that carries `carried`, and with it the certificate of the configuration before, so
+    /// that whoever holds the one can prove the other (rule C8).
+    pub(super) fn succession(
+        before: &Point,
+        (epoch, time): (Epoch, Time),
+        carried: &Configuration,
+        certificate: &Certificate,
+    ) -> Self {
+        let succession = (carried, certificate);
+        let payload = codec::encode(kinds::SUCCESSION, &succession);
         Self::new(before, epoch, time, (EntryKind::Configuration, &payload))
     }
 
@@ -187,8 +201,20 @@ impl LogEntry {
             return None;
         }
         let payload = &self.bytes[ENTRY_HEAD_LEN..];
-        let carried: Configuration = codec::decode(kinds::CONFIGURATION, payload).ok()?;
+        let alone = codec::decode(kinds::CONFIGURATION, payload).ok();
+        let carried: Configuration = alone.or_else(|| Some(self.carried_succession()?.0))?;
         carried.check().is_ok().then_some(carried)
+    }
+
+    /// The certificate of the configuration before the one that it carries, if it has that, too.
+    pub(super) fn certificate_before(&self) -> Option<Certificate> {
+        Some(self.carried_succession()?.1)
+    }
+
+    fn carried_succession(&self) -> Option<(Configuration, Certificate)> {
+        let is_one = self.kind == EntryKind::Configuration;
+        let payload = is_one.then(|| &self.bytes[ENTRY_HEAD_LEN..])?;
+        codec::decode(kinds::SUCCESSION, payload).ok()
     }
 }
 
@@ -246,7 +272,12 @@ impl<'de> Deserialize<'de> for LogEntry {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use weald_core::{PartitionId, PeerId, StoreId};
+
     use super::*;
+    use crate::{configuration::Member, replica::Attested};
 
     fn epoch(number: u64) -> Epoch {
         Epoch { number, campaigner: None }
@@ -274,6 +305,33 @@ mod tests {
         assert_ne!(first.hash(), other.hash());
         let on_other = command(other.point(), 3, b"put");
         assert!(!on_other.continues(first.point()), "the same place on another history");
+    }
+
+    #[test]
+    fn a_configuration_brings_the_certificate_of_the_one_before() {
+        let (before, time) = (Point::default(), Time::ZERO);
+        let peer = PeerId::from_digest(Digest::ZERO);
+        let member = Member { peer, store: StoreId([1; 16]), life: 0 };
+        let carried = Configuration::founding([member], []).expect("one votes");
+        let alone = LogEntry::configuration(&before, epoch(1), time, &carried);
+        assert_eq!((alone.carried(), alone.certificate_before()), (Some(carried.clone()), None));
+        let attested = Attested {
+            partition: PartitionId(1),
+            generation: 0,
+            configuration: carried.id,
+            index: alone.index(),
+            hash: alone.hash(),
+        };
+        let certificate = Certificate { attested, signatures: BTreeMap::new() };
+        let entry = LogEntry::succession(alone.point(), (epoch(1), time), &carried, &certificate);
+        let record = entry.record();
+        let parsed = LogEntry::parse(record.index, record.epoch, record.bytes);
+        assert_eq!(parsed.as_ref(), Ok(&entry));
+        assert_eq!(
+            (entry.carried(), entry.certificate_before()),
+            (Some(carried), Some(certificate))
+        );
+        assert_eq!(command(&before, 1, b"x").certificate_before(), None);
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl State {
         self.base = Point::default();
         self.log.restart(Point::default(), Time::ZERO);
         self.log_time = LogTime::new(Time::ZERO, self.now);
+        self.settled_time = self.log_time;
         self.log.forget_promises();
         self.configurations.forget_log();
         self.watermark = LogIndex::ZERO;

@@ -63,13 +63,17 @@ impl Hash for Log {
 }
 
 impl Log {
-    /// A log of which everything that is given is durable.
-    pub(super) fn new(before: Point, entries: Vec<LogEntry>, promised: Epoch) -> Self {
+    /// A log of which everything that is given is durable, with the log time at the point before.
+    pub(super) fn new(
+        (before, before_time): (Point, Time),
+        entries: Vec<LogEntry>,
+        promised: Epoch,
+    ) -> Self {
         let bytes = entries.iter().map(LogEntry::len).sum();
         let synced = entries.last().map_or(before.index, LogEntry::index);
         Self {
             before,
-            before_time: Time::ZERO,
+            before_time,
             entries: entries.into(),
             bytes,
             synced,
@@ -89,6 +93,12 @@ impl Log {
     /// The log time of the last entry.
     pub(super) fn last_time(&self) -> Time {
         self.entries.back().map_or(self.before_time, LogEntry::time)
+    }
+
+    /// The log time of the entry at `index`, if that is in memory or right before what is.
+    pub(super) fn time_at(&self, index: LogIndex) -> Option<Time> {
+        let is_before = index == self.before.index;
+        is_before.then_some(self.before_time).or_else(|| self.entry(index).map(LogEntry::time))
     }
 
     /// The index of the last entry.
@@ -288,7 +298,8 @@ mod tests {
     }
 
     fn log_of(count: u64) -> Log {
-        let mut log = Log::new(Point::default(), Vec::new(), Epoch::default());
+        let before = (Point::default(), Time::ZERO);
+        let mut log = Log::new(before, Vec::new(), Epoch::default());
         for n in 1..=count {
             push(&mut log, 1, &n.to_le_bytes());
         }

@@ -170,7 +170,11 @@ impl State {
 
     pub(super) fn append_configuration(&mut self, next: &Configuration) -> LogIndex {
         let time = self.log_time.stamp(self.now);
-        let entry = LogEntry::configuration(self.log.last(), self.promised, time, next);
+        let (last, stamp) = (self.log.last(), (self.promised, time));
+        let entry = match self.configurations.last_certificate() {
+            Some(certificate) => LogEntry::succession(last, stamp, next, certificate),
+            None => LogEntry::configuration(last, stamp.0, stamp.1, next),
+        };
         let index = entry.index();
         self.append_own(entry);
         index

@@ -44,8 +44,8 @@ pub(super) struct Progress {
     heard_then: [Option<Heard>; 2],
     /// The watermark that it was last told.
     pub(super) watermark_sent: LogIndex,
-    /// The entry that it has refused for its time, until it has taken it.
-    refused: Option<LogIndex>,
+    /// The entry that it refuses for its time, until it has taken it, and since when it does.
+    refused: Option<(LogIndex, Time)>,
     /// The point before `next`, where it was read from the disk.
     pub(super) read_before: Option<Point>,
     /// A round and the entry that was next when the round was begun: who answers the round and
@@ -154,17 +154,17 @@ impl Progress {
 
     /// Notes that the member refuses the entry at `wants` for its time, or that it says nothing of
     /// the kind: a refusal holds until the member wants a later entry.
-    pub(super) fn note_refusal(&mut self, wants: LogIndex, is_refused: bool) {
-        if is_refused {
-            self.refused = Some(wants);
-        } else {
-            self.refused = self.refused.filter(|refused| wants <= *refused);
-        }
+    pub(super) fn note_refusal(&mut self, wants: LogIndex, is_refused: bool, now: Time) {
+        let known = self.refused;
+        self.refused = match is_refused {
+            true => known.filter(|(refused, _)| *refused == wants).or(Some((wants, now))),
+            false => known.filter(|(refused, _)| wants <= *refused),
+        };
     }
 
-    /// The entry above `watermark` that it refuses for its time (rule C14).
-    pub(super) fn refused_above(&self, watermark: LogIndex) -> Option<LogIndex> {
-        self.refused.filter(|refused| *refused > watermark.max(self.matched))
+    /// The entry above `watermark` that it refuses for its time, and since when (rule C14).
+    pub(super) fn refused_above(&self, watermark: LogIndex) -> Option<(LogIndex, Time)> {
+        self.refused.filter(|(refused, _)| *refused > watermark.max(self.matched))
     }
 
     /// Takes the member's word for where its log ends, and for what it has not taken. Whether
@@ -347,6 +347,25 @@ mod tests {
             progress.acknowledged(LogIndex(4), (LogIndex(6), None), 1);
             assert_eq!((progress.next, progress.flow), (LogIndex(6), Flow::Stream));
         }
+    }
+
+    #[test]
+    fn a_refusal_lasts_from_when_the_entry_was_first_refused() {
+        let at = Time::from_millis;
+        let mut progress = streaming();
+        progress.note_refusal(LogIndex(5), true, at(100));
+        progress.note_refusal(LogIndex(5), true, at(200));
+        progress.note_refusal(LogIndex(5), false, at(300));
+        assert_eq!(progress.refused_above(LogIndex(4)), Some((LogIndex(5), at(100))));
+        assert_eq!(progress.refused_above(LogIndex(5)), None, "it is committed");
+        progress.note_refusal(LogIndex(6), true, at(400));
+        assert_eq!(
+            progress.refused_above(LogIndex(4)),
+            Some((LogIndex(6), at(400))),
+            "it took one"
+        );
+        progress.note_refusal(LogIndex(7), false, at(500));
+        assert_eq!(progress.refused_above(LogIndex(4)), None);
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub struct Restart {
     pub stored: Stored,
     /// The last applied entry: what is in the state machine's durable state.
     pub applied: LogIndex,
+    /// Log time at that entry, zero before the first: a log that is empty after it goes on from there
+    /// (rule C14).
+    pub applied_time: weald_core::Time,
     /// The point right before the first of `entries`, at or below `applied`.
     pub before: Point,
     /// Everything in the log after that point.

@@ -155,7 +155,9 @@ impl State {
     }
 
     /// The first entry that voters refuse for its time, if those who refuse none are no quorum
-    /// (rule C9). Who was not heard for `timeout` may refuse as well.
+    /// (rule C9). Who was not heard for `timeout` may refuse as well. A refusal counts once it has
+    /// lasted for `timeout`: where a message was a little faster than those before it, a member whose
+    /// clock is behind takes the entry when it is sent again (rule C14).
     pub(super) fn refused_for_clock(&self, timeout: Duration) -> Option<LogIndex> {
         let RoleState::Coordinator(coordinator) = &self.role else { return None };
         let now = self.now.steady;
@@ -167,10 +169,14 @@ impl State {
             let heard = coordinator.progress.get(member).and_then(|progress| progress.heard);
             heard.is_some_and(|heard| now.since(heard) < timeout)
         };
-        let takes = |m: &Member| *m == self.me || (refused(m).is_none() && is_heard(m));
-        if self.is_quorum(takes) {
+        let refuses =
+            |member: &Member| refused(member).is_some_and(|(_, since)| now.since(since) >= timeout);
+        let takes = |m: &Member| *m == self.me || (is_heard(m) && !refuses(m));
+        let mut voters = self.configurations.current().all_voters();
+        if self.is_quorum(takes) || !voters.any(|voter| refuses(&voter)) {
             return None;
         }
-        self.configurations.current().all_voters().filter_map(|voter| refused(&voter)).min()
+        let voters = self.configurations.current().all_voters();
+        voters.filter_map(|voter| refused(&voter)).map(|(index, _)| index).min()
     }
 }

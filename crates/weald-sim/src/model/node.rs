@@ -118,6 +118,7 @@ impl Node {
             health,
             stored: disk.stored.clone(),
             applied: disk.before.index,
+            applied_time: Time::ZERO,
             before: disk.before,
             entries: disk.entries.clone(),
         };

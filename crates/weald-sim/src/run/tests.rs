@@ -11,10 +11,12 @@ use crate::{batch, command::Command, name::Name, script, takeover};
 /// on the snapshot that it had installed (833), votes that the plan gave to members whose disks or state it
 /// had damaged (1452, 1745, 1847), damage that shows to nobody before the run ends (2646, 3025), an
 /// entry of a wrong time that stayed because an earlier coordination of the same run had made it (3401), a
-/// log that a member without promises began anew (8721).
-const ONCE_FAILED: [u64; 30] = [
+/// log that a member without promises began anew (8721), coordinations that ended for a refusal that passes (54392), a
+/// certificate that was lost with the only disk that had it (64405, 66498).
+const ONCE_FAILED: [u64; 33] = [
     1, 13, 20, 24, 47, 73, 129, 178, 550, 668, 789, 833, 996, 1452, 1745, 1847, 2646, 3025, 3401,
-    8721, 20559, 20619, 22619, 30361, 32270, 32658, 34717, 36468, 36766, 37706,
+    8721, 20559, 20619, 22619, 30361, 32270, 32658, 34717, 36468, 36766, 37706, 54392, 64405,
+    66498,
 ];
 
 /// The same of reconfigurations: entries without end for a member that refuses them (5, 9).

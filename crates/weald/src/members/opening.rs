@@ -8,7 +8,7 @@ use weald_cluster::{
 };
 use weald_core::{
     LogBatch, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError,
-    StateStore,
+    StateStore, Time,
 };
 
 use super::{
@@ -200,6 +200,7 @@ fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replic
         health,
         stored: kept.stored.clone(),
         applied: if is_empty { LogIndex::ZERO } else { store.applied() },
+        applied_time: if is_empty { Time::ZERO } else { machine.time() },
         before: if is_empty { Point::default() } else { before },
         entries: if is_empty { Vec::new() } else { entries },
     };

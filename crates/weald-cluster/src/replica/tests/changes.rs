@@ -132,6 +132,28 @@ fn r18_a_member_that_slept_through_a_change_is_told_by_certificates() {
     assert_eq!(rig.commands('a'), ["x", "y", "z"]);
 }
 
+/// `b`, which alone could sign for the joint configuration beside `a` and `c`, sleeps; `a` collects the
+/// certificate, tells nobody of it and loses its disk.
+#[test]
+fn r16_a_certificate_outlives_the_only_member_that_was_told_of_it() {
+    let mut rig = Rig::new("abc", "d");
+    rig.elect('a');
+    rig.write('a', "x");
+    add_learners(&mut rig, 'a', "d");
+    rig.cut_off.insert('b');
+    rig.drops = Box::new(|_, e| matches!(e.message, Message::Configurations { .. }));
+    rig.change('a', &Change::SetVoters(members("acd"))).unwrap();
+    rig.run(500);
+    assert_eq!(rig.state('d').configuration().voters, members("acd"));
+    assert!(!rig.state('d').configuration().is_joint());
+    rig.restart('a', Health::Amnesiac);
+    rig.drops = Box::new(|_, _| false);
+    rig.run(5_000);
+    let reborn = Member { life: 2, ..member('a') };
+    assert_eq!((rig.state('a').me(), rig.state('a').stop()), (reborn, None));
+    assert!(rig.state('c').configuration().is_voter(&reborn));
+}
+
 #[test]
 fn a_configuration_that_is_cut_counts_no_more() {
     let mut rig = Rig::new("abc", "d");

@@ -54,6 +54,7 @@ pub(super) struct Copy {
 struct Disk {
     stored: Stored,
     before: Point,
+    before_time: Time,
     entries: Vec<LogEntry>,
 }
 
@@ -101,7 +102,7 @@ impl Rig {
         };
         for name in voters.chars().chain(others.chars()) {
             let stored = Stored::founding(member(name), configuration.clone());
-            let disk = Disk { stored, before: Point::default(), entries: Vec::new() };
+            let disk = Disk::empty(stored);
             rig.start(name, disk, (0, Health::Whole));
         }
         rig
@@ -124,6 +125,7 @@ impl Rig {
             health,
             stored: disk.stored.clone(),
             applied: disk.before.index,
+            applied_time: disk.before_time,
             before: disk.before,
             entries: disk.entries.clone(),
         };
@@ -183,7 +185,7 @@ impl Rig {
     pub(super) fn host(&mut self, name: char, member: Member) {
         let founding = self.stored(name).configurations.root.configuration.clone();
         let stored = Stored::founding(member, founding);
-        let disk = Disk { stored, before: Point::default(), entries: Vec::new() };
+        let disk = Disk::empty(stored);
         self.start(name, disk, (0, Health::Whole));
     }
 
@@ -382,9 +384,10 @@ impl Rig {
     /// Cuts a node's durable log: everything up to `upto` is in a snapshot.
     pub(super) fn compact(&mut self, name: char, upto: LogIndex) {
         let disk = &mut self.nodes.get_mut(&name).unwrap().disk;
-        let point = *disk.entries.iter().find(|e| e.index() == upto).unwrap().point();
+        let last = disk.entries.iter().find(|e| e.index() == upto).unwrap();
+        let (point, time) = (*last.point(), last.time());
         disk.entries.retain(|entry| entry.index() > upto);
-        disk.before = point;
+        (disk.before, disk.before_time) = (point, time);
         self.input(name, Input::SnapshotReady(point));
     }
 
@@ -430,6 +433,10 @@ impl Node {
 }
 
 impl Disk {
+    fn empty(stored: Stored) -> Self {
+        Self { stored, before: Point::default(), before_time: Time::ZERO, entries: Vec::new() }
+    }
+
     fn write(&mut self, persist: &Persist) {
         if let Some(point) = persist.restart_at {
             self.before = point;
