@@ -79,6 +79,7 @@ fn begun(me: Member, configuration: &Configuration, now: Now) -> State {
         health: Health::Whole,
         stored: Stored::founding(me, configuration.clone()),
         applied: LogIndex::ZERO,
+        applied_time: Time::ZERO,
         before: Point::default(),
         entries: Vec::new(),
     };

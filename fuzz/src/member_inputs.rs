@@ -83,6 +83,7 @@ impl World {
             health,
             stored: Stored::founding(MEMBERS[0], configuration),
             applied: LogIndex::ZERO,
+            applied_time: Time::ZERO,
             before: Point::default(),
             entries: Vec::new(),
         };
