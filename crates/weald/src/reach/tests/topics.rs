@@ -197,8 +197,8 @@ async fn r13_a_slow_subscriber_and_one_that_wants_what_comes_miss_nothing_at_a_f
 async fn a_late_joiner_gets_the_history_in_parts_then_what_comes() {
     let rig = Rig::start(3, 1).await;
     let chat = rig.node(0).topic("chat").create().await.unwrap();
-    let large = vec![7; 16_000];
-    let bodies = (0..500).map(|_| large.clone());
+    let large = vec![7; 8000];
+    let bodies = (0..1000).map(|_| large.clone());
     let patient = PublishOptions { timeout: Some(PATIENCE), ..PublishOptions::default() };
     let done = chat.publish_batch(bodies, patient).await.unwrap();
     assert!(done.iter().all(Result::is_ok));
@@ -210,14 +210,14 @@ async fn a_late_joiner_gets_the_history_in_parts_then_what_comes() {
         match next(&mut late).await {
             TopicEvent::Message(message) => {
                 seen += 1;
-                assert_eq!((message.position, message.body.len()), (TopicPosition(seen), 16_000));
+                assert_eq!((message.position, message.body.len()), (TopicPosition(seen), 8000));
             }
-            TopicEvent::CaughtUp { next } => break assert_eq!(next, TopicPosition(501)),
+            TopicEvent::CaughtUp { next } => break assert_eq!(next, TopicPosition(1001)),
             TopicEvent::Lagged { .. } => {}
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(seen, 500);
+    assert_eq!(seen, 1000);
     chat.publish("live").await.unwrap();
     assert_eq!(messages(&mut late, 1).await, ["live"]);
 }
