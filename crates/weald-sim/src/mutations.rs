@@ -4,7 +4,6 @@ use std::{
     fmt,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
 };
 
 use anyhow::Result;
@@ -16,8 +15,8 @@ use crate::{
     run, script,
 };
 
-/// How long one exploration looks for something that does not hold.
-const SEARCH: Duration = Duration::from_secs(30);
+/// States that one exploration meets at most while it looks for something that does not hold.
+const MET_MAX: usize = 1_000_000;
 
 /// Every rule that can be left out.
 pub(crate) const ALL: [Mutation; 25] = [
@@ -114,7 +113,7 @@ fn noticed_by_model(mutation: Mutation) -> Option<Notice> {
         ("resignation", Bounds::resignation()),
     ];
     all.into_iter().find_map(|(name, bounds)| {
-        let explored = search(Bounds { mutation: Some(mutation), ..bounds }, 1, SEARCH);
+        let explored = search(Bounds { mutation: Some(mutation), ..bounds }, MET_MAX);
         let found = explored.failures.iter().find(|(_, steps)| !steps.is_empty());
         found.map(|(what, _)| Notice::Model(name, what))
     })

@@ -28,7 +28,8 @@ pub struct Explored {
     pub failures: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// Explores everything within `bounds`, on `threads` threads, for at most `limit`.
+/// Explores everything within `bounds`, on `threads` threads, for at most `limit`, which one thread alone does not
+/// look at.
 pub fn check(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
     let begin = Instant::now();
     let checker = Explorer::new(bounds)
@@ -36,33 +37,37 @@ pub fn check(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
         .threads(threads)
         .finish_when(HasDiscoveries::AnyFailures)
         .timeout(limit)
-        .spawn_dfs();
-    explored(&checker.join(), (begin, limit), super::World::describe)
+        .spawn_dfs()
+        .join();
+    let duration = begin.elapsed();
+    explored(&checker, (duration, duration < limit), super::World::describe)
 }
 
-/// Looks for something that does not hold, nearest first; ends with the first that is found.
-pub fn search(bounds: Bounds, threads: usize, limit: Duration) -> Explored {
+/// Looks for something that does not hold, nearest first; ends with the first that is found, or once `met_max` states
+/// were met, give or take a thousand. The same bounds find the same.
+pub fn search(bounds: Bounds, met_max: usize) -> Explored {
     let begin = Instant::now();
     let checker = Explorer::new(bounds)
         .checker()
-        .threads(threads)
         .finish_when(HasDiscoveries::AnyFailures)
-        .timeout(limit)
-        .spawn_bfs();
-    explored(&checker.join(), (begin, limit), super::World::describe)
+        .target_state_count(met_max)
+        .spawn_bfs()
+        .join();
+    let is_complete = checker.state_count() < met_max;
+    explored(&checker, (begin.elapsed(), is_complete), super::World::describe)
 }
 
-/// What `checker` found since `begin` within `limit`; `describe` names an action for who reads the steps.
+/// What `checker` found, how long that took, and whether it met everything; `describe` names an action for who reads
+/// the steps.
 pub(crate) fn explored<M: Model>(
     checker: &impl Checker<M>,
-    (begin, limit): (Instant, Duration),
+    (duration, is_complete): (Duration, bool),
     describe: impl Fn(&M::State, &M::Action) -> String,
 ) -> Explored
 where
     M::State: Clone + fmt::Debug + Hash + PartialEq,
     M::Action: Clone + PartialEq,
 {
-    let duration = begin.elapsed();
     let discoveries = checker.discoveries();
     // What happens on the way, each step with the state after it.
     let steps = |path: &Path<M::State, M::Action>| -> Vec<String> {
@@ -90,7 +95,7 @@ where
         met_count: checker.state_count(),
         depth: checker.max_depth(),
         duration,
-        is_complete: duration < limit,
+        is_complete,
         failures,
     }
 }

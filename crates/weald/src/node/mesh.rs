@@ -260,7 +260,7 @@ impl Backend for Mesh {
         let info = |status: PartitionStatus| {
             let members = self.members.as_ref();
             let last_contact = members.and_then(|members| members.last_contact(&status));
-            PartitionInfo { last_contact, ..status.into() }
+            PartitionInfo::of_member(status, last_contact)
         };
         Promise::Ready(Ok(self.statuses().into_iter().map(info).collect()))
     }
@@ -341,8 +341,9 @@ fn outsider(partition: PartitionId) -> Error {
     Error::new(ErrorKind::Unavailable, what)
 }
 
-impl From<PartitionStatus> for PartitionInfo {
-    fn from(status: PartitionStatus) -> Self {
+impl PartitionInfo {
+    /// What a member shows of its partition, and how long ago it heard a coordinator.
+    fn of_member(status: PartitionStatus, last_contact: Option<Duration>) -> Self {
         let is_voter = |peer| status.configuration.voters.iter().any(|voter| voter.peer == peer);
         let role = match status.role {
             Role::Coordinator => PartitionRole::Coordinator,
@@ -369,7 +370,7 @@ impl From<PartitionStatus> for PartitionInfo {
             partition: status.partition,
             role,
             coordinator: status.coordinator.map(|member| member.peer),
-            last_contact: None,
+            last_contact,
             epoch: status.epoch.number,
             last: status.last,
             committed: status.watermark,
