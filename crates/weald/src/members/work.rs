@@ -364,8 +364,9 @@ impl Work {
 
     fn go_on_closing(&mut self) {
         let Some((since, _)) = &self.closing else { return };
-        let is_late = self.office.now.steady.since(*since) >= CLOSING_MAX;
-        if !is_late && !self.replicas.values().all(Replica::is_at_rest) {
+        let now = self.office.now.steady;
+        let is_late = now.since(*since) >= CLOSING_MAX;
+        if !is_late && !self.replicas.values().all(|replica| replica.is_at_rest(now)) {
             return;
         }
         let checkpoint = |replica: &Replica| replica.checkpoint_now();

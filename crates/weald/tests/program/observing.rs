@@ -7,6 +7,9 @@ use crate::mesh::{Mesh, Plan};
 /// In all that users write here; it stands in no log.
 const SECRET: &str = "b7f3-what-users-wrote";
 
+/// What a node tells of each checkpoint.
+const CHECKPOINT: &str = "a checkpoint is written";
+
 /// The targets that a section of the page for operators lists.
 fn documented(section: &str) -> BTreeSet<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/observing.md");
@@ -59,6 +62,8 @@ fn live(mesh: &mut Mesh) {
     mesh.prints(0, &["tree", "put", "tree-0", SECRET, SECRET]);
     mesh.restart(2);
     mesh.until("it serves again", |mesh| mesh.node(2).get("/readyz").is_some());
+    // Soon after a start, once a quorum is known to have the same.
+    mesh.until("what it applied anew is kept", |mesh| mesh.log(2).contains(CHECKPOINT));
 }
 
 #[test]
@@ -83,7 +88,7 @@ fn d18_each_target_speaks_when_asked_and_none_tells_what_users_wrote() {
     for told in [
         "the stores are open",
         "the log is whole",
-        "a checkpoint is written",
+        CHECKPOINT,
         "a part is prepared",
         "a transaction over several partitions is decided",
         "a part is resolved",

@@ -20,6 +20,9 @@ use crate::{
 /// How long a checkpoint waits until a quorum is known to have the same; then a later one is tried.
 const AWAITED_FOR: Duration = Duration::from_secs(1);
 
+/// How long a member that closes waits to hear from somebody who coordinates.
+const SUCCESSOR_WITHIN: Duration = Duration::from_secs(1);
+
 /// Which checkpoints there are and what is under way.
 pub(super) struct Checkpoints {
     /// Bytes of entries applied since the last.
@@ -33,8 +36,8 @@ pub(super) struct Checkpoints {
     last: Option<Mark>,
     /// Somebody asks for one.
     is_wanted: bool,
-    /// What was applied when closing began: the last checkpoint is to cover it.
-    closing: Option<LogIndex>,
+    /// What was applied when closing began, which the last checkpoint is to cover, and when.
+    closing: Option<(LogIndex, Time)>,
     callers: Vec<Caller<Result<(), StateError>>>,
     switch: Switch,
 }
@@ -204,24 +207,24 @@ impl Replica {
     }
 
     /// Closing begins: what is applied is kept, if a quorum says in time that it is right.
-    pub(in crate::members) fn note_closing(&mut self) {
-        self.checkpoints.closing = Some(self.partition.applied());
+    pub(in crate::members) fn note_closing(&mut self, now: Time) {
+        self.checkpoints.closing = Some((self.partition.applied(), now));
     }
 
     /// Whether closing waits until a quorum has confirmed what is to be kept. Where nobody
-    /// coordinates, none will.
-    fn is_confirmation_due(&self) -> bool {
-        let confirmed = self.state.confirmed();
-        let is_open = self.checkpoints.closing.is_some_and(|upto| upto > confirmed);
-        is_open && self.state.coordinator().is_some()
+    /// coordinates, none will; whoever has just been handed a partition is heard of soon.
+    fn is_confirmation_due(&self, now: Time) -> bool {
+        let Some((upto, since)) = self.checkpoints.closing else { return false };
+        let is_likely = self.state.coordinator().is_some() || now.since(since) < SUCCESSOR_WITHIN;
+        upto > self.state.confirmed() && is_likely
     }
 
     /// Whether nothing is on its way: what is proposed here is applied, no checkpoint is running.
-    pub(in crate::members) fn is_at_rest(&self) -> bool {
+    pub(in crate::members) fn is_at_rest(&self, now: Time) -> bool {
         let is_done = self.waiting.is_idle() && self.desk.is_idle() && self.spanning.is_idle();
         let is_quiet = self.checkpoints.running.is_none() && !self.checkpoints.is_installing();
         let is_free = self.state.coordinating().is_none() || self.is_alone();
-        let is_done = is_done && !self.is_confirmation_due();
+        let is_done = is_done && !self.is_confirmation_due(now);
         (is_done && is_quiet && is_free) || self.fault.is_some() || self.state.stop().is_some()
     }
 

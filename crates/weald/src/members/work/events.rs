@@ -236,9 +236,10 @@ impl Work {
     /// Ends once everything under way is done; coordinations go to whoever can take them.
     fn begin_closing(&mut self, caller: Caller<Result<(), StateError>>) {
         self.office.is_closing = true;
-        self.closing = Some((self.office.now.steady, caller));
+        let now = self.office.now.steady;
+        self.closing = Some((now, caller));
         for (id, replica) in &mut self.replicas {
-            replica.note_closing();
+            replica.note_closing(now);
             replica.hand_over(&self.office);
             self.touched.insert(*id);
         }
