@@ -5,7 +5,7 @@
 //! that only a neighbour switches on) in a third of the time.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,6 +27,10 @@ impl Package {
     fn stem(&self) -> String {
         format!("{}-{}", self.name, self.version)
     }
+
+    fn archive_in(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.crate", self.stem()))
+    }
 }
 
 /// Asks cargo whether the crates can be published, then checks each package on its own: with the features that it
@@ -34,22 +38,16 @@ impl Package {
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let packages = published(workspace)?;
     let target = workspace.root().join("target");
+    // Whatever is there is of another run.
+    empty(&target.join("package"))?;
     let mut publish = cargo(["publish", "--workspace", "--dry-run", "--no-verify", "--locked"]);
     publish.current_dir(workspace.root()).env("CARGO_TARGET_DIR", &target);
     command::run(publish)?;
-    let mut package = cargo(["package", "--no-verify", "--locked"]);
-    package.args(packages.iter().flat_map(|package| ["--package", package.name.as_str()]));
-    package.current_dir(workspace.root()).env("CARGO_TARGET_DIR", &target);
-    command::run(package)?;
+    let archives = archives(workspace, &packages, &target.join("package"))?;
     let unpacked = target.join("package/unpacked");
-    if unpacked.exists() {
-        fs::remove_dir_all(&unpacked)
-            .with_context(|| format!("cannot remove {}", unpacked.display()))?;
-    }
-    fs::create_dir_all(&unpacked)
-        .with_context(|| format!("cannot create {}", unpacked.display()))?;
+    empty(&unpacked)?;
     for package in &packages {
-        unpack(package, &target.join("package"), &unpacked)?;
+        unpack(package, &archives, &unpacked)?;
     }
     workspace.share_lock_file(&unpacked)?;
     let manifest = unpacked.join("Cargo.toml");
@@ -65,10 +63,33 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })
 }
 
+/// The folder of the archives. A rehearsal of a release leaves them where a release reads them, in this version of cargo;
+/// where they are not there, they are made once more.
+fn archives(workspace: &Workspace, packages: &[Package], folder: &Path) -> Result<PathBuf> {
+    let rehearsed = folder.join("tmp-crate");
+    if packages.iter().all(|package| package.archive_in(&rehearsed).is_file()) {
+        return Ok(rehearsed);
+    }
+    let mut package = cargo(["package", "--no-verify", "--locked"]);
+    package.args(packages.iter().flat_map(|package| ["--package", package.name.as_str()]));
+    package.current_dir(workspace.root()).env("CARGO_TARGET_DIR", workspace.root().join("target"));
+    command::run(package)?;
+    Ok(folder.to_owned())
+}
+
+/// An empty folder, whatever was there.
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
 fn unpack(package: &Package, archives: &Path, unpacked: &Path) -> Result<()> {
     // Files of now: cargo would take those of an earlier check for the same.
     let mut tar = Command::new("tar");
-    tar.arg("-xzmf").arg(archives.join(format!("{}.crate", package.stem())));
+    tar.arg("-xzmf").arg(package.archive_in(archives));
     tar.arg("-C").arg(unpacked);
     command::run(tar)
 }
