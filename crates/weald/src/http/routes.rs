@@ -64,6 +64,10 @@ fn about_topics(gateway: &Gateway) -> Router<Gateway> {
         .route("/v1/topics/{name}/subscribe", {
             metered(gateway, "topic_subscribe", get(topics::subscribe))
         })
+        .route("/v1/topics/{name}/cursors/{cursor}", {
+            let cursor = get(topics::cursors::show).post(topics::cursors::acknowledge);
+            metered(gateway, "topic_cursor", cursor.delete(topics::cursors::forget))
+        })
         .route("/v1/topics/{name}/lineage", {
             metered(gateway, "topic_lineage", get(topics::lineage))
         })

@@ -4,6 +4,7 @@
 //! them. The gateway's node is the publisher of what comes through it.
 
 mod batch;
+pub(crate) mod cursors;
 mod feed;
 pub(crate) mod groups;
 mod shape;
@@ -19,6 +20,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use self::batch::Form;
+pub(crate) use self::cursors::Cursors;
 pub(crate) use self::feed::subscribe;
 use super::{
     Gateway,
