@@ -57,7 +57,10 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
 /// Calls about topics.
 fn about_topics(gateway: &Gateway) -> Router<Gateway> {
     Router::new()
-        .route("/v1/topics/{name}", metered(gateway, "topic", get(topics::head)))
+        .route(
+            "/v1/topics/{name}",
+            metered(gateway, "topic", get(topics::head).put(topics::create)),
+        )
         .route("/v1/topics/{name}/messages", {
             metered(gateway, "topic_messages", get(topics::page).post(topics::publish))
         })

@@ -7,6 +7,7 @@ mod batch;
 pub(crate) mod cursors;
 mod feed;
 pub(crate) mod groups;
+mod making;
 mod shape;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use self::batch::Form;
 pub(crate) use self::cursors::Cursors;
-pub(crate) use self::feed::subscribe;
+pub(crate) use self::{feed::subscribe, making::create};
 use super::{
     Gateway,
     answer::{self, Answer},

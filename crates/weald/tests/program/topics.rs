@@ -48,6 +48,18 @@ fn ps1562_ps1740_a_durable_subscription_prints_each_message_in_one_of_its_runs()
 }
 
 #[test]
+fn d62_a_topic_is_made_under_rules_that_stay() {
+    let place = Place::new();
+    let create = ["topic", "create", "queue", "--available"];
+    assert_eq!(place.prints(&create), "queue: ready\n");
+    assert_eq!(place.prints(&create), "queue: ready\n");
+    place.run(&create[..3]).refused(1, "other rules");
+    place.prints(&["topic", "pub", "queue", "hello"]);
+    let told = &place.json(&["topic", "show", "queue"])[0];
+    assert_eq!((&told["policy"]["availability"], &told["next"]), (&"available".into(), &2.into()));
+}
+
+#[test]
 fn ps294_a_topic_is_shown_with_its_past() {
     let place = Place::new();
     for number in 1..=3 {
@@ -86,6 +98,10 @@ fn comparable(text: &str) -> Vec<String> {
 
 /// What is asked of both, in this order.
 const VERBS: &[&[&str]] = &[
+    &["topic", "create", "team/queue", "--available"],
+    &["--json", "topic", "create", "team/queue", "--available"],
+    &["topic", "create", "team/queue"],
+    &["topic", "create", ""],
     &["topic", "pub", "team/chat", "a"],
     &["--json", "topic", "pub", "team/chat", "b"],
     &["topic", "pub", "team/chat", "c", "--expires-in-ms", "3600000"],

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weald::{
-    Bytes, ImportReport, PublishOptions, StartAt, SubscribeOptions, Subscription, Topic,
-    TopicEvent, TopicPosition, TopicVersion, Weald,
+    Availability, Bytes, ImportReport, PublishOptions, StartAt, SubscribeOptions, Subscription,
+    Topic, TopicEvent, TopicPolicy, TopicPosition, TopicVersion, Weald,
 };
 
 use super::{
@@ -17,7 +17,10 @@ use super::{
     there::{self, check_size, follow},
     wire,
 };
-use crate::cli::{failure::Failure, session};
+use crate::cli::{
+    failure::{Class, Failure},
+    session,
+};
 
 /// Subscriptions that are described, as by the gateway.
 const SUBSCRIPTIONS_MAX: usize = 1000;
@@ -131,6 +134,31 @@ impl From<TopicEvent> for TopicNews {
 }
 
 impl Database {
+    /// Makes a topic of one availability, or finds it there under these rules.
+    pub(crate) async fn create_topic(
+        &self,
+        topic: &str,
+        is_available: bool,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Here(node) => {
+                let availability = match is_available {
+                    true => Availability::Available,
+                    false => Availability::Consistent,
+                };
+                let policy = TopicPolicy { availability, ..TopicPolicy::default() };
+                let made = node.topic(topic).policy(policy.clone()).open_or_create().await?;
+                if *made.policy() == policy { Ok(()) } else { Err(other_rules()) }
+            }
+            Self::There(client) => {
+                let availability = if is_available { "available" } else { "consistent" };
+                let body = json!({ "availability": availability }).to_string();
+                let call = Call::new("PUT", path(topic, "")).body(body.as_bytes());
+                client.call(&call)?.done().map(drop)
+            }
+        }
+    }
+
     /// Publishes messages in order, making the topic if it is new.
     pub(crate) async fn publish(
         &self,
@@ -209,6 +237,12 @@ impl Database {
             _ => Err(Failure::usage("a topic is recovered from a directory into a directory")),
         }
     }
+}
+
+fn other_rules() -> Failure {
+    let what =
+        "the topic is there under other rules; `weald topic show` tells them, and they are fixed";
+    Failure::new(Class::NotFound, what)
 }
 
 async fn open(node: &Weald, name: &str) -> Result<Topic, Failure> {
