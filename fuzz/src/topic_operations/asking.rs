@@ -116,7 +116,8 @@ impl World {
         let signed_at = self.signed_at(script);
         let request = LeaseRequest {
             action: actions[script.below(actions.len())],
-            stream: script.below(18) as u64,
+            // Few, so that requests meet; now and then more than a peer may have.
+            stream: if script.byte() < 224 { script.below(2) } else { script.below(18) } as u64,
             nonce: self.nonce(script),
             signed_at,
             expires_at: self.now.after(Duration::from_secs(script.below(2_000) as u64)),
