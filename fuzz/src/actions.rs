@@ -1,8 +1,6 @@
 //! Transactions of any actions: every member comes to the same result whatever it has in memory, a refused one leaves
 //! nothing, and no type panics.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -10,16 +8,15 @@ use weald_collections::btree::NodeCapacity;
 use weald_collections::tree::{Expectation, IndexDefinition, KeyChange, TreeOptions};
 use weald_collections::{
     CollectionExecutor, DiaryType, ExpectedVersion, RawDiary, RawTree, ReadError, Registry,
-    SourceReader, TreeType,
+    TreeType,
 };
 use weald_core::limits::TransactionLimits;
 use weald_core::{
-    Action, ActionBody, BlockEffect, BlockId, BlockRead, BlockSource, CollectionName,
-    CollectionPolicy, Context, CreateMode, Executed, Executor, Fault, Halt, LogIndex, Overlay,
-    PlacementKey, Rejection, Retention, Sequence, StoredBlock, Time, TransactionId, TypeName,
-    TypeVersion,
+    Action, ActionBody, CollectionName, CollectionPolicy, Context, CreateMode, LogIndex,
+    PlacementKey, Retention, Sequence, Time, TransactionId, TypeName, TypeVersion,
 };
 
+use crate::member::Members;
 use crate::script::Script;
 
 static EXECUTOR: LazyLock<CollectionExecutor> = LazyLock::new(|| {
@@ -31,96 +28,29 @@ static EXECUTOR: LazyLock<CollectionExecutor> = LazyLock::new(|| {
 
 const NAMES: [&str; 3] = ["a", "b", "b/c"];
 
-/// A member of a partition. A forgetful one has nothing in memory at the beginning of each transaction.
-#[derive(Default)]
-struct Member {
-    blocks: BTreeMap<BlockId, Arc<StoredBlock>>,
-    is_forgetful: bool,
-    loaded: RefCell<BTreeSet<BlockId>>,
-}
-
 /// Reads `data` as transactions and runs each at two members.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let (mut member, mut forgetful) =
-        (Member::default(), Member { is_forgetful: true, ..Member::default() });
+    let mut members = Members::new(&EXECUTOR);
     let mut index = 0;
     while !script.is_finished() && index < 100 {
         index += 1;
         let actions: Vec<Action> = (0..=script.below(3)).map(|_| action(&mut script)).collect();
-        let context = context(index, &actions, &mut script);
-        let (done, effects) = member.execute(&context, &actions);
-        let again = forgetful.execute(&context, &actions);
-        assert!(
-            (&done, &effects) == (&again.0, &again.1),
-            "two members differ: {done:?} and {:?}",
-            again.0
-        );
-        assert!(
-            !matches!(done, Executed::Refused(Rejection::Panicked { .. })),
-            "a type panicked: {done:?}"
-        );
-        member.keep(&effects);
-        forgetful.keep(&effects);
+        members.execute(&context(index, &actions, &mut script), &actions);
     }
     for name in NAMES {
-        check_tree(&member, name);
+        check_tree(&members, name);
     }
 }
 
 /// Nodes, count and indexes of a tree agree.
-fn check_tree(member: &Member, name: &str) {
+fn check_tree(members: &Members, name: &str) {
     let tree = RawTree::new(name.parse().expect("a valid name"));
-    let mut reader = SourceReader(member);
+    let mut reader = members.reader();
     match tree.open(&mut reader) {
         Ok(view) => drop(view.verify(&mut reader).expect("the tree is intact")),
         Err(ReadError::Halt(halt)) => panic!("a tree made by actions does not open: {halt}"),
         Err(_) => {}
-    }
-}
-
-impl Member {
-    fn execute(&self, context: &Context, actions: &[Action]) -> (Executed, Vec<BlockEffect>) {
-        self.loaded.borrow_mut().clear();
-        loop {
-            let mut overlay = Overlay::new(self);
-            match EXECUTOR.execute(context, actions, &mut overlay) {
-                Ok(executed) => {
-                    let Executed::Done { commits, .. } = &executed else {
-                        assert!(overlay.is_clean(), "a refused transaction left something");
-                        return (executed, Vec::new());
-                    };
-                    let effects = overlay.into_effects(|collection| commits[&collection].revision);
-                    return (executed, effects);
-                }
-                Err(Halt::Need(ids)) => {
-                    let before = self.loaded.borrow().len();
-                    self.loaded.borrow_mut().extend(ids);
-                    assert!(self.loaded.borrow().len() > before, "asked again for what was loaded");
-                }
-                Err(Halt::Fault(fault)) => {
-                    panic!("blocks made by actions do not fit together: {fault}")
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, effects: &[BlockEffect]) {
-        for effect in effects {
-            match &effect.after {
-                Some(after) => drop(self.blocks.insert(effect.id, Arc::clone(after))),
-                None => drop(self.blocks.remove(&effect.id)),
-            }
-        }
-    }
-}
-
-impl BlockSource for Member {
-    fn block(&self, id: BlockId) -> Result<BlockRead, Fault> {
-        if self.is_forgetful && !self.loaded.borrow().contains(&id) {
-            return Ok(BlockRead::NotHere);
-        }
-        Ok(self.blocks.get(&id).cloned().map_or(BlockRead::Absent, BlockRead::Present))
     }
 }
 

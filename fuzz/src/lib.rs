@@ -15,6 +15,7 @@ pub mod key;
 pub mod log_entry;
 pub mod log_operations;
 pub mod log_recovery;
+mod member;
 pub mod member_inputs;
 pub mod member_message;
 pub mod member_state;
@@ -26,6 +27,12 @@ mod script;
 pub mod splices;
 pub mod store_header;
 pub mod stored_state;
+pub mod topic_delivery;
+pub mod topic_objects;
+pub mod topic_operations;
+pub mod topic_publisher;
+pub mod topic_subscriber;
+mod topics;
 pub mod tree_node;
 pub mod tree_operations;
 pub mod wire;
@@ -55,6 +62,11 @@ pub const TARGETS: &[Target] = &[
     ("splices", splices::run),
     ("store_header", store_header::run),
     ("stored_state", stored_state::run),
+    ("topic_delivery", topic_delivery::run),
+    ("topic_objects", topic_objects::run),
+    ("topic_operations", topic_operations::run),
+    ("topic_publisher", topic_publisher::run),
+    ("topic_subscriber", topic_subscriber::run),
     ("tree_node", tree_node::run),
     ("tree_operations", tree_operations::run),
     ("wire", wire::run),

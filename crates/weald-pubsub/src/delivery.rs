@@ -169,6 +169,7 @@ impl Delivery {
                 }
             }
             StreamRequest::Fill { from, until } => {
+                let from = from.max(TopicPosition(1));
                 if let Some(stream) = self.streams.get_mut(&id).filter(|_| from < until) {
                     stream.fill = Some((from, until));
                     self.read(from);

@@ -370,7 +370,11 @@ impl Publisher {
             Flight::Messages(sequences) => sequences,
         };
         for sequence in sequences {
-            self.settle(sequence, Err(refusal.clone()), Standing::Waiting);
+            match self.outbox.standing(sequence) {
+                // Its fate was told when it was given up.
+                Some(Standing::Passed) => self.close(sequence),
+                _ => self.settle(sequence, Err(refusal.clone()), Standing::Waiting),
+            }
         }
     }
 

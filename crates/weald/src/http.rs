@@ -39,7 +39,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use self::{auth::Gate, handles::Handles, limits::Bounds, meters::Meters, problem::Problem};
+use self::{
+    auth::Gate, handles::Handles, limits::Bounds, meters::Meters, problem::Problem, topics::Cursors,
+};
 use crate::{CollectionName, Error, ErrorKind, Result, Weald, Write};
 
 /// Where the gateway listens, and who may call.
@@ -139,6 +141,7 @@ struct Shared {
     gate: Gate,
     bounds: Bounds,
     handles: Handles,
+    cursors: Arc<Cursors>,
     meters: Meters,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -160,6 +163,7 @@ impl Gateway {
             gate,
             bounds,
             handles: Handles::default(),
+            cursors: Arc::default(),
             meters: Meters::default(),
             requests: Arc::new(Semaphore::new(bounds.requests)),
             streams: Arc::new(Semaphore::new(bounds.streams)),

@@ -30,6 +30,7 @@ mod select;
 mod serving;
 mod subscription;
 
+pub(crate) use bookmark::Bookmark;
 use error::topic_read_error;
 pub(crate) use error::{refusal_kind, refusal_of};
 pub use event::{TopicEvent, TopicMessage};
@@ -42,6 +43,7 @@ pub use inspect::{TopicHistory, TopicPages};
 pub(crate) use link::Link;
 pub use options::{PublishOptions, PublishReceipt, StartAt, SubscribeOptions};
 pub(crate) use outbox::{LeftRuns, Outboxes};
+pub(crate) use receiving::{Acknowledging, Farewell};
 pub(crate) use registry::Topics;
 pub use select::TopicSelector;
 pub(crate) use serving::{News, PARTS_MAX, Parcel, Serving, Shelf};

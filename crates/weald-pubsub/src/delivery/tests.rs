@@ -186,3 +186,15 @@ fn ps58_what_is_applied_is_pushed_to_every_stream_that_is_open() {
         assert_eq!(items(&sent, stream), [item(9), item(10)], "stream {stream}");
     }
 }
+
+#[test]
+fn a_hole_that_begins_before_the_first_position_is_filled_from_there() {
+    let mut delivery = Delivery::new(at(11));
+    ask(&mut delivery, 1, open(9, TO_THE_END));
+    drive(&mut delivery, 100);
+    ask(&mut delivery, 1, StreamRequest::Fill { from: at(0), until: at(3) });
+    let (sent, _) = drive(&mut delivery, 100);
+    let [(1, part)] = &sent[..] else { panic!("one part is sent: {sent:?}") };
+    assert_eq!((part.from, part.next), (at(1), at(3)));
+    assert_eq!(part.items, [item(1), item(2)]);
+}

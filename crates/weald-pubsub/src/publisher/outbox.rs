@@ -106,6 +106,11 @@ impl Outbox {
         self.kept.keys().copied().collect()
     }
 
+    /// How the message of a sequence stands; `None` when it does not wait.
+    pub(super) fn standing(&self, sequence: PublisherSequence) -> Option<Standing> {
+        self.kept.get(&sequence).map(|kept| kept.standing)
+    }
+
     pub(super) fn first(&self) -> Option<(PublisherSequence, Standing)> {
         self.kept.first_key_value().map(|(sequence, kept)| (*sequence, kept.standing))
     }

@@ -142,6 +142,21 @@ fn a_topic_that_has_ended_takes_none_of_what_waits() {
     assert_eq!(sent(&mut publisher), [4]);
 }
 
+#[test]
+fn what_was_given_up_is_told_once_though_the_topic_ends_then() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 1);
+    let too_large = TopicRefusal::TooLarge { bytes: 2, max: 1 };
+    sent(&mut publisher);
+    publisher.handle(at(1), PublisherInput::Answered(vec![Err(too_large.clone())]));
+    let told = PublisherOutput::Settled(PublisherSequence(1), Err(too_large));
+    let skip = PublisherOutput::Skip(Incarnation(1), PublisherSequence(1));
+    assert_eq!(outputs(&mut publisher), [told, skip]);
+    publisher.handle(at(2), PublisherInput::Refused(TopicRefusal::Deleted));
+    assert_eq!(outputs(&mut publisher), []);
+    assert!(publisher.outbox().is_empty());
+}
+
 /// What a driver does that keeps all it is told to keep: the sequences that it says are queued.
 fn kept_and_queued(publisher: &mut Publisher, now: Time, disk: &mut Outbox) -> Vec<u64> {
     let mut queued = Vec::new();

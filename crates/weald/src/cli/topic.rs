@@ -1,5 +1,6 @@
 //! `weald topic`: persistent publish/subscribe.
 
+mod create;
 mod lineage;
 mod publish;
 mod recover;
@@ -13,6 +14,8 @@ use super::{failure::Failure, output::Output, session::Target};
 /// What to do with a topic.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicVerb {
+    /// Make a topic under rules of its own; the first message makes one under the default rules
+    Create(create::Create),
     /// Publish a message, or one for each line; makes the topic if it is new
     Pub(publish::Publish),
     /// Print messages: those that are retained, then each new one
@@ -29,6 +32,7 @@ impl TopicVerb {
     /// Runs the verb.
     pub(crate) async fn run(self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         match self {
+            Self::Create(create) => create.run(target, output).await,
             Self::Pub(publish) => publish.run(target, output).await,
             Self::Sub(subscribe) => subscribe.run(target, output).await,
             Self::Show(show) => show.run(target, output).await,

@@ -65,5 +65,7 @@ pub(crate) const MESSAGES_MAX: usize = weald_pubsub::limits::BATCH_MAX;
 pub(crate) const GROUP_FETCH: u64 = 32;
 /// How long messages that are fetched for a group are its own when the call does not say.
 pub(crate) const GROUP_DEADLINE: Duration = Duration::from_secs(30);
+/// Durable streams that have ended of which it is known how far they have told.
+pub(crate) const CURSORS_ENDED_MAX: usize = 4096;
 /// Positions that a subscription is sent ahead of what its client has taken.
 pub(crate) const STREAM_CREDIT: u64 = 256;

@@ -57,12 +57,19 @@ pub(super) fn routes(gateway: &Gateway) -> Router {
 /// Calls about topics.
 fn about_topics(gateway: &Gateway) -> Router<Gateway> {
     Router::new()
-        .route("/v1/topics/{name}", metered(gateway, "topic", get(topics::head)))
+        .route(
+            "/v1/topics/{name}",
+            metered(gateway, "topic", get(topics::head).put(topics::create)),
+        )
         .route("/v1/topics/{name}/messages", {
             metered(gateway, "topic_messages", get(topics::page).post(topics::publish))
         })
         .route("/v1/topics/{name}/subscribe", {
             metered(gateway, "topic_subscribe", get(topics::subscribe))
+        })
+        .route("/v1/topics/{name}/cursors/{cursor}", {
+            let cursor = get(topics::cursors::show).post(topics::cursors::acknowledge);
+            metered(gateway, "topic_cursor", cursor.delete(topics::cursors::forget))
         })
         .route("/v1/topics/{name}/lineage", {
             metered(gateway, "topic_lineage", get(topics::lineage))

@@ -4,8 +4,10 @@
 //! them. The gateway's node is the publisher of what comes through it.
 
 mod batch;
+pub(crate) mod cursors;
 mod feed;
 pub(crate) mod groups;
+mod making;
 mod shape;
 
 use std::time::Duration;
@@ -19,7 +21,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use self::batch::Form;
-pub(crate) use self::feed::subscribe;
+pub(crate) use self::cursors::Cursors;
+pub(crate) use self::{feed::subscribe, making::create};
 use super::{
     Gateway,
     answer::{self, Answer},

@@ -92,12 +92,19 @@ impl Default for SubscribeOptions {
     }
 }
 
+/// Whether a durable subscription may have this name.
+pub(super) fn check_durable(name: &str) -> Result<()> {
+    if (1..=DURABLE_NAME_BYTES_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, "durable is a name of 1 to 128 bytes"))
+}
+
 impl SubscribeOptions {
     pub(super) fn check(&self) -> Result<()> {
-        let is_named = |name: &String| (1..=DURABLE_NAME_BYTES_MAX).contains(&name.len());
+        self.durable.as_deref().map_or(Ok(()), check_durable)?;
         let rules = [
             ((1..=CREDIT_MAX).contains(&self.credit), "credit is 1 to 65536"),
-            (self.durable.as_ref().is_none_or(is_named), "durable is a name of 1 to 128 bytes"),
             (self.durable.is_none() || self.group.is_none(), "a group keeps its own position"),
             (!self.lease.is_zero(), "lease must not be zero"),
             (!self.acknowledge_within.is_zero(), "acknowledge_within must not be zero"),

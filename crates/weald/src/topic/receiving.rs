@@ -30,9 +30,12 @@ use super::{
 };
 use crate::{Error, ErrorKind, Result, node::closed};
 
+mod acknowledging;
 mod dialling;
 mod keeping;
 mod leasing;
+
+pub(crate) use acknowledging::{Acknowledging, Farewell};
 
 /// Where a subscription begins.
 pub(super) struct Start {
@@ -129,24 +132,10 @@ impl Receiving {
         self.shared.state.lock().machine.cursor()
     }
 
-    pub(super) async fn acknowledge(&self, position: TopicPosition) -> Result<()> {
-        let wanted = {
-            let mut state = self.shared.state.lock();
-            state.machine.acknowledge(position);
-            let reached = state.bookmark();
-            Bookmark { position, ..reached }.min(reached)
-        };
-        self.shared.wake.notify_one();
-        if !self.is_durable || position > wanted.position {
-            return Ok(());
-        }
-        let mut kept = self.shared.kept.subscribe();
-        let timeout = self.topic.node.running()?.config.write_timeout;
-        match tokio::time::timeout(timeout, kept.wait_for(|kept| *kept >= wanted)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(Error::new(ErrorKind::Unknown, "the cursor is not kept yet")),
-        }
+    /// A hold on what is told, for whoever acknowledges it.
+    pub(super) fn acknowledging(&self) -> Acknowledging {
+        let (shared, topic) = (Arc::clone(&self.shared), self.topic.clone());
+        Acknowledging { shared, topic, is_durable: self.is_durable }
     }
 
     pub(super) async fn renew(&self) -> Result<()> {

@@ -14,7 +14,7 @@ use super::{
     StartAt, SubscribeOptions, Topic, TopicEvent,
     bookmark::Bookmark,
     group::Sharing,
-    receiving::{Receiving, Start},
+    receiving::{Acknowledging, Receiving, Start},
 };
 use crate::{Consistency, Error, ErrorKind, Result};
 
@@ -90,8 +90,17 @@ impl Subscription {
     /// When it cannot be kept. It is tried on.
     pub async fn acknowledge(&self, position: TopicPosition) -> Result<()> {
         match &self.0 {
-            Kind::Stream(receiving) => receiving.acknowledge(position).await,
+            Kind::Stream(receiving) => receiving.acknowledging().acknowledge(position).await,
             Kind::Group(sharing) => sharing.acknowledge(position).await,
+        }
+    }
+
+    /// A hold on what is told, for whoever acknowledges it while another takes the events; `None` in
+    /// a group.
+    pub(crate) fn acknowledging(&self) -> Option<Acknowledging> {
+        match &self.0 {
+            Kind::Stream(receiving) => Some(receiving.acknowledging()),
+            Kind::Group(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod about;
 mod client;
+mod cursors;
 mod diaries;
 mod follow;
 mod lifecycle;

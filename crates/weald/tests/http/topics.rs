@@ -284,7 +284,7 @@ fn ps299_what_is_wrong_is_told_and_publishes_nothing() {
     }
     let ahead = Request::new("GET /v1/topics/chat/subscribe").header("Last-Event-ID", 2);
     ahead.send(node.address).refused(400, "invalid");
-    node.call("PUT /v1/topics/chat").refused(405, "method");
+    node.call("DELETE /v1/topics/chat").refused(405, "method");
     let head = node.call("GET /v1/topics/chat").done().json();
     assert_eq!((&head["next"], &head["messages"]["count"]), (&2.into(), &1.into()));
 }
@@ -321,4 +321,34 @@ fn a_topic_outlives_its_node() {
     assert_eq!(second["position"], 2);
     let mut stream = resume(&node, 1);
     assert_eq!(message(&mut stream), (2, "m2".to_owned()));
+}
+
+#[test]
+fn d62_a_topic_is_made_under_rules_of_the_callers() {
+    let place = Place::new();
+    let node = place.start();
+    let make = |name: &str, body: &str| node.send(&format!("PUT /v1/topics/{name}"), body);
+    let rules = r#"{"availability": "available", "messages_max": 2, "strict": true}"#;
+    let told = make("few", rules).done().json();
+    assert_eq!(make("few", rules).done().json(), told, "it is there as it is asked for");
+    let policy = node.call("GET /v1/topics/few").done().json()["policy"].clone();
+    assert_eq!(policy, told["policy"]);
+    let field = |name: &str| policy[name].clone();
+    assert_eq!((field("availability"), field("strict")), ("available".into(), true.into()));
+    assert_eq!((field("messages_max"), field("body_bytes_max")), (2.into(), (10 * 1024).into()));
+    for number in 1..=4 {
+        node.send("POST /v1/topics/few/messages", format!("m{number}")).done();
+    }
+    let lines = node.call("GET /v1/topics/few/messages").done().lines();
+    assert_eq!((&lines[0]["gap"]["next"], &lines[1]["position"]), (&3.into(), &3.into()));
+    for other in ["", "{}", r#"{"messages_max": 3}"#] {
+        make("few", other).refused(409, "already_exists");
+    }
+    publish(&node, "m1");
+    make("chat", "").done();
+    make("chat", rules).refused(409, "already_exists");
+    for wrong in ["1", r#"{"availability": "always"}"#, r#"{"messages_max": 0}"#, r#"{"ttl": 1}"#] {
+        make("none", wrong).refused(400, "invalid");
+    }
+    node.call("GET /v1/topics/none").refused(404, "not_found");
 }

@@ -31,6 +31,35 @@ fn ps86_messages_are_published_and_told() {
 }
 
 #[test]
+fn ps1562_ps1740_a_durable_subscription_prints_each_message_in_one_of_its_runs() {
+    let place = Place::new();
+    place.run_with(&["topic", "pub", "chat", "--lines", "-"], b"one\ntwo\nthree\n");
+    let sub = |options: &[&str]| {
+        let durable = ["topic", "sub", "chat", "--durable", "printer", "--until-caught-up"];
+        place.prints(&[&durable, options].concat())
+    };
+    assert_eq!(sub(&["--limit", "2"]), "1\tone\n2\ttwo\n");
+    assert_eq!(sub(&[]), "3\tthree\n");
+    assert_eq!(sub(&[]), "");
+    place.prints(&["topic", "pub", "chat", "four"]);
+    assert_eq!(sub(&["--from", "1"]), "4\tfour\n", "where it was counts");
+    let other = ["topic", "sub", "chat", "--durable", "another", "--from", "4", "--limit", "1"];
+    assert_eq!(place.prints(&other), "4\tfour\n", "while nothing is kept, `--from` counts");
+}
+
+#[test]
+fn d62_a_topic_is_made_under_rules_that_stay() {
+    let place = Place::new();
+    let create = ["topic", "create", "queue", "--available"];
+    assert_eq!(place.prints(&create), "queue: ready\n");
+    assert_eq!(place.prints(&create), "queue: ready\n");
+    place.run(&create[..3]).refused(1, "other rules");
+    place.prints(&["topic", "pub", "queue", "hello"]);
+    let told = &place.json(&["topic", "show", "queue"])[0];
+    assert_eq!((&told["policy"]["availability"], &told["next"]), (&"available".into(), &2.into()));
+}
+
+#[test]
 fn ps294_a_topic_is_shown_with_its_past() {
     let place = Place::new();
     for number in 1..=3 {
@@ -69,6 +98,10 @@ fn comparable(text: &str) -> Vec<String> {
 
 /// What is asked of both, in this order.
 const VERBS: &[&[&str]] = &[
+    &["topic", "create", "team/queue", "--available"],
+    &["--json", "topic", "create", "team/queue", "--available"],
+    &["topic", "create", "team/queue"],
+    &["topic", "create", ""],
     &["topic", "pub", "team/chat", "a"],
     &["--json", "topic", "pub", "team/chat", "b"],
     &["topic", "pub", "team/chat", "c", "--expires-in-ms", "3600000"],
@@ -82,6 +115,11 @@ const VERBS: &[&[&str]] = &[
     &["topic", "sub", "team/chat", "--from", "now", "--until-caught-up"],
     &["topic", "sub", "team/chat", "--from", "9"],
     &["topic", "sub", "team/chat", "--from", "soon"],
+    &["topic", "sub", "team/chat", "--durable", "the printer", "--limit", "2"],
+    &["topic", "sub", "team/chat", "--durable", "the printer", "--until-caught-up"],
+    &["topic", "sub", "team/chat", "--durable", "the printer", "--until-caught-up"],
+    &["topic", "sub", "team/chat", "--durable", "late", "--from", "3", "--until-caught-up"],
+    &["topic", "sub", "team/chat", "--durable", ""],
     &["topic", "sub", "none"],
     &["topic", "show", "none"],
     &["topic", "lineage", "none"],

@@ -208,7 +208,7 @@ fn class(status: u16, kind: &str) -> Class {
         (413, _) | (403, "invalid") => Class::Rejected,
         (412, _) | (_, "not_found" | "already_exists" | "gone") => Class::NotFound,
         (_, "invalid" | "method" | "unauthorized" | "forbidden") => Class::Usage,
-        (_, "conflict" | "identity" | "busy") => Class::Rejected,
+        (_, "conflict" | "identity" | "busy" | "not_told") => Class::Rejected,
         (_, "unknown") => Class::Unknown,
         (_, "disk_full" | "unavailable" | "behind" | "damaged" | "not_ready") => Class::Storage,
         _ => Class::Internal,

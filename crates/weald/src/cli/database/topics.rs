@@ -5,10 +5,10 @@ mod shape;
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weald::{
-    Bytes, ImportReport, PublishOptions, StartAt, SubscribeOptions, Subscription, Topic,
-    TopicEvent, TopicVersion, Weald,
+    Availability, Bytes, ImportReport, PublishOptions, StartAt, SubscribeOptions, Subscription,
+    Topic, TopicEvent, TopicPolicy, TopicPosition, TopicVersion, Weald,
 };
 
 use super::{
@@ -17,7 +17,10 @@ use super::{
     there::{self, check_size, follow},
     wire,
 };
-use crate::cli::{failure::Failure, session};
+use crate::cli::{
+    failure::{Class, Failure},
+    session,
+};
 
 /// Subscriptions that are described, as by the gateway.
 const SUBSCRIPTIONS_MAX: usize = 1000;
@@ -65,7 +68,14 @@ pub(crate) enum TopicNews {
 /// A subscription.
 pub(crate) enum TopicFeed {
     Here(Box<Subscription>),
-    There(Feed<TopicNews>),
+    /// With whom a durable one acknowledges.
+    There(Feed<TopicNews>, Option<Cursor>),
+}
+
+/// A durable cursor at a node.
+pub(crate) struct Cursor {
+    client: Client,
+    path: String,
 }
 
 impl TopicFeed {
@@ -76,7 +86,22 @@ impl TopicFeed {
                 Ok(event) => Some(Ok(event.into())),
                 Err(error) => Some(Err(error.into())),
             },
-            Self::There(feed) => feed.next().await,
+            Self::There(feed, _) => feed.next().await,
+        }
+    }
+
+    /// Everything up to `position` is done: a durable one goes on behind it.
+    pub(crate) async fn acknowledge(&self, position: u64) -> Result<(), Failure> {
+        match self {
+            Self::Here(subscription) => {
+                Ok(subscription.acknowledge(TopicPosition(position)).await?)
+            }
+            Self::There(_, None) => Ok(()),
+            Self::There(_, Some(Cursor { client, path })) => {
+                let body = json!({ "position": position }).to_string();
+                let call = Call::new("POST", path.as_str()).body(body.as_bytes());
+                client.call(&call)?.done().map(drop)
+            }
         }
     }
 
@@ -109,6 +134,31 @@ impl From<TopicEvent> for TopicNews {
 }
 
 impl Database {
+    /// Makes a topic of one availability, or finds it there under these rules.
+    pub(crate) async fn create_topic(
+        &self,
+        topic: &str,
+        is_available: bool,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Here(node) => {
+                let availability = match is_available {
+                    true => Availability::Available,
+                    false => Availability::Consistent,
+                };
+                let policy = TopicPolicy { availability, ..TopicPolicy::default() };
+                let made = node.topic(topic).policy(policy.clone()).open_or_create().await?;
+                if *made.policy() == policy { Ok(()) } else { Err(other_rules()) }
+            }
+            Self::There(client) => {
+                let availability = if is_available { "available" } else { "consistent" };
+                let body = json!({ "availability": availability }).to_string();
+                let call = Call::new("PUT", path(topic, "")).body(body.as_bytes());
+                client.call(&call)?.done().map(drop)
+            }
+        }
+    }
+
     /// Publishes messages in order, making the topic if it is new.
     pub(crate) async fn publish(
         &self,
@@ -125,15 +175,27 @@ impl Database {
         }
     }
 
-    /// Subscribes to a topic that is there.
-    pub(crate) async fn subscribe(&self, topic: &str, from: StartAt) -> Result<TopicFeed, Failure> {
+    /// Subscribes to a topic that is there, under a durable name or none.
+    pub(crate) async fn subscribe(
+        &self,
+        topic: &str,
+        (from, durable): (StartAt, Option<&str>),
+    ) -> Result<TopicFeed, Failure> {
         match self {
             Self::Here(node) => {
-                let options = SubscribeOptions { from, ..SubscribeOptions::default() };
+                let durable = durable.map(str::to_owned);
+                let options = SubscribeOptions { from, durable, ..SubscribeOptions::default() };
                 let subscription = open(node, topic).await?.subscribe(options).await?;
                 Ok(TopicFeed::Here(Box::new(subscription)))
             }
-            Self::There(client) => subscribe_there(client, topic, from).map(TopicFeed::There),
+            Self::There(client) => {
+                let feed = subscribe_there(client, topic, (from, durable))?;
+                let cursor = durable.map(|name| Cursor {
+                    client: client.clone(),
+                    path: path(topic, &format!("/cursors/{}", wire::segment(name.as_bytes()))),
+                });
+                Ok(TopicFeed::There(feed, cursor))
+            }
         }
     }
 
@@ -175,6 +237,12 @@ impl Database {
             _ => Err(Failure::usage("a topic is recovered from a directory into a directory")),
         }
     }
+}
+
+fn other_rules() -> Failure {
+    let what =
+        "the topic is there under other rules; `weald topic show` tells them, and they are fixed";
+    Failure::new(Class::NotFound, what)
 }
 
 async fn open(node: &Weald, name: &str) -> Result<Topic, Failure> {
@@ -239,14 +307,16 @@ fn published(told: &Value) -> Option<Published> {
 fn subscribe_there(
     client: &Client,
     topic: &str,
-    from: StartAt,
+    (from, durable): (StartAt, Option<&str>),
 ) -> Result<Feed<TopicNews>, Failure> {
     let from = match from {
-        StartAt::Beginning => String::new(),
-        StartAt::Now => "?from=now".to_owned(),
-        StartAt::After(position) => format!("?from={}", position.next()),
+        StartAt::Beginning => None,
+        StartAt::Now => Some("from=now".to_owned()),
+        StartAt::After(position) => Some(format!("from={}", position.next())),
     };
-    let path = path(topic, &format!("/subscribe{from}"));
+    let durable = durable.map(|name| format!("durable={}", wire::segment(name.as_bytes())));
+    let query: Vec<String> = from.into_iter().chain(durable).collect();
+    let path = path(topic, &format!("/subscribe?{}", query.join("&")));
     follow(client, path, ("topic", topic), |name, data| match name {
         "message" => wire::message(data).map(TopicNews::Message),
         "caught_up" => Some(TopicNews::CaughtUp),

@@ -22,15 +22,49 @@ pub(crate) struct Subscribe {
     /// that is retained]
     #[arg(long, value_name = "POSITION", value_parser = start)]
     from: Option<StartAt>,
+    /// Go on behind what was printed under this name before, whichever node it was printed through
+    #[arg(long, value_name = "NAME")]
+    durable: Option<String>,
     #[command(flatten)]
     follow: FollowOptions,
+}
+
+/// Positions that are printed before a durable subscription keeps where it is, until it has caught up.
+const ACKNOWLEDGED_EVERY: u64 = 256;
+
+/// How far a durable subscription has printed, and how far it has kept that.
+#[derive(Default)]
+struct Progress {
+    printed: u64,
+    kept: u64,
+    is_caught_up: bool,
+}
+
+impl Progress {
+    /// Keeps where the subscription is, once that is worth it; what is printed is handed on first.
+    async fn keep(
+        &mut self,
+        subscription: &TopicFeed,
+        output: &mut Output,
+        is_due: bool,
+    ) -> Result<(), Failure> {
+        let ahead = self.printed.saturating_sub(self.kept);
+        if ahead == 0 || !(is_due || self.is_caught_up || ahead >= ACKNOWLEDGED_EVERY) {
+            return Ok(());
+        }
+        output.flush()?;
+        subscription.acknowledge(self.printed).await?;
+        self.kept = self.printed;
+        Ok(())
+    }
 }
 
 impl Subscribe {
     pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         session::existing(target, async |database| {
             let from = self.from.unwrap_or_default();
-            let mut subscription = database.subscribe(&self.topic, from).await?;
+            let start = (from, self.durable.as_deref());
+            let mut subscription = database.subscribe(&self.topic, start).await?;
             let printed = self.print(&mut subscription, output).await;
             subscription.end().await;
             printed
@@ -45,22 +79,39 @@ impl Subscribe {
     ) -> Result<(), Failure> {
         let mut follower = Follower::new(self.follow);
         let mut interrupt = Interrupt::new();
+        let mut progress = Progress::default();
         while !follower.is_done() {
             let Some(news) = interrupt.or(subscription.next()).await else { break };
             match news? {
                 TopicNews::Message(message) => {
                     print_message(&message, output)?;
                     follower.item(output)?;
+                    progress.printed = message.position;
                 }
-                TopicNews::CaughtUp => follower.caught_up(output)?,
-                TopicNews::Gap { from, next } => follower.gap(from, next, output)?,
+                TopicNews::CaughtUp => {
+                    follower.caught_up(output)?;
+                    progress.is_caught_up = true;
+                }
+                TopicNews::Gap { from, next } => {
+                    follower.gap(from, next, output)?;
+                    progress.printed = next.saturating_sub(1);
+                }
                 // Whoever reads the output is slow, and sees everything all the same.
                 TopicNews::Lagged => {}
-                TopicNews::Reset { generation } => output.answer(
-                    || format!("# the topic began anew: generation {generation}"),
-                    || json!({ "reset": { "generation": generation } }),
-                )?,
+                TopicNews::Reset { generation } => {
+                    output.answer(
+                        || format!("# the topic began anew: generation {generation}"),
+                        || json!({ "reset": { "generation": generation } }),
+                    )?;
+                    progress = Progress::default();
+                }
             }
+            if self.durable.is_some() {
+                progress.keep(subscription, output, follower.is_done()).await?;
+            }
+        }
+        if self.durable.is_some() {
+            progress.keep(subscription, output, true).await?;
         }
         Ok(())
     }

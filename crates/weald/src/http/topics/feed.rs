@@ -2,7 +2,8 @@
 //!
 //! An event's id is the last position that it tells, so that a client which sends its last one in
 //! `Last-Event-ID` goes on behind it. After a `reset`, which begins the topic's positions anew, that
-//! is 0.
+//! is 0. A stream with a `durable` name begins where its cursor is, whatever the client says that it
+//! has seen.
 
 use axum::{extract::State, http::request::Parts};
 use serde_json::json;
@@ -23,19 +24,23 @@ use crate::{Result, StartAt, SubscribeOptions, Subscription, TopicEvent, TopicPo
 /// `GET /v1/topics/{name}/subscribe`: what the topic retains from `from` on, then what comes.
 pub(crate) async fn subscribe(State(gateway): State<Gateway>, parts: Parts) -> Answer {
     let name = name(&parts.uri)?;
-    let from = start(&parts)?;
+    let query = Query::parse(parts.uri.query(), &["from", "durable"])?;
+    let (from, durable) = (start(&parts, &query)?, query.text("durable")?.map(str::to_owned));
     // A subscription is noted in the topic: there has to be room for its stream first.
     let permit = gateway.admit_stream()?;
     let topic = gateway.node.topic(&name).open().await?;
     let credit = limits::STREAM_CREDIT;
-    let options = SubscribeOptions { from, credit, ..SubscribeOptions::default() };
+    let options =
+        SubscribeOptions { from, credit, durable: durable.clone(), ..SubscribeOptions::default() };
     let subscription = topic.subscribe(options).await?;
-    Ok(gateway.stream(subscription, permit))
+    Ok(match durable {
+        Some(cursor) => gateway.stream(gateway.cursors.open(&topic, cursor, subscription), permit),
+        None => gateway.stream(subscription, permit),
+    })
 }
 
 /// Where to begin: behind the last event that the client has seen, else at `from`.
-fn start(parts: &Parts) -> std::result::Result<StartAt, Problem> {
-    let query = Query::parse(parts.uri.query(), &["from"])?;
+fn start(parts: &Parts, query: &Query) -> std::result::Result<StartAt, Problem> {
     if let Some(last) = last_event(&parts.headers)? {
         return Ok(StartAt::After(TopicPosition(last)));
     }
@@ -92,7 +97,8 @@ mod tests {
             if let Some(last) = last {
                 request = request.header("last-event-id", last);
             }
-            start(&request.body(()).unwrap().into_parts().0).ok()
+            let parts = request.body(()).unwrap().into_parts().0;
+            start(&parts, &Query::parse(parts.uri.query(), &["from"]).ok()?).ok()
         };
         let after = |position| Some(StartAt::After(TopicPosition(position)));
         assert_eq!(at("/t", None), Some(StartAt::Beginning));

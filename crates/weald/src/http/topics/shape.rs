@@ -75,7 +75,8 @@ fn snapshot(snapshot: &CoordinatorSnapshot) -> Value {
     })
 }
 
-fn rules(policy: &TopicPolicy) -> Value {
+/// The rules of a topic.
+pub(crate) fn rules(policy: &TopicPolicy) -> Value {
     let work =
         policy.work.map(|rule| json!({ "above_bytes": rule.above_bytes, "bits": rule.bits }));
     json!({
