@@ -75,7 +75,7 @@ pub use state_store::{At, StateError, StateStore, StateView};
 pub use system::{
     AdmissionPolicy, KeyBounds, NodeRecord, NodeStanding, SystemChange, SystemEntry, SystemState,
 };
-pub use time::{Clock, Time};
+pub use time::{Clock, Time, millis};
 pub use transaction::{
     CALLER_ID_MAX, CallerIdError, ReadDependency, SessionStamp, TransactionBody, TransactionId,
     TransactionIdError, TransactionRequest,

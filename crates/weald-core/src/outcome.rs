@@ -216,6 +216,33 @@ impl Rejection {
     /// The first code of [`Rejection::Custom`] that belongs to Weald's own collection types.
     pub const CODE_RESERVED: u32 = 1 << 31;
 
+    /// Which refusal it is. Its details are left out: they may hold what users wrote.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NoSuchCollection { .. } => "NoSuchCollection",
+            Self::AlreadyExists { .. } => "AlreadyExists",
+            Self::WrongType { .. } => "WrongType",
+            Self::UnknownType { .. } => "UnknownType",
+            Self::Conflict { .. } => "Conflict",
+            Self::Expectation { .. } => "Expectation",
+            Self::IdReused => "IdReused",
+            Self::Expired { .. } => "Expired",
+            Self::Forgotten => "Forgotten",
+            Self::Fenced => "Fenced",
+            Self::Busy { .. } => "Busy",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::Panicked { .. } => "Panicked",
+            Self::Invalid { .. } => "Invalid",
+            Self::Custom { .. } => "Custom",
+            Self::Locked { .. } => "Locked",
+            Self::Silent { .. } => "Silent",
+            Self::Level { .. } => "Level",
+            Self::Superseded { .. } => "Superseded",
+            Self::Dissolved { .. } => "Dissolved",
+            Self::InUse => "InUse",
+        }
+    }
+
     /// Whether the same intent, under a fresh id, may succeed later.
     pub const fn is_retryable(&self) -> bool {
         matches!(

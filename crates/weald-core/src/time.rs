@@ -45,7 +45,8 @@ impl Time {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+/// Whole milliseconds of `duration`, at most [`u64::MAX`].
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

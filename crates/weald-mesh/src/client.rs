@@ -98,6 +98,18 @@ impl Client {
         self.written(conditional(call, condition).with(answer::TRANSACTION, transaction))
     }
 
+    /// The same without a condition; the partition, and the index in its log.
+    pub(crate) fn put_placed(
+        &self,
+        entry: (&str, &str),
+        value: &[u8],
+        transaction: &str,
+    ) -> Answer<(u64, u64)> {
+        let call = Call::new(Method::PUT, entry_path(entry)).with_body(value);
+        let answered = self.send(call.with(answer::TRANSACTION, transaction));
+        answered.and_then(answer::success).and_then(|reply| reply.position())
+    }
+
     /// `DELETE /v1/trees/{tree}/{key}`; the revision.
     pub(crate) fn delete(&self, entry: (&str, &str), transaction: &str) -> Answer<Option<u64>> {
         let call = Call::new(Method::DELETE, entry_path(entry));
@@ -145,7 +157,8 @@ impl Client {
     /// The number of the partition that a collection is in.
     pub(crate) fn partition_of(&self, tree: &str) -> Answer<u64> {
         self.send(Call::new(Method::GET, entry_path((tree, "-"))))
-            .and_then(|reply| reply.partition())
+            .and_then(|reply| reply.position())
+            .map(|(partition, _)| partition)
     }
 
     /// `GET /v1/topics/{name}`: how the topic is.
@@ -162,7 +175,8 @@ impl Client {
 
     /// The partition that has the topic.
     pub(crate) fn partition_of_topic(&self, name: &str) -> Answer<u64> {
-        self.send(Call::new(Method::GET, topic_path(name))).and_then(|reply| reply.partition())
+        let answered = self.send(Call::new(Method::GET, topic_path(name)));
+        answered.and_then(|reply| reply.position()).map(|(partition, _)| partition)
     }
 
     /// `POST /v1/transactions` with this list of operations.

@@ -122,7 +122,12 @@ impl Mesh {
 
     /// Starts the node at `place` with the address of the first.
     pub(crate) fn join(&mut self, place: usize) -> Result<()> {
-        let bootstrap = self.nodes[0].file()?.bootstrap();
+        self.join_through(place, 0)
+    }
+
+    /// Starts the node at `place` with the address of the one at `seed`.
+    pub(crate) fn join_through(&mut self, place: usize, seed: usize) -> Result<()> {
+        let bootstrap = self.nodes[seed].file()?.bootstrap();
         let node = &mut self.nodes[place];
         node.arguments_mut().bootstrap = bootstrap;
         node.spawn()?;

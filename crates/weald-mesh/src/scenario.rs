@@ -4,6 +4,7 @@ mod catch_up;
 mod churn;
 mod create_race;
 mod dht_down;
+mod forced_recovery;
 mod form;
 mod k1;
 mod k3;
@@ -51,7 +52,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 25] = [
+const ALL: [Scenario; 26] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -65,6 +66,7 @@ const ALL: [Scenario; 25] = [
     two_nodes::SCENARIO,
     churn::SCENARIO,
     restart_all::SCENARIO,
+    forced_recovery::SCENARIO,
     rolling_restart::SCENARIO,
     lost_answers::SCENARIO,
     rogue::SCENARIO,

@@ -145,15 +145,37 @@ pub enum Multicast {
 }
 
 /// How nodes behind routers are reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reachability {
     /// Whether this node carries connections for others; default no.
     pub relay_server: bool,
     /// Whether this node may be reached through relays and then tries to connect directly;
-    /// default no. It listens at a relay when told so: `/…/p2p/RELAY/p2p-circuit`.
+    /// default no. It listens at a relay when told so: `/…/p2p/RELAY/p2p-circuit`; with `probe` by
+    /// itself, at a connected one, once it is told that nobody gets through to it.
     pub relay_client: bool,
-    /// Whether peers are asked if they can dial this node; default no.
+    /// Whether peers are asked if they can dial this node, and answered when they ask; default no.
+    /// They dial the host that they see this node at, with the ports that it listens on or that
+    /// [`Config::external`] names. What comes of it is
+    /// [`Network::reachable`](crate::Network::reachable).
     pub probe: bool,
+    /// Whether that is done between loopback and private addresses, too, as in a network without
+    /// public ones; default no.
+    pub probe_local: bool,
+    /// The pause before peers are asked first, default 15 s. It is six times as long between two
+    /// questions to one peer, and sixty times once three peers have agreed.
+    pub probe_pause: Duration,
+}
+
+impl Default for Reachability {
+    fn default() -> Self {
+        Self {
+            relay_server: false,
+            relay_client: false,
+            probe: false,
+            probe_local: false,
+            probe_pause: Duration::from_secs(15),
+        }
+    }
 }
 
 /// How many connections there may be.

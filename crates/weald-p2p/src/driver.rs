@@ -3,8 +3,11 @@
 mod address;
 mod book;
 mod dialer;
+mod keeping;
 mod lookups;
 mod outcome;
+mod places;
+mod probing;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -34,6 +37,7 @@ use address::{is_usable, with_peer, without_peer};
 use book::Book;
 use dialer::{Dial, Dialer};
 use lookups::Lookups;
+use places::Places;
 
 /// What callers ask of the network's task.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ pub(crate) struct Driver {
     identified: BTreeMap<Libp2pId, Vec<Multiaddr>>,
     reuses_port: bool,
     multicast: Multicast,
+    places: Places,
 }
 
 impl Driver {
@@ -98,6 +103,7 @@ impl Driver {
             identified: BTreeMap::new(),
             reuses_port: config.reachability.relay_client,
             multicast: config.discovery.multicast,
+            places: Places::new(config.reachability.relay_client, now),
         };
         for address in seeds {
             driver.dialer.add_address(address, now);
@@ -180,6 +186,7 @@ impl Driver {
         self.dial_due(now);
         self.swarm.behaviour_mut().lines.close_foreign(now);
         self.expire_lookups(now);
+        self.take_place(now);
         if now.duration_since(self.book_written) >= BOOK_WRITE_INTERVAL {
             self.book_written = now;
             self.write_book();
@@ -253,8 +260,9 @@ impl Driver {
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(target: "weald::net", %error, "a listener has trouble");
             }
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ListenerClosed { addresses, reason, listener_id } => {
                 tracing::warn!(target: "weald::net", ?addresses, ?reason, "a listener has closed");
+                self.places.closed(listener_id, now);
                 self.list_addresses();
             }
             _ => {}
@@ -292,6 +300,7 @@ impl Driver {
                 self.identified(peer_id, info);
             }
             NodeEvent::Table(event) => self.handle_table(event, now),
+            NodeEvent::Probe(event) => self.handle_probe(&event),
             NodeEvent::Multicast(mdns::Event::Discovered(found)) => {
                 let is_any = self.multicast == Multicast::On;
                 for (peer, address) in found.into_iter().filter(|(_, at)| is_any || is_local(at)) {
@@ -310,6 +319,7 @@ impl Driver {
             }
             LinesEvent::Disconnected { peer, id } => {
                 self.identified.remove(&id);
+                self.places.lost(&id);
                 self.dialer.disconnected(id, now);
                 if self.hub.disconnect(peer) {
                     tracing::info!(target: "weald::net", %peer, "peer disconnected");
@@ -357,6 +367,7 @@ impl Driver {
         if addresses.is_empty() {
             return;
         }
+        self.places.found(id, &addresses, &info.protocols);
         if self.hub.line(peer).is_some() {
             self.learn(peer, id, addresses, serves_table);
         } else if self.identified.len() < IDENTIFIED_MAX {
@@ -446,49 +457,11 @@ impl Driver {
         *self.hub.addresses.write() = addresses;
     }
 
-    fn read_book(&mut self, now: Instant) {
-        let Some(path) = &self.book_path else { return };
-        match book::read(path, self.clock.now()) {
-            Ok(book) => self.book = book,
-            Err(error) => {
-                tracing::warn!(target: "weald::net", %error, "the address book cannot be read");
-            }
-        }
-        for (peer, page) in self.book.peers() {
-            self.dialer.add_peer(peer, &page.addresses, now);
-            if let Some(table) = self.swarm.behaviour_mut().table.as_mut() {
-                for address in page.addresses {
-                    table.add_address(&peer, address);
-                }
-            }
-        }
-    }
-
-    /// Writes the book if it has changed, without holding up the network.
-    fn write_book(&mut self) {
-        let Some(path) = self.book_path.clone() else { return };
-        if !self.book.take_change() {
-            return;
-        }
-        let text = self.book.to_text();
-        tokio::task::spawn_blocking(move || save(&path, &text));
-    }
-
     fn stop(&mut self) {
-        if let Some(path) = &self.book_path
-            && self.book.take_change()
-        {
-            save(path, &self.book.to_text());
-        }
+        self.close_book();
         for line in self.hub.lines() {
             line.close();
             self.hub.disconnect(line.peer());
         }
-    }
-}
-
-fn save(path: &std::path::Path, text: &str) {
-    if let Err(error) = book::write(path, text) {
-        tracing::warn!(target: "weald::net", %error, "the address book cannot be written");
     }
 }

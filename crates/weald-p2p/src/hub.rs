@@ -13,6 +13,7 @@ use crate::line::Line;
 use crate::lines::Way;
 use crate::metrics::Counters;
 use crate::protocol::Protocols;
+use crate::reachable::Reachable;
 
 /// The hub: callers find lines here, connections find handlers.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     pub(crate) hints: Mutex<NodeHints>,
     /// Where this node listens.
     pub(crate) addresses: RwLock<Vec<String>>,
+    /// What peers say of dialling this node.
+    pub(crate) reachable: RwLock<Reachable>,
     /// Peers that somebody wanted to talk to while they were not connected.
     wanted: Mutex<BTreeSet<PeerId>>,
     peers: RwLock<BTreeMap<PeerId, Entry>>,
@@ -55,6 +58,7 @@ impl Hub {
             partial_bytes: Arc::default(),
             hints: Mutex::new(hints),
             addresses: RwLock::default(),
+            reachable: RwLock::default(),
             wanted: Mutex::default(),
             peers: RwLock::default(),
         }

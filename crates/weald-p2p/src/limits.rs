@@ -69,6 +69,12 @@ pub(crate) const BOOK_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer a ping. After that the connection is closed.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Relays that are known, of which one may be asked for a place.
+pub(crate) const RELAYS_MAX: usize = 16;
+/// How long no relay is asked for a place after one was lost or not given.
+pub(crate) const PLACE_PAUSE: Duration = Duration::from_secs(2);
+/// The shortest pause before peers are asked whether they can dial this node.
+pub(crate) const PROBE_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Connections of one source that may fail before it is known whose they are, at once.
 pub(crate) const FAILURES_MAX: u32 = 64;
 /// The time in which one of them is forgiven.

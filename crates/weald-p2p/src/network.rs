@@ -21,6 +21,7 @@ use crate::limits::{COMMANDS_MAX, LISTEN_TIMEOUT, SEEDS_MAX};
 use crate::lookup::Nearest;
 use crate::metrics::{Metrics, add};
 use crate::protocol::Protocols;
+use crate::reachable::Reachable;
 use crate::swarm;
 
 /// A node's network. Clones share it; when the last is dropped it stops.
@@ -59,7 +60,7 @@ impl Network {
                 reason: error.to_string(),
             })?;
         }
-        external.into_iter().for_each(|address| swarm.add_external_address(address));
+        external.into_iter().for_each(|address| swarm::advertise(&mut swarm, address));
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let mut driver = Driver::new(swarm, Arc::clone(&hub), receiver, &config, seeds);
         driver.await_addresses(listen.len(), LISTEN_TIMEOUT).await;
@@ -85,6 +86,11 @@ impl Network {
     /// configuration these have the ports that the system gave.
     pub fn listen_addresses(&self) -> Vec<String> {
         self.hub.addresses.read().clone()
+    }
+
+    /// Whether peers can dial this node, as those say who were asked last.
+    pub fn reachable(&self) -> Reachable {
+        self.hub.reachable.read().clone()
     }
 
     /// Connects to whoever is at `address`, and stays connected.

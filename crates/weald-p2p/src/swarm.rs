@@ -11,10 +11,10 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Multiaddr, Swarm, autonat, dcutr, identify, mdns, ping, relay};
 
-use crate::config::{Config, Multicast};
+use crate::config::{Config, Multicast, Reachability};
 use crate::error::StartError;
 use crate::hub::Hub;
-use crate::limits::{IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT};
+use crate::limits::{IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, PROBE_PAUSE_MIN};
 use crate::lines::Lines;
 use crate::sources::Sources;
 use crate::transport;
@@ -33,7 +33,7 @@ pub(crate) struct Node {
     relay_server: Toggle<relay::Behaviour>,
     relay_client: Toggle<relay::client::Behaviour>,
     hole_punching: Toggle<dcutr::Behaviour>,
-    probe: Toggle<autonat::Behaviour>,
+    pub(crate) probe: Toggle<autonat::Behaviour>,
 }
 
 /// Builds the swarm of a node that listens on `listen`.
@@ -75,13 +75,22 @@ pub(crate) fn build(
         probe: config
             .reachability
             .probe
-            .then(|| autonat::Behaviour::new(id, autonat::Config::default()))
+            .then(|| autonat::Behaviour::new(id, probe_config(&config.reachability)))
             .into(),
     };
     let swarm_config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIMEOUT)
         .with_max_negotiating_inbound_streams(32);
     Ok(Swarm::new(transport, node, id, swarm_config))
+}
+
+/// Tells peers of an address that this node cannot see itself, and asks them whether they get through
+/// there.
+pub(crate) fn advertise(swarm: &mut Swarm<Node>, address: Multiaddr) {
+    if let Some(probe) = swarm.behaviour_mut().probe.as_mut() {
+        probe.probe_address(address.clone());
+    }
+    swarm.add_external_address(address);
 }
 
 fn limits(config: &Config) -> ConnectionLimits {
@@ -98,6 +107,18 @@ fn identify_config(keypair: &Keypair, hub: &Hub) -> identify::Config {
         .with_agent_version(concat!("weald/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_push_listen_addr_updates(true)
         .with_cache_size(0)
+}
+
+fn probe_config(reachability: &Reachability) -> autonat::Config {
+    let pause = reachability.probe_pause.max(PROBE_PAUSE_MIN);
+    autonat::Config {
+        boot_delay: pause,
+        retry_interval: pause.saturating_mul(6),
+        throttle_server_period: pause.saturating_mul(6),
+        refresh_interval: pause.saturating_mul(60),
+        only_global_ips: !reachability.probe_local,
+        ..autonat::Config::default()
+    }
 }
 
 /// The distributed hash table. It holds routes and no records.

@@ -59,7 +59,7 @@ fn tell_pended(
             "a part is prepared"
         ),
         PendAnswer::Refused(why) => tracing::debug!(
-            target: "weald::transaction", %partition, %index, %id, is_primary, why = %Kind(why),
+            target: "weald::transaction", %partition, %index, %id, is_primary, why = why.name(),
             "a part is refused"
         ),
         PendAnswer::Resolved => tracing::debug!(
@@ -109,19 +109,9 @@ impl fmt::Display for Told<'_> {
                 f.write_str("committed")?;
                 revisions.iter().try_for_each(|(name, revision)| write!(f, " {name}@{revision}"))
             }
-            Outcome::Rejected(why) => write!(f, "rejected {}", Kind(why)),
+            Outcome::Rejected(why) => write!(f, "rejected {}", why.name()),
             Outcome::Unknown(cause) => write!(f, "unknown: {cause}"),
         }
-    }
-}
-
-/// Which refusal it was. The texts of collection types may hold what users wrote.
-struct Kind<'r>(&'r Rejection);
-
-impl fmt::Display for Kind<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = format!("{:?}", self.0);
-        f.write_str(all.split([' ', '(', '{']).next().unwrap_or_default())
     }
 }
 

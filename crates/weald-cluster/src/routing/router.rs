@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use weald_core::{Epoch, PartitionId, PeerId, Time, limits::ENTRY_BYTES_MAX};
+use weald_core::{Epoch, PartitionId, PeerId, Time, limits::ENTRY_BYTES_MAX, millis};
 
 use super::{
     backoff::Jitter,
@@ -483,10 +483,6 @@ impl Router {
 
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -102,10 +102,14 @@ impl Reply {
         number.ok_or_else(|| Failure::lost_by(format!("no `{field}` in {}", self.text())))
     }
 
-    /// The partition that answered.
-    pub(super) fn partition(&self) -> Answer<u64> {
-        let number = self.position.as_ref().and_then(|text| text.split_once('.')?.0.parse().ok());
-        number.ok_or_else(|| Failure::lost_by(String::from("an answer has no position")))
+    /// The partition that answered, and the index in its log.
+    pub(super) fn position(&self) -> Answer<(u64, u64)> {
+        let parse = |text: &String| {
+            let (partition, index) = text.split_once('.')?;
+            Some((partition.parse().ok()?, index.parse().ok()?))
+        };
+        let position = self.position.as_ref().and_then(parse);
+        position.ok_or_else(|| Failure::lost_by(String::from("an answer has no position")))
     }
 
     fn lines(&self) -> Answer<Vec<Value>> {
@@ -253,7 +257,7 @@ mod tests {
         assert_eq!(reply(200, r#"{"sequence":4}"#).number("sequence"), Ok(4));
         assert!(reply(200, "{}").number("sequence").is_err());
         let placed = Reply { position: Some("3.42".into()), ..reply(200, "") };
-        assert_eq!(placed.partition(), Ok(3));
-        assert!(reply(200, "").partition().is_err());
+        assert_eq!(placed.position(), Ok((3, 42)));
+        assert!(reply(200, "").position().is_err());
     }
 }

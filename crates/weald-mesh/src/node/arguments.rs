@@ -28,6 +28,8 @@ pub(crate) struct Arguments {
     /// What the gateway demands; needed where it does not listen on the loopback.
     pub(crate) token: Option<String>,
     pub(crate) token_file: Option<PathBuf>,
+    /// Words behind all others.
+    pub(crate) more: Vec<String>,
 }
 
 impl Arguments {
@@ -56,6 +58,7 @@ impl Arguments {
         if self.is_init {
             words.push(String::from("--init"));
         }
+        words.extend(self.more.iter().cloned());
         words
     }
 }

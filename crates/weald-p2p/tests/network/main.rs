@@ -5,6 +5,7 @@ mod budgets;
 mod calls;
 mod discovery;
 mod frames;
+mod probing;
 mod reconnection;
 mod relays;
 mod rig;

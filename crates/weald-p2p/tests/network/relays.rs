@@ -4,19 +4,23 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use bytes::Bytes;
 use weald_core::Transport;
-use weald_p2p::Config;
+use weald_p2p::{Config, Reachable};
 
-use crate::rig::{ECHO, LONG, Node, config, peer, start, until};
+use crate::rig::{ECHO, LONG, Node, ask_soon, config, peer, start, until};
+
+/// An address that nobody listens on.
+fn free_address() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().expect("it is bound").port())
+}
 
 /// A node that carries for others. A relay has to know the address that it is reached at.
 async fn relay(number: u64) -> Node {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    let port = listener.local_addr().expect("it is bound").port();
-    drop(listener);
-    let address = format!("/ip4/127.0.0.1/tcp/{port}");
+    let address = free_address();
     let mut config = config(number, &[]);
     (config.listen, config.external) = (vec![address.clone()], vec![address]);
     config.reachability.relay_server = true;
+    ask_soon(&mut config);
     start(config).await
 }
 
@@ -78,4 +82,38 @@ async fn two_that_met_through_a_relay_get_through_to_each_other() {
     until("they are connected directly", || is_relayed(&guest, 2) == Some(false)).await;
     let answer = guest.network.call(peer(2), ECHO, Bytes::from_static(b"direct"), LONG).await;
     assert_eq!(answer.unwrap(), "direct");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_told_that_nobody_gets_through_takes_a_place_at_a_relay_by_itself() {
+    let relay = relay(1).await;
+    let mut hidden = client(2, Vec::new());
+    (hidden.seeds, hidden.external) = (vec![relay.address()], vec![free_address()]);
+    ask_soon(&mut hidden);
+    let hidden = start(hidden).await;
+    let mut guest = client(3, Vec::new());
+    guest.seeds = vec![place(&hidden).await];
+    assert_eq!(hidden.network.reachable(), Reachable::Nowhere);
+    let mut guest = start(guest).await;
+    guest.meets(peer(2)).await;
+    let asked = Bytes::from_static(b"through a relay");
+    let answer = guest.network.call(peer(2), ECHO, asked.clone(), LONG).await;
+    assert_eq!(answer.unwrap(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_at_a_relay_that_ends_is_taken_at_another() {
+    let (first, second) = (relay(1).await, relay(2).await);
+    let mut hidden = client(3, Vec::new());
+    hidden.seeds = vec![first.address(), second.address()];
+    hidden.external = vec![free_address()];
+    ask_soon(&mut hidden);
+    let hidden = start(hidden).await;
+    let taken = place(&hidden).await;
+    let is_first = taken.starts_with(&first.address());
+    let (ends, stays) = if is_first { (first, second) } else { (second, first) };
+    ends.network.shutdown().await;
+    drop(ends);
+    let is_taken = |at: &String| at.starts_with(&stays.address());
+    until("the other has one", || hidden.network.listen_addresses().iter().any(is_taken)).await;
 }

@@ -113,6 +113,13 @@ pub(crate) fn config(number: u64, seeds: &[&Node]) -> Config {
     config
 }
 
+/// Has a node ask others whether they can dial it, and answer them, on this machine and soon.
+pub(crate) fn ask_soon(config: &mut Config) {
+    config.reachability.probe = true;
+    config.reachability.probe_local = true;
+    config.reachability.probe_pause = Duration::from_millis(100);
+}
+
 /// Starts a node.
 pub(crate) async fn start(config: Config) -> Node {
     let (events, told) = mpsc::unbounded_channel();

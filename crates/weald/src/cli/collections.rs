@@ -40,7 +40,7 @@ fn json(info: &CollectionInfo) -> Value {
 /// How much of a collection is kept; absent bounds are `null`.
 pub(crate) fn retention_json(retention: &Retention) -> Value {
     json!({
-        "age_max_ms": retention.age_max.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        "age_max_ms": retention.age_max.map(weald_core::millis),
         "entries_max": retention.entries_max,
         "bytes_max": retention.bytes_max,
     })

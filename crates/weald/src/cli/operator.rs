@@ -1,10 +1,9 @@
 //! Verbs for operators: partitions, peers, handing over.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde_json::{Value, json};
 use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId, RecoveryInfo, Time};
+use weald_core::millis;
 
 use super::{
     failure::Failure,
@@ -100,10 +99,6 @@ fn partition_json(info: &PartitionInfo) -> Value {
         "trouble": info.trouble,
         "members": info.members.iter().map(member).collect::<Vec<_>>(),
     })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A forced recovery, for programs.

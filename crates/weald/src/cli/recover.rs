@@ -25,7 +25,7 @@ pub(crate) struct Recover {
     /// The directory of another stopped node that survives, or a copy; may be given several times
     #[arg(long = "survivor", value_name = "DIR")]
     survivors: Vec<PathBuf>,
-    /// The file with the administrator's key [default: the node's own]
+    /// The file with the administrator's key; to look needs none [default: the node's own]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Whose keys may sign beside the founder's, as in the nodes' settings

@@ -1,12 +1,11 @@
 //! What the node tells about itself.
 
-use std::time::Duration;
-
 use axum::{
     extract::State,
     http::{Response, StatusCode, request::Parts},
 };
 use serde_json::{Value, json};
+use weald_core::millis;
 
 use super::{
     Gateway,
@@ -126,10 +125,6 @@ fn collection_json(info: &CollectionInfo) -> Value {
         "entries": info.entries,
         "retention": retention_json(&info.retention),
     })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn retention_json(retention: &Retention) -> Value {

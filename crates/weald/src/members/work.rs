@@ -357,6 +357,11 @@ impl Work {
             self.timers.remove(&(due, partition));
         }
         self.hosted.write().remove(&partition);
+        let held = replica.state.last().index;
+        tracing::info!(
+            target: "weald::members", %partition, %held,
+            "this node was removed from the members: what it held counts no more"
+        );
         replica.waiting.abandon();
         replica.hosted().end();
         self.office.has_peers_changed = true;

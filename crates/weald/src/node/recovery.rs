@@ -31,7 +31,7 @@ pub struct RecoveryRequest {
     /// log has to go on. Nobody has them open. Default: none.
     pub survivors: Vec<PathBuf>,
     /// The file of the administrator's key. Default: the node's own, which is the administrator's if
-    /// the node founded the network.
+    /// the node founded the network. What is only told needs no key.
     pub key: Option<PathBuf>,
     /// Whose keys may sign beside the founder's, as in the nodes' settings. Default: nobody else's.
     pub administrators: Vec<PeerId>,
@@ -99,7 +99,8 @@ impl Weald {
 struct Bench {
     home: Home,
     authority: Authority,
-    keys: FileKeyStore,
+    /// The administrator's; none is needed where it is only told what would be done.
+    keys: Option<FileKeyStore>,
     left: Vec<Left>,
     /// Of other survivors; nobody opens them meanwhile.
     others: Vec<(Home, Vec<Left>)>,
@@ -112,13 +113,11 @@ impl Bench {
         let Some(genesis) = read_pin(folder)?.genesis else {
             return Err(invalid("the node belongs to no network; there is nothing to recover"));
         };
-        let path = request.key.clone().unwrap_or_else(|| folder.path().join(IDENTITY_FILE));
-        let keys = FileKeyStore::load(&path, None).map_err(|error| {
-            Error::caused(ErrorKind::Invalid, format!("the administrator's key: {error}"), error)
-        })?;
+        let own = || request.apply.then(|| folder.path().join(IDENTITY_FILE));
+        let path = request.key.clone().or_else(own);
         let others = request.survivors.iter().map(|path| open(path));
         let authority = authority(&genesis, &request.administrators);
-        check_key(&authority, &keys)?;
+        let keys = path.map(|path| key(&path, &authority)).transpose()?;
         Ok(Self { authority, keys, left, others: others.collect::<Result<_>>()?, home })
     }
 
@@ -154,7 +153,8 @@ impl Bench {
         let act = act.map_err(|error| error.to_string())?;
         let info = RecoveryInfo::from(&act);
         if apply {
-            let recovery = Recovery::sign(act, &self.keys).map_err(|error| error.to_string())?;
+            let keys = self.keys.as_ref().expect("what is done is done with a key");
+            let recovery = Recovery::sign(act, keys).map_err(|error| error.to_string())?;
             let log = self.home.log.store();
             let begun = left.begin(&*log, &self.authority, recovery);
             begun.map_err(|error| error.to_string())?;
@@ -188,11 +188,15 @@ fn open(path: &Path) -> Result<(Home, Vec<Left>)> {
     Ok((home, left))
 }
 
-fn check_key(authority: &Authority, keys: &FileKeyStore) -> Result<()> {
+/// The key in a file, which has to be an administrator's.
+fn key(path: &Path, authority: &Authority) -> Result<FileKeyStore> {
     use weald_core::identity::KeyStore as _;
+    let keys = FileKeyStore::load(path, None).map_err(|error| {
+        Error::caused(ErrorKind::Invalid, format!("the administrator's key: {error}"), error)
+    })?;
     let peer = keys.public().peer_id();
     if authority.administrators.contains(&peer) {
-        return Ok(());
+        return Ok(keys);
     }
     let administrators: Vec<_> = authority.administrators.iter().map(ToString::to_string).collect();
     let what = format!(

@@ -20,7 +20,7 @@ use weald_cluster::{
 };
 use weald_core::{
     BlockId, Caller as Asking, LogIndex, Outcome, PartitionId, Payload, PlacementKey, Refusal,
-    Reply as Replying, Service, ServiceHandler, StateStore, TransactionId,
+    Reply as Replying, Service, ServiceHandler, StateStore, TransactionId, millis,
 };
 
 use super::{
@@ -429,10 +429,6 @@ fn unavailable() -> Answer {
 fn busy(retry_after: Duration) -> Answer {
     let max = wide(weald_cluster::routing::limits::REQUESTS_MAX);
     Answer::Busy { what: Table::Log, max, retry_after_ms: millis(retry_after) }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn wide(count: usize) -> u64 {

@@ -108,6 +108,10 @@ async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directo
             .iter()
             .all(|line| line["applied"] == false && line["recovery"]["generation"] == 1)
     );
+    // Who did not found it may look, too, and does nothing without an administrator's key.
+    let looked = recover_stopped(&place, "second", &[]);
+    assert_eq!((looked.code, lines(&looked).len()), (0, 2), "{looked:?}");
+    recover(&place, "second", &["--all", "--i-know"]).refused(2, "administrator");
     recover(&place, "first", &["--i-know"]).refused(2, "--all");
     recover(&place, "first", &["9", "--i-know"]).refused(2, "partition 9");
     let key = place.path("second").join("identity.key");

@@ -103,9 +103,8 @@ pub(super) fn collection(listed: &Value) -> Option<CollectionInfo> {
 
 /// How much of a new collection is kept.
 pub(super) fn retention_json(retention: &Retention) -> Value {
-    let millis = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     json!({
-        "age_max_ms": retention.age_max.map(millis),
+        "age_max_ms": retention.age_max.map(weald_core::millis),
         "entries_max": retention.entries_max,
         "bytes_max": retention.bytes_max,
     })

@@ -1,12 +1,11 @@
 //! What a topic is, as JSON. The gateway answers it, and so does the command line about a directory.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use weald::{
     Access, Availability, ChannelState, CoordinatorObject, CoordinatorSnapshot, Lease,
     LineageEntry, Rate, Standing, TopicHistory, TopicPolicy,
 };
+use weald_core::millis;
 use weald_pubsub::Side;
 
 /// A topic: its head, its policy and some of its subscriptions.
@@ -112,8 +111,4 @@ fn access(access: &Access) -> Value {
 
 fn rate(rate: Rate) -> Value {
     json!({ "burst": rate.burst, "interval_us": rate.interval_micros })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
