@@ -98,12 +98,14 @@ fn steps(workspace: &Workspace) -> Vec<Step<'_>> {
         ),
         ("docs", Box::new(|_| docs(workspace))),
         ("tests", Box::new(|tests| workspace_tests(workspace, tests))),
-        ("mesh smoke", Box::new(|_| mesh::smoke(workspace))),
         ("doc tests", Box::new(|tests| doc_tests(workspace, tests))),
         ("example", Box::new(|tests| example(workspace, tests))),
         ("fuzz smoke", Box::new(|_| fuzz::smoke(workspace, FUZZ_SECONDS))),
         ("deny", Box::new(|_| deny::run(workspace))),
-        ("publish check", Box::new(|_| publish_check::run(workspace))),
+        (
+            "mesh smoke beside publish check",
+            Box::new(|_| mesh::smoke(workspace, || publish_check::run(workspace))),
+        ),
         ("RocksDB suite", Box::new(|tests| rocksdb_suite(workspace, tests))),
     ]
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
 
 use crate::command::{self, cargo};
@@ -59,13 +60,23 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     command::run(run)
 }
 
-/// A few kills for the gate, with the programs as the tests have built them.
-pub(crate) fn smoke(workspace: &Workspace) -> Result<()> {
+/// A few kills for the gate, with the programs as the tests have built them, while `beside` works: nodes wait for each
+/// other most of the time.
+pub(crate) fn smoke(
+    workspace: &Workspace,
+    beside: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
     let programs = programs::as_tested(workspace, &["weald", "weald-mesh"])?;
     let mut run = Command::new(programs.join("weald-mesh"));
     run.arg("test").args(SMOKE).arg("--weald").arg(programs.join("weald"));
     run.current_dir(workspace.root());
-    command::run_within(run, SMOKE_MAX)
+    thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        let ran = command::run_within(run, SMOKE_MAX);
+        let worked =
+            beside.join().map_err(|_| anyhow!("what works beside the nodes has panicked"))?;
+        ran.and(worked)
+    })
 }
 
 /// Builds as for a release and measures.

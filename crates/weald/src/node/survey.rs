@@ -54,7 +54,8 @@ pub struct MemberInfo {
     pub matched: Option<LogIndex>,
     /// Since when its node runs, by that node's clock; `None` where it was not heard of.
     pub started: Option<Time>,
-    /// Which run of its store that is, from 1; `None` where it was not heard of.
+    /// Which run of its store was heard of last, from 1; `None` where it was not heard of. Only who
+    /// coordinates hears all members all the time.
     pub incarnation: Option<u64>,
 }
 
