@@ -33,6 +33,8 @@ const NOISE_BYTES: usize = 16 * 1024;
 /// Different noises of each rogue.
 const NOISES: usize = 64;
 const KNOCK_PAUSE: Duration = Duration::from_millis(5);
+/// Of a thread, by its niceness.
+const LOWEST_PRIORITY: i32 = 19;
 const SILENCE_MAX: Duration = Duration::from_millis(200);
 /// How much later others may be answered.
 const SLOWDOWN_MAX: u32 = 2;
@@ -154,7 +156,9 @@ impl Rogues {
 }
 
 fn knock(door: &str, mut random: Random, is_stopped: &AtomicBool, count: &AtomicUsize) {
-    // Made before: a rogue elsewhere takes no processor time from the nodes.
+    // A rogue elsewhere takes no processor time from the nodes: this one has what they leave, and its
+    // noises are made before. A thread may always lower its own priority.
+    let _ = rustix::process::nice(LOWEST_PRIORITY);
     let noises: Vec<Vec<u8>> = (0..NOISES).map(|_| noise(&mut random)).collect();
     for noise in noises.iter().cycle() {
         if is_stopped.load(Ordering::Relaxed) {
