@@ -161,7 +161,8 @@ impl State {
             last = *entry.point();
         }
         let time = entries.last().map_or(Time::ZERO, LogEntry::time).max(restart.applied_time);
-        let mut configurations = Configurations::new(stored.configurations);
+        let of = (partition, stored.generation);
+        let mut configurations = Configurations::new(of, stored.configurations);
         let watermark = stored.watermark.max(restart.applied).min(last.index);
         let heard = |(member, run)| (member, Peer { run, standing: None });
         let peers = stored.runs.into_iter().map(heard).collect();

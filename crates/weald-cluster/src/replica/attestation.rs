@@ -134,12 +134,14 @@ impl CertifiedConfiguration {
         self.configuration().map(|configuration| configuration.id)
     }
 
-    /// Whether this continues a chain that ends in `before`.
-    pub fn follows(&self, before: &Placed) -> bool {
+    /// Whether this continues a chain of a partition, in one of its generations, that ends in
+    /// `before`. What the same members have certified elsewhere says nothing here (rule C16).
+    pub fn follows(&self, (partition, generation): (PartitionId, u32), before: &Placed) -> bool {
         let Some(own) = self.configuration() else { return false };
-        let attested = &self.certificate.attested;
-        let names = attested.hash == self.entry.hash() && attested.index == self.entry.index();
-        let is_next = own.id.0 == before.configuration.id.0 + 1 && names;
+        let (index, hash) = (self.entry.index(), self.entry.hash());
+        let named = Attested { partition, generation, configuration: own.id, index, hash };
+        let is_next =
+            own.id.0 == before.configuration.id.0 + 1 && self.certificate.attested == named;
         // A joint one is the decision of the voters before; what comes after is its own voters'.
         let continued = if own.is_joint() { &own.outgoing } else { &own.voters };
         let continues = *continued == before.configuration.voters;
@@ -272,7 +274,7 @@ impl State {
         let Some((entry, before)) = self.configurations.uncertified() else { return };
         let Some(certificate) = self.attesting.collecting.clone() else { return };
         let certified = CertifiedConfiguration { entry: entry.clone(), certificate };
-        if certified.follows(&before) {
+        if certified.follows((self.partition, self.generation), &before) {
             self.attesting.collecting = None;
             self.certify(certified);
         }

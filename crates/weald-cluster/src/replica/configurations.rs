@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use weald_core::LogIndex;
+use weald_core::{LogIndex, PartitionId};
 
 use super::{Certificate, CertifiedConfiguration, LogEntry, stored::StoredConfigurations};
 use crate::configuration::{Configuration, ConfigurationId, Member, Placed};
@@ -12,6 +12,8 @@ use crate::configuration::{Configuration, ConfigurationId, Member, Placed};
 /// in the log are consecutive.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Configurations {
+    /// The partition and its generation: of what certificates have to be.
+    of: (PartitionId, u32),
     /// Where the chain begins: what this member was founded or joined with, or what a forced
     /// recovery says.
     root: Placed,
@@ -26,11 +28,12 @@ pub(super) struct Configurations {
 }
 
 impl Configurations {
-    pub(super) fn new(stored: StoredConfigurations) -> Self {
+    /// Those of a partition in a generation.
+    pub(super) fn new(of: (PartitionId, u32), stored: StoredConfigurations) -> Self {
         let StoredConfigurations { root, committed, chain, uncertified } = stored;
         let current = committed.configuration.clone();
         let (uncommitted, uncertified) = (VecDeque::new(), uncertified.into());
-        Self { root, committed, uncommitted, chain, uncertified, current }
+        Self { of, root, committed, uncommitted, chain, uncertified, current }
     }
 
     /// What is kept on the disk.
@@ -163,7 +166,7 @@ impl Configurations {
 
     /// Adds a certified configuration to the chain, if it continues it.
     pub(super) fn certify(&mut self, certified: CertifiedConfiguration) -> bool {
-        if !certified.follows(&self.last_certified()) {
+        if !certified.follows(self.of, &self.last_certified()) {
             return false;
         }
         let index = certified.entry.index();

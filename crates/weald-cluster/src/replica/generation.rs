@@ -77,7 +77,7 @@ impl State {
         self.stop = None;
         let root = recovery.act.root();
         let begun = StoredConfigurations::begun(root);
-        self.configurations = Configurations::new(begun);
+        self.configurations = Configurations::new((self.partition, self.generation), begun);
         self.attesting = Attesting::default();
         self.rebirth = Rebirth::default();
         self.promised = Epoch::default();

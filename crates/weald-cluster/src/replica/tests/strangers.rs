@@ -1,8 +1,8 @@
 //! What is said by those who may not say it changes nothing.
 
-use super::rig::{Rig, epoch, member, members};
+use super::rig::{Rig, epoch, identity, member, members};
 use crate::{configuration::Member, replica::*};
-use weald_core::{LogIndex, StoreId};
+use weald_core::{LogIndex, PartitionId, StoreId, identity::KeyStore as _};
 
 fn messages(epoch: weald_core::Epoch) -> Vec<Message> {
     let last = LogEnd { epoch, index: LogIndex(1_000) };
@@ -166,25 +166,46 @@ fn what_is_applied_is_confirmed_once_a_quorum_has_the_same() {
     assert_eq!((rig.state('a').confirmed(), rig.state('b').confirmed()), (second, second));
 }
 
-#[test]
-fn a_configuration_of_strangers_is_not_learned_without_certificates() {
-    let mut rig = Rig::led();
-    let entry = LogEntry::configuration(
-        &rig.state('a').last(),
-        epoch(9, 'x'),
-        rig.state('a').log_time(),
-        &rig.state('a').configuration().joint(members("xyz")),
-    );
+/// The next configuration of the group, certified by `signers` for a partition and a generation.
+fn certified(rig: &Rig, scope: (PartitionId, u32), signers: &str) -> CertifiedConfiguration {
+    let configuration = rig.state('a').configuration().joint(members("xyz"));
+    let (last, time) = (rig.state('a').last(), rig.state('a').log_time());
+    let entry = LogEntry::configuration(&last, epoch(9, 'x'), time, &configuration);
+    let (partition, generation) = scope;
     let attested = Attested {
-        partition: weald_core::PartitionId(1),
-        generation: 0,
-        configuration: crate::configuration::ConfigurationId(1),
+        partition,
+        generation,
+        configuration: configuration.id,
         index: entry.index(),
         hash: entry.hash(),
     };
-    let certificate = Certificate { attested, signatures: Default::default() };
-    let chain = vec![CertifiedConfiguration { entry, certificate }];
-    let envelope = rig.envelope(member('x'), 'b', Message::Configurations { chain });
-    rig.input('b', Input::Message(envelope));
-    assert_eq!(rig.refused('b', RefusedReason::BadCertificate), 1);
+    let sign = |name| {
+        let key = identity(name);
+        let signature = key.sign(Attestation::DOMAIN, &attested.encode()).unwrap();
+        (member(name), (key.public(), signature))
+    };
+    let signatures = signers.chars().map(sign).collect();
+    CertifiedConfiguration { entry, certificate: Certificate { attested, signatures } }
+}
+
+#[test]
+fn a_configuration_is_learned_with_a_certificate_of_this_partition_and_generation_only() {
+    let check = |scope: (u32, u32), signers: &str, is_learned: bool| {
+        let mut rig = Rig::led();
+        let certified = certified(&rig, (PartitionId(scope.0), scope.1), signers);
+        let chain = vec![certified.clone()];
+        let envelope = rig.envelope(member('x'), 'b', Message::Configurations { chain });
+        rig.input('b', Input::Message(envelope));
+        let refused = usize::from(!is_learned);
+        assert_eq!(rig.refused('b', RefusedReason::BadCertificate), refused, "{scope:?} {signers}");
+        let learned = if is_learned { vec![certified] } else { Vec::new() };
+        assert_eq!(rig.state('b').configurations.chain(), learned, "{scope:?} {signers}");
+    };
+    check((1, 0), "", false);
+    check((1, 0), "a", false);
+    check((1, 0), "xyz", false);
+    check((1, 0), "ab", true);
+    // The same members, who are a majority elsewhere, too.
+    check((2, 0), "ab", false);
+    check((1, 1), "abc", false);
 }
