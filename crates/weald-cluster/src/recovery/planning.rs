@@ -123,21 +123,21 @@ pub fn plan(
     })
 }
 
-/// Whether no other survivor has to begin instead, and no majority can go on.
+/// Whether no majority can go on, and no other survivor has to begin instead.
 fn check_others(beginner: &Remains, others: &[Remains]) -> Result<(), RecoveryError> {
     let (own, held) = (beginner.survivor(), beginner.generation());
     if let Some(later) = others.iter().map(Remains::generation).find(|other| *other > held) {
         return Err(RecoveryError::Generation { named: held + 1, held: later });
     }
     let of_generation = || others.iter().filter(|other| other.generation() == held);
-    let longest = of_generation().map(Remains::survivor).max_by_key(|other| other.end);
-    if let Some(longer) = longest.filter(|other| other.end > own.end) {
-        return Err(RecoveryError::Behind { member: longer.member, end: longer.end });
-    }
     let whole = || of_generation().chain([beginner]).filter(|one| one.is_whole());
     let lives = |member: &Member| whole().any(|one| one.member() == *member);
-    match beginner.configuration.is_quorum(lives) {
-        true => Err(RecoveryError::MajorityLives { count: whole().count() }),
-        false => Ok(()),
+    if beginner.configuration.is_quorum(lives) {
+        return Err(RecoveryError::MajorityLives { count: whole().count() });
+    }
+    let longest = of_generation().map(Remains::survivor).max_by_key(|other| other.end);
+    match longest.filter(|other| other.end > own.end) {
+        Some(longer) => Err(RecoveryError::Behind { member: longer.member, end: longer.end }),
+        None => Ok(()),
     }
 }

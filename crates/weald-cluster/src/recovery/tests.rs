@@ -89,6 +89,12 @@ fn w29_the_survivor_with_the_most_complete_log_has_to_begin() {
 fn w29_a_majority_that_lives_is_not_recovered_by_force() {
     let others = [remains(b'b', &[1], Health::Whole)];
     assert_eq!(planned(&lone(), &others), Err(RecoveryError::MajorityLives { count: 2 }));
+    let longer = [remains(b'b', &[1, 1, 2, 2], Health::Whole)];
+    assert_eq!(
+        planned(&lone(), &longer),
+        Err(RecoveryError::MajorityLives { count: 2 }),
+        "there, too"
+    );
     let damaged = Health::Damaged { known_end: LogIndex(5) };
     let act = planned(&lone(), &[remains(b'b', &[1], damaged)]).unwrap();
     let dropped = Dropped { from: LogIndex(4), to: LogIndex(5) };
