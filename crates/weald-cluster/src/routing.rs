@@ -20,6 +20,6 @@ mod segments;
 pub use backoff::{Backoff, Jitter};
 pub use breaker::{BreakerConfig, BreakerState};
 pub use error::{Class, RouteError, Table, UnknownReason};
-pub use map::{Map, Part, Version};
+pub use map::{Map, Part, Reign, Version};
 pub use message::{Answer, Purpose, Reply, Request, Ticket};
 pub use router::{Config, ConfigError, Counters, Input, Output, Router, Submit};

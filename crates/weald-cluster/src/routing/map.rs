@@ -24,6 +24,25 @@ pub struct Version {
     pub index: LogIndex,
 }
 
+/// Who coordinates a partition, as far as a node has heard: the campaigner of an epoch. Each forced
+/// recovery begins epochs anew, so that one counts within its generation only (rule C16).
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Reign {
+    /// The generation of the partition.
+    pub generation: u32,
+    /// The newest epoch of it.
+    pub epoch: Epoch,
+}
+
+impl Reign {
+    /// Who coordinates.
+    pub const fn coordinator(&self) -> Option<PeerId> {
+        self.epoch.campaigner
+    }
+}
+
 /// What one answer tells of the map: one partition.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Part {
@@ -35,8 +54,8 @@ pub struct Part {
     pub range: KeyRange,
     /// Its members.
     pub members: Members,
-    /// The newest epoch known; its campaigner coordinates.
-    pub epoch: Epoch,
+    /// Who coordinates, as far as is known.
+    pub reign: Reign,
 }
 
 /// What is known of a partition.
@@ -44,7 +63,7 @@ pub struct Part {
 struct Known {
     version: Version,
     members: Members,
-    epoch: Epoch,
+    reign: Reign,
 }
 
 /// Where partitions are, as far as one node knows. A new map knows nothing: all keys are partition
@@ -74,7 +93,7 @@ impl Map {
     pub fn computed(version: Version, ranges: &Ranges, nodes: &Nodes, k: ResponsibilityK) -> Self {
         let known = ranges.iter().map(|(partition, _)| {
             let members = place(nodes, partition, k).members();
-            (partition, Known { version, members, epoch: Epoch::default() })
+            (partition, Known { version, members, reign: Reign::default() })
         });
         let segments = Segments::of(ranges, version);
         let nodes_known = nodes.iter().map(|(peer, _)| *peer).take(NODES_KNOWN_MAX).collect();
@@ -115,19 +134,19 @@ impl Map {
     /// Who coordinates a partition: the campaigner of the newest epoch that was heard of, so that
     /// all who heard of one epoch name the same peer.
     pub fn coordinator(&self, partition: PartitionId) -> Option<PeerId> {
-        self.epoch(partition).campaigner
+        self.reign(partition).coordinator()
     }
 
-    /// The newest epoch of a partition that was heard of.
-    pub fn epoch(&self, partition: PartitionId) -> Epoch {
-        self.known.get(&partition).map_or_else(Epoch::default, |known| known.epoch)
+    /// The newest epoch of a partition that was heard of, in the newest generation.
+    pub fn reign(&self, partition: PartitionId) -> Reign {
+        self.known.get(&partition).map_or_else(Reign::default, |known| known.reign)
     }
 
     /// Takes note of an epoch. Says whether it is newer than what was known.
-    pub fn hint(&mut self, partition: PartitionId, epoch: Epoch) -> bool {
+    pub fn hint(&mut self, partition: PartitionId, reign: Reign) -> bool {
         let Some(known) = self.entry(partition) else { return false };
-        let is_newer = known.epoch < epoch;
-        known.epoch = known.epoch.max(epoch);
+        let is_newer = known.reign < reign;
+        known.reign = known.reign.max(reign);
         is_newer
     }
 
@@ -144,8 +163,8 @@ impl Map {
             known.version = part.version;
             known.members = part.members.clone();
         }
-        is_changed |= known.epoch < part.epoch;
-        known.epoch = known.epoch.max(part.epoch);
+        is_changed |= known.reign < part.reign;
+        known.reign = known.reign.max(part.reign);
         self.version = self.version.max(part.version);
         is_changed
     }
@@ -159,7 +178,7 @@ impl Map {
         }
         let before = std::mem::replace(self, map);
         for (partition, known) in &mut self.known {
-            known.epoch = known.epoch.max(before.epoch(*partition));
+            known.reign = known.reign.max(before.reign(*partition));
         }
         true
     }
@@ -174,7 +193,7 @@ impl Map {
             partition,
             range,
             members: known.members,
-            epoch: known.epoch,
+            reign: known.reign,
         }
     }
 
@@ -187,7 +206,7 @@ impl Map {
         match self.coordinator(partition) {
             _ if !is_member => Some(Answer::NotMine(Box::new(self.part(key)))),
             Some(coordinator) if coordinator == *me => None,
-            Some(_) => Some(Answer::Redirect { partition, epoch: self.epoch(partition) }),
+            Some(_) => Some(Answer::Redirect { partition, reign: self.reign(partition) }),
             None => Some(Answer::Unavailable { retry_after_ms: 0 }),
         }
     }

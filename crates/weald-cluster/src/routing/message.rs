@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weald_core::{Epoch, PartitionId, PeerId, PlacementKey, TransactionId};
+use weald_core::{PartitionId, PeerId, PlacementKey, TransactionId};
 
 use super::{
     error::Table,
-    map::{Part, Version},
+    map::{Part, Reign, Version},
 };
 
 /// Names a request between a router and its driver. The driver counts; no number is used twice, so
@@ -77,17 +77,17 @@ pub enum Answer {
     Done {
         /// The partition.
         partition: PartitionId,
-        /// The newest epoch that the node has heard of; its campaigner coordinates.
-        epoch: Epoch,
+        /// Who coordinates, as far as the node has heard.
+        reign: Reign,
         /// The result.
         bytes: Bytes,
     },
-    /// Another member coordinates: the campaigner of this epoch.
+    /// Another member coordinates.
     Redirect {
         /// The partition.
         partition: PartitionId,
-        /// The newest epoch that the node has heard of.
-        epoch: Epoch,
+        /// Which, as far as the node has heard.
+        reign: Reign,
     },
     /// The node is no member of the partition; this is what it knows.
     NotMine(Box<Part>),

@@ -10,13 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use weald_core::{Epoch, PartitionId, PeerId, Time, limits::ENTRY_BYTES_MAX, millis};
+use weald_core::{PartitionId, PeerId, Time, limits::ENTRY_BYTES_MAX, millis};
 
 use super::{
     backoff::Jitter,
     breaker::{BreakerState, Breakers},
     error::{RouteError, Table, UnknownReason},
-    map::Map,
+    map::{Map, Reign},
     message::{Answer, Purpose, Reply, Request, Ticket},
 };
 use pending::{Pending, Phase};
@@ -212,19 +212,19 @@ impl Router {
 
     /// Takes from an answer what it says about the map.
     fn learn(&mut self, now: Time, answer: &Answer) {
-        let (partition, epoch) = match answer {
-            Answer::Redirect { partition, epoch } | Answer::Done { partition, epoch, .. } => {
-                (*partition, *epoch)
+        let (partition, reign) = match answer {
+            Answer::Redirect { partition, reign } | Answer::Done { partition, reign, .. } => {
+                (*partition, *reign)
             }
-            Answer::NotMine(part) => (part.partition, part.epoch),
+            Answer::NotMine(part) => (part.partition, part.reign),
             _ => return,
         };
-        let is_newer = self.map.epoch(partition) < epoch;
+        let is_newer = self.map.reign(partition) < reign;
         match answer {
             Answer::NotMine(part) => self.map.learn(part),
-            _ => self.map.hint(partition, epoch),
+            _ => self.map.hint(partition, reign),
         };
-        if let Some(coordinator) = epoch.campaigner.filter(|_| is_newer) {
+        if let Some(coordinator) = reign.coordinator().filter(|_| is_newer) {
             self.breakers.excuse(now, &(coordinator, partition));
         }
     }
@@ -232,9 +232,9 @@ impl Router {
     /// Does what the answer to the last attempt asks for.
     fn follow(&mut self, now: Time, ticket: Ticket, peer: PeerId, answer: Answer) {
         match answer {
-            Answer::Redirect { partition, epoch } => {
+            Answer::Redirect { partition, reign } => {
                 self.succeed(ticket, peer);
-                self.redirect(now, ticket, peer, (partition, epoch));
+                self.redirect(now, ticket, peer, (partition, reign));
             }
             Answer::NotMine(_) => {
                 self.succeed(ticket, peer);
@@ -255,16 +255,16 @@ impl Router {
 
     /// `peer` says that another coordinates. Its word counts unless something newer is known, or
     /// that coordinator has just failed this request.
-    fn redirect(&mut self, now: Time, ticket: Ticket, peer: PeerId, told: (PartitionId, Epoch)) {
-        let (partition, epoch) = told;
-        let newest = self.map.epoch(partition);
-        let is_newer_known = newest > epoch && newest.campaigner != Some(peer);
-        let epoch = if is_newer_known { newest } else { epoch };
-        let failed = self.pending.get(&ticket).and_then(|pending| pending.failed_epoch);
-        if epoch.campaigner.is_none() || failed.is_some_and(|failed| epoch <= failed) {
+    fn redirect(&mut self, now: Time, ticket: Ticket, peer: PeerId, told: (PartitionId, Reign)) {
+        let (partition, reign) = told;
+        let newest = self.map.reign(partition);
+        let is_newer_known = newest > reign && newest.coordinator() != Some(peer);
+        let reign = if is_newer_known { newest } else { reign };
+        let failed = self.pending.get(&ticket).and_then(|pending| pending.failed);
+        if reign.coordinator().is_none() || failed.is_some_and(|failed| reign <= failed) {
             self.pause(now, ticket, Duration::ZERO);
         } else {
-            self.hop(now, ticket, peer, epoch.campaigner);
+            self.hop(now, ticket, peer, reign.coordinator());
         }
     }
 
@@ -293,9 +293,9 @@ impl Router {
     fn fail(&mut self, now: Time, ticket: Ticket, retry_after: Duration) {
         let Some(pending) = self.pending.get_mut(&ticket) else { return };
         if let Phase::Asked { peer, partition, .. } = pending.phase {
-            let epoch = self.map.epoch(partition);
-            if epoch.campaigner == Some(peer) {
-                pending.failed_epoch = Some(epoch);
+            let reign = self.map.reign(partition);
+            if reign.coordinator() == Some(peer) {
+                pending.failed = Some(reign);
             }
             let change = self.breakers.fail(now, (peer, partition));
             self.report(peer, partition, change);

@@ -373,7 +373,7 @@ impl State {
         }
         tracing::trace!(
             target: "weald::reach", request = ticket.0, attempt, %partition, %peer,
-            is_coordinator_known = self.router.map().epoch(*partition).campaigner.is_some(),
+            is_coordinator_known = self.router.map().coordinator(*partition).is_some(),
             "a request is sent"
         );
     }

@@ -119,7 +119,7 @@ impl Follower {
         let key = BlockId::header(&self.collection).placement();
         let part = self.asker.part(key);
         let members = &part.members;
-        let mut all: Vec<PeerId> = part.epoch.campaigner.into_iter().collect();
+        let mut all: Vec<PeerId> = part.reign.coordinator().into_iter().collect();
         all.extend(members.voters.iter().chain(&members.learners));
         let place = turn.checked_rem(all.len())?;
         Some(all[place])

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use weald_cluster::{
     configuration::Member,
     partition::{collections_prefix, coordination::Message},
-    routing::{Answer, Purpose, Reply, Request, Table},
+    routing::{Answer, Purpose, Reign, Reply, Request, Table},
 };
 use weald_core::{
     BlockId, Caller as Asking, LogIndex, Outcome, PartitionId, Payload, PlacementKey, Refusal,
@@ -203,10 +203,11 @@ impl Server {
             return pending.refuse(Refusal::Malformed);
         };
         let answer = match self.members.tell(hosted.partition(), message) {
-            Ok(()) => {
-                let epoch = hosted.with_status(|status| status.epoch);
-                Answer::Done { partition: hosted.partition(), epoch, bytes: Bytes::new() }
-            }
+            Ok(()) => Answer::Done {
+                partition: hosted.partition(),
+                reign: reign(hosted),
+                bytes: Bytes::new(),
+            },
             Err(error) => self.refused(hosted.partition(), error, &pending.request),
         };
         pending.answer(answer);
@@ -411,15 +412,21 @@ fn is_clients(payload: &Payload, purpose: &Purpose) -> bool {
 }
 
 fn done(hosted: &Hosted, result: &impl Wire) -> Answer {
-    let (partition, epoch) = (hosted.partition(), hosted.with_status(|status| status.epoch));
-    Answer::Done { partition, epoch, bytes: result.to_wire() }
+    let (partition, reign) = (hosted.partition(), reign(hosted));
+    Answer::Done { partition, reign, bytes: result.to_wire() }
 }
 
 /// Another coordinates, if it is known who: that is whoever campaigned with the epoch.
 fn redirect(hosted: &Hosted, hint: Option<Member>) -> Answer {
-    let epoch = hosted.with_status(|status| status.epoch);
-    let is_known = hint.is_some_and(|member| epoch.campaigner == Some(member.peer));
-    if is_known { Answer::Redirect { partition: hosted.partition(), epoch } } else { unavailable() }
+    let reign = reign(hosted);
+    let is_known = hint.is_some_and(|member| reign.coordinator() == Some(member.peer));
+    if is_known { Answer::Redirect { partition: hosted.partition(), reign } } else { unavailable() }
+}
+
+/// Who coordinates, as far as the member here has heard.
+fn reign(hosted: &Hosted) -> Reign {
+    let generation = hosted.generation();
+    Reign { generation, epoch: hosted.with_status(|status| status.epoch) }
 }
 
 fn unavailable() -> Answer {

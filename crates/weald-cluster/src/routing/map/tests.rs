@@ -18,8 +18,12 @@ fn version(index: u64) -> Version {
     Version { generation: 0, index: LogIndex(index) }
 }
 
-fn epoch(number: u64, campaigner: u8) -> Epoch {
-    Epoch { number, campaigner: Some(peer(campaigner)) }
+fn reign(number: u64, campaigner: u8) -> Reign {
+    later(0, number, campaigner)
+}
+
+fn later(generation: u32, number: u64, campaigner: u8) -> Reign {
+    Reign { generation, epoch: Epoch { number, campaigner: Some(peer(campaigner)) } }
 }
 
 fn members(voters: &[u8]) -> Members {
@@ -33,7 +37,7 @@ fn part(index: u64, partition: u32, keys: (u64, u64), voters: &[u8]) -> Part {
         partition: PartitionId(partition),
         range: keys.try_into().unwrap(),
         members: members(voters),
-        epoch: Epoch::default(),
+        reign: Reign::default(),
     }
 }
 
@@ -49,12 +53,12 @@ fn only_newer_hints_count() {
     let mut map = small();
     let id = PartitionId(1);
     assert_eq!(map.coordinator(id), None);
-    assert!(map.hint(id, epoch(3, 1)));
-    assert!(!map.hint(id, epoch(2, 9)) && !map.hint(id, epoch(3, 1)));
-    assert!(!map.hint(id, Epoch { number: 3, campaigner: None }));
+    assert!(map.hint(id, reign(3, 1)));
+    assert!(!map.hint(id, reign(2, 9)) && !map.hint(id, reign(3, 1)));
+    assert!(!map.hint(id, Reign { epoch: Epoch { number: 3, campaigner: None }, ..reign(0, 0) }));
     assert_eq!(map.coordinator(id), Some(peer(1)));
-    assert!(map.hint(id, epoch(4, 2)));
-    assert_eq!((map.coordinator(id), map.epoch(id)), (Some(peer(2)), epoch(4, 2)));
+    assert!(map.hint(id, reign(4, 2)));
+    assert_eq!((map.coordinator(id), map.reign(id)), (Some(peer(2)), reign(4, 2)));
 }
 
 #[test]
@@ -72,14 +76,24 @@ fn a_part_changes_what_is_older_and_nothing_else() {
 }
 
 #[test]
+fn an_epoch_counts_within_its_generation() {
+    let (mut map, id) = (Map::default(), PartitionId(0));
+    assert!(map.hint(id, later(0, 9, 1)));
+    assert!(map.hint(id, later(1, 1, 2)), "a forced recovery begins epochs anew");
+    assert!(!map.hint(id, later(0, 10, 1)), "who has not heard of it tells nothing new");
+    assert!(map.learn(&Part { reign: later(1, 2, 3), ..part(0, 0, (0, 0), &[]) }));
+    assert_eq!(map.coordinator(id), Some(peer(3)));
+}
+
+#[test]
 fn a_whole_map_overrules_a_lie_and_keeps_newer_epochs() {
     let mut map = small();
     map.learn(&part(u64::MAX, 66, (0, u64::MAX), &[9]));
-    map.hint(PartitionId(1), epoch(8, 3));
+    map.hint(PartitionId(1), reign(8, 3));
     assert_eq!(map.partition(key(0)), PartitionId(66));
     assert!(map.adopt(small()));
     assert_eq!(map.partition(key(0)), PartitionId(0));
-    assert_eq!(map.epoch(PartitionId(1)), epoch(8, 3));
+    assert_eq!(map.reign(PartitionId(1)), reign(8, 3));
     assert!(!map.adopt(Map::default()), "older state is not adopted");
 }
 
@@ -89,7 +103,7 @@ fn tables_of_the_map_are_bounded() {
     let voters: Vec<u8> = (0..=u8::try_from(MEMBERS_MAX).unwrap()).collect();
     assert!(!map.learn(&part(1, 1, (0, 9), &voters)), "too many members");
     let ids = (0..2 * u32::try_from(PARTITIONS_MAX).unwrap()).map(PartitionId);
-    assert_eq!(ids.filter(|id| map.hint(*id, epoch(1, 1))).count(), PARTITIONS_MAX);
+    assert_eq!(ids.filter(|id| map.hint(*id, reign(1, 1))).count(), PARTITIONS_MAX);
     assert_eq!(map.known.len(), PARTITIONS_MAX);
 }
 
@@ -101,15 +115,17 @@ fn w18_only_the_coordinator_takes_a_request_and_a_stranger_never_does() {
     let voters: Vec<_> = map.members(partition).unwrap().voters.iter().copied().collect();
     let stranger = (1..=4).map(peer).find(|peer| !voters.contains(peer)).unwrap();
     assert!(matches!(map.answer(&voters[0], at), Some(Answer::Unavailable { .. })));
-    let newest = Epoch { number: 2, campaigner: Some(voters[1]) };
+    let named =
+        |number, peer| Reign { generation: 0, epoch: Epoch { number, campaigner: Some(peer) } };
+    let newest = named(2, voters[1]);
     map.hint(partition, newest);
     assert_eq!(map.answer(&voters[1], at), None);
-    let redirect = Answer::Redirect { partition, epoch: newest };
+    let redirect = Answer::Redirect { partition, reign: newest };
     assert_eq!(map.answer(&voters[0], at), Some(redirect));
     let not_mine = Answer::NotMine(Box::new(map.part(at)));
     assert_eq!(map.answer(&stranger, at), Some(not_mine.clone()));
     // Not even when a hint names it: members are who the map says.
-    map.hint(partition, Epoch { number: 3, campaigner: Some(stranger) });
+    map.hint(partition, named(3, stranger));
     assert!(matches!(map.answer(&stranger, at), Some(Answer::NotMine(_))));
 }
 
@@ -144,15 +160,15 @@ proptest! {
         ].concat()]));
         let (mut one, mut other) = (small(), small());
         for (id, number, campaigner) in &hints {
-            one.hint(PartitionId(*id), epoch(*number, *campaigner));
+            one.hint(PartitionId(*id), reign(*number, *campaigner));
         }
         for (id, number, campaigner) in shuffled {
-            let hint = Part { epoch: epoch(number, campaigner), ..part(0, id, (0, 0), &[]) };
+            let hint = Part { reign: reign(number, campaigner), ..part(0, id, (0, 0), &[]) };
             other.learn(&hint);
         }
         for id in [PartitionId(0), PartitionId(1)] {
             prop_assert_eq!(one.coordinator(id), other.coordinator(id));
-            prop_assert_eq!(one.epoch(id), other.epoch(id));
+            prop_assert_eq!(one.reign(id), other.reign(id));
         }
     }
 }

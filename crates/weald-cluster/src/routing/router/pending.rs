@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use weald_core::{Epoch, PartitionId, PeerId, Time};
+use weald_core::{PartitionId, PeerId, Time};
 
 use super::{
     super::{
         limits::{TRIED_MAX, UNANSWERED_MAX},
+        map::Reign,
         message::{Purpose, Ticket},
     },
     Submit,
@@ -42,8 +43,8 @@ pub(super) struct Pending {
     pub(super) tried: BTreeSet<PeerId>,
     /// Who is asked next, whatever the map says.
     pub(super) next: Option<PeerId>,
-    /// The epoch whose coordinator failed this request in this round: who names it knows no more.
-    pub(super) failed_epoch: Option<Epoch>,
+    /// Whose coordinator failed this request in this round: who names it knows no more.
+    pub(super) failed: Option<Reign>,
     /// Attempts that nobody answered: each may have been taken.
     unanswered: BTreeMap<u32, PeerId>,
     /// Somebody may have taken it, and it is no longer known which attempt that was.
@@ -64,7 +65,7 @@ impl Pending {
             hops: submit.hops,
             tried: submit.tried.into_iter().take(TRIED_MAX).collect(),
             next: None,
-            failed_epoch: None,
+            failed: None,
             unanswered: BTreeMap::new(),
             taken_by: None,
         }
@@ -114,6 +115,6 @@ impl Pending {
     /// Everybody may be asked again.
     pub(super) fn begin_round(&mut self) {
         self.tried.clear();
-        self.failed_epoch = None;
+        self.failed = None;
     }
 }

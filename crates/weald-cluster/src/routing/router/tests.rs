@@ -10,7 +10,7 @@ use crate::{
     placement::{Node, Nodes, Ranges, ResponsibilityK},
     routing::{Class, Part, Version, limits::SEEDS_MAX},
 };
-use network::{Network, Script, done, epoch, millis_at, peer, write};
+use network::{Network, Script, done, millis_at, peer, reign, write};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,8 +21,8 @@ fn led_by(leader: u8) -> Network {
         if me == peer(leader) {
             Script::Answer(done("done"))
         } else {
-            let (partition, epoch) = (request.partition, epoch(1, leader));
-            Script::Answer(Answer::Redirect { partition, epoch })
+            let (partition, reign) = (request.partition, reign(1, leader));
+            Script::Answer(Answer::Redirect { partition, reign })
         }
     });
     network
@@ -32,7 +32,7 @@ fn led_by(leader: u8) -> Network {
 fn w6_d19_a_write_reaches_the_coordinator_through_any_node() {
     for entry in 1..=3 {
         let mut network = led_by(2);
-        network.hint(epoch(0, entry));
+        network.hint(reign(0, entry));
         network.submit(write(1));
         network.run_for(SECOND);
         assert_eq!(network.result(1), Ok(Bytes::from_static(b"done")));
@@ -53,8 +53,8 @@ fn w13_contradictory_hints_end_after_three_forwards() {
         network.each(move |me, request| {
             let next = (1..=3).find(|i| peer(*i) == me).unwrap() % 3 + 1;
             let number = if is_rising { u64::from(request.attempt) } else { 1 };
-            let (partition, epoch) = (request.partition, epoch(number, next));
-            Script::Answer(Answer::Redirect { partition, epoch })
+            let (partition, reign) = (request.partition, reign(number, next));
+            Script::Answer(Answer::Redirect { partition, reign })
         });
         network.submit(write(1));
         network.run_for(10 * SECOND);
@@ -72,7 +72,7 @@ fn w13_contradictory_hints_end_after_three_forwards() {
 #[test]
 fn w13_hops_of_earlier_nodes_count() {
     let mut network = led_by(2);
-    network.hint(epoch(0, 1));
+    network.hint(reign(0, 1));
     network.submit(Submit { hops: 3, ..write(1) });
     network.submit(Submit { hops: 4, ..write(2) });
     network.run_for(SECOND);
@@ -91,7 +91,7 @@ fn w230_a_moved_key_costs_one_retry() {
         partition: PartitionId(7),
         range: (0, u64::MAX).try_into().unwrap(),
         members: crate::placement::Members { voters: [peer(9)].into(), ..Default::default() },
-        epoch: epoch(4, 9),
+        reign: reign(4, 9),
     };
     network.each(move |me, _| {
         Script::Answer(if me == peer(9) {
@@ -219,7 +219,7 @@ fn an_unanswered_write_is_unknown_at_its_deadline_and_resolved_through_another_m
         _ if me == peer(2) => Script::Silent,
         _ => Script::Answer(Answer::Unavailable { retry_after_ms: 0 }),
     });
-    network.hint(epoch(1, 2));
+    network.hint(reign(1, 2));
     network.submit(Submit { deadline: millis_at(3_000), ..write(1) });
     network.run_until(millis_at(3_000));
     let error = network.result(1).unwrap_err();
@@ -283,8 +283,8 @@ fn a_new_coordinator_is_asked_although_its_breaker_is_open() {
         } else if me == peer(2) {
             Script::Answer(done(""))
         } else {
-            let (partition, epoch) = (request.partition, epoch(5, 2));
-            Script::Answer(Answer::Redirect { partition, epoch })
+            let (partition, reign) = (request.partition, reign(5, 2));
+            Script::Answer(Answer::Redirect { partition, reign })
         }
     });
     network.submit(Submit { deadline: millis_at(20_000), ..write(1) });
@@ -305,19 +305,19 @@ fn a_new_coordinator_is_asked_although_its_breaker_is_open() {
 #[test]
 fn a_request_outlives_a_takeover() {
     let mut network = Network::new(3, Config::default());
-    network.hint(epoch(1, 1));
+    network.hint(reign(1, 1));
     let takeover = millis_at(2_500);
     network.each_at(move |now, me, request| {
         let partition = request.partition;
         if me == peer(1) {
             Script::NotSent
         } else if now < takeover {
-            Script::Answer(Answer::Redirect { partition, epoch: epoch(1, 1) })
+            Script::Answer(Answer::Redirect { partition, reign: reign(1, 1) })
         } else if me == peer(2) {
-            let epoch = epoch(2, 2);
-            Script::Answer(Answer::Done { partition, epoch, bytes: Bytes::new() })
+            let reign = reign(2, 2);
+            Script::Answer(Answer::Done { partition, reign, bytes: Bytes::new() })
         } else {
-            Script::Answer(Answer::Redirect { partition, epoch: epoch(2, 2) })
+            Script::Answer(Answer::Redirect { partition, reign: reign(2, 2) })
         }
     });
     network.submit(Submit { deadline: millis_at(10_000), ..write(1) });

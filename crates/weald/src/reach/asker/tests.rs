@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::{runtime::Runtime, sync::oneshot::error::TryRecvError};
-use weald_cluster::routing::Config;
-use weald_core::{Calling, Digest, Epoch, Mailbox, MailboxError, PeerInfo, Priority};
+use weald_cluster::routing::{Config, Reign};
+use weald_core::{Calling, Digest, Mailbox, MailboxError, PeerInfo, Priority};
 
 use super::*;
 use crate::{
@@ -91,7 +91,7 @@ impl Transport for Fickle {
             return Box::pin(async move { Err(CallError::Unreachable(peer)) });
         }
         let Request { ticket, attempt, partition, .. } = Request::from_wire(&call.body).unwrap();
-        let answer = Answer::Done { partition, epoch: Epoch::default(), bytes: Bytes::new() };
+        let answer = Answer::Done { partition, reign: Reign::default(), bytes: Bytes::new() };
         let reply = Reply { ticket, attempt, answer }.to_wire();
         Box::pin(async move { Ok(reply) })
     }

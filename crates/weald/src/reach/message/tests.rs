@@ -1,6 +1,6 @@
 //! Round trips, refusals and golden vectors of everything that nodes say to each other here.
 
-use weald_cluster::routing::{Answer, Purpose, Ticket, Version};
+use weald_cluster::routing::{Answer, Purpose, Reign, Ticket, Version};
 use weald_core::{
     Block, BlockKind, Epoch, PartitionId, PeerId, PlacementKey, Rejection, codec::CodecError,
 };
@@ -73,7 +73,8 @@ fn request() -> Request {
 
 fn reply() -> Reply {
     let epoch = Epoch { number: 6, campaigner: Some(peer()) };
-    let answer = Answer::Redirect { partition: PartitionId(3), epoch };
+    let reign = Reign { generation: 2, epoch };
+    let answer = Answer::Redirect { partition: PartitionId(3), reign };
     Reply { ticket: Ticket(1), attempt: 2, answer }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weald_core::{Digest, TransactionId};
+use weald_core::{Digest, Epoch, TransactionId};
 
 use super::*;
 
@@ -13,8 +13,9 @@ pub(super) fn peer(i: u8) -> PeerId {
     PeerId::from_digest(Digest::from_bytes([i; 32]))
 }
 
-pub(super) fn epoch(number: u64, campaigner: u8) -> Epoch {
-    Epoch { number, campaigner: Some(peer(campaigner)) }
+pub(super) fn reign(number: u64, campaigner: u8) -> Reign {
+    let epoch = Epoch { number, campaigner: Some(peer(campaigner)) };
+    Reign { generation: 0, epoch }
 }
 
 /// A time after the network's beginning.
@@ -32,7 +33,7 @@ pub(super) fn write(ticket: u64) -> Submit {
 /// A final answer from a node that tells nothing of coordinators.
 pub(super) fn done(text: &'static str) -> Answer {
     let bytes = Bytes::from_static(text.as_bytes());
-    Answer::Done { partition: PartitionId(0), epoch: Epoch::default(), bytes }
+    Answer::Done { partition: PartitionId(0), reign: Reign::default(), bytes }
 }
 
 /// What a node does with a request.
@@ -113,9 +114,9 @@ impl Network {
     }
 
     /// Tells the router of an epoch.
-    pub(super) fn hint(&mut self, epoch: Epoch) {
+    pub(super) fn hint(&mut self, reign: Reign) {
         let mut map = self.router.map().clone();
-        map.hint(PartitionId(0), epoch);
+        map.hint(PartitionId(0), reign);
         self.input(Input::Map(Box::new(map)));
     }
 

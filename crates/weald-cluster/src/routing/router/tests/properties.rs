@@ -34,10 +34,10 @@ fn script(choice: u8, me: PeerId, request: &Request, executed: &Executed) -> Scr
             drop(execute());
             Script::Answer(Answer::Unknown)
         }
-        9 => Script::Twice(Answer::Redirect { partition, epoch: epoch(attempt, other) }),
+        9 => Script::Twice(Answer::Redirect { partition, reign: reign(attempt, other) }),
         10 => Script::Late(
             Duration::from_millis(1200),
-            Answer::Redirect { partition, epoch: epoch(attempt, other) },
+            Answer::Redirect { partition, reign: reign(attempt, other) },
         ),
         _ => Script::Answer(Answer::NotMine(Box::new(Part {
             version: Version { generation: 0, index: weald_core::LogIndex(attempt) },
@@ -47,7 +47,7 @@ fn script(choice: u8, me: PeerId, request: &Request, executed: &Executed) -> Scr
                 voters: [peer(other), peer(2)].into(),
                 ..Default::default()
             },
-            epoch: epoch(attempt, other),
+            reign: reign(attempt, other),
         }))),
     }
 }
