@@ -22,8 +22,11 @@ pub(crate) const GROUP_CREDIT_MAX: usize = weald_pubsub::limits::GROUP_GIVEN_MAX
 pub(crate) const DURABLE_NAME_BYTES_MAX: usize = 128;
 /// The pause before a durable cursor that could not be kept is written again.
 pub(crate) const CURSOR_PAUSE: Duration = Duration::from_millis(100);
-/// How long a subscription that ends waits for its last words to be heard.
-pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(5);
+/// The pause after a lease request that reached nobody.
+pub(crate) const LEASE_PAUSE: Duration = Duration::from_millis(100);
+/// How long a subscription that ends waits for its last words to be heard; as long as a takeover and
+/// some attempts to find the new coordinator.
+pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(10);
 /// The longest sleep of a driver, whose clock may be set.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Messages of one read by a handle.

@@ -315,7 +315,7 @@ impl Task {
                 let by =
                     *leaves_by.get_or_insert_with(|| tokio::time::Instant::now() + FAREWELL_MAX);
                 if tokio::time::Instant::now() >= by {
-                    return;
+                    return self.give_up_leasing();
                 }
             }
             let happened = tokio::time::timeout(left, self.happened()).await;

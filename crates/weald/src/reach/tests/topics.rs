@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use weald_core::{Clock, Time};
-use weald_pubsub::{Access, Availability, Cid, TopicPolicy, TopicPosition};
+use weald_pubsub::{Access, Availability, Cid, TopicPolicy, TopicPosition, TopicVersion};
 
 use super::Rig;
 use crate::{
     ErrorKind, MetricValue, PublishOptions, StartAt, SubscribeOptions, Subscription, TopicEvent,
-    Weald, node::SystemClock,
+    Weald, node::SystemClock, topic::limits::ATTEMPT_MAX,
 };
 
 /// How long anything may take.
@@ -438,4 +438,23 @@ async fn ps1512_ps1775_a_subscriber_that_was_cut_off_goes_on_where_it_was() {
     rig.heal(cut);
     let expected: Vec<_> = (0..20).map(|number| format!("b/{number}")).collect();
     assert_eq!(messages(&mut reader, 20).await, expected);
+}
+
+/// The first attempt to tell the topic is over before the nodes are back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_ends_tells_the_topic_again_until_it_is_heard() {
+    let rig = Rig::start(3, 1).await;
+    let light = rig.light().await;
+    let chat = light.topic("chat").create().await.unwrap();
+    let mut reader = chat.subscribe(SubscribeOptions::default()).await.unwrap();
+    chat.publish("m0").await.unwrap();
+    messages(&mut reader, 1).await;
+    (0..3).for_each(|number| rig.cut(number));
+    let leaving = tokio::spawn(reader.unsubscribe());
+    tokio::time::sleep(ATTEMPT_MAX + Duration::from_millis(500)).await;
+    assert!(!leaving.is_finished(), "nobody has heard of it");
+    (0..3).for_each(|number| rig.heal(number));
+    leaving.await.unwrap().unwrap();
+    let leases = chat.subscribers(TopicVersion::ZERO).await.unwrap();
+    assert!(leases.iter().all(|lease| lease.standing == crate::Standing::Ended), "{leases:?}");
 }

@@ -7,8 +7,13 @@ use weald_pubsub::{
 
 use super::Task;
 use crate::{
-    Error, Result, Weald,
-    topic::{Topic, handle::key_error, limits::ATTEMPT_MAX, refusal_of},
+    Error, ErrorKind, Result, Weald,
+    topic::{
+        Topic,
+        handle::key_error,
+        limits::{ATTEMPT_MAX, LEASE_PAUSE},
+        refusal_of,
+    },
     write::{WriteOptions, undecodable},
 };
 
@@ -20,8 +25,9 @@ pub(super) enum Answered {
     Refused(TopicRefusal, Error),
     /// The subscription that was to end is not there: it ended, or its first request never came.
     NothingToEnd,
-    /// It was not reached: the machine asks again by itself.
-    Unreached,
+    /// It was not reached. The machine asks again by itself, and what ends the subscription, which it
+    /// says once, is brought again.
+    Unreached(LeaseRequest),
 }
 
 impl Task {
@@ -52,8 +58,21 @@ impl Task {
                 shared.handle(SubscriberInput::LeaseRefused(TopicRefusal::NotSubscribed));
                 shared.state.lock().tell_renewing(nonce, || Ok(()));
             }
-            Answered::Unreached => {}
+            Answered::Unreached(request) if request.action == LeaseAction::Unsubscribe => {
+                self.next_lease.get_or_insert(request);
+            }
+            Answered::Unreached(_) => {}
         }
+    }
+
+    /// Nobody hears of the end any more.
+    pub(super) fn give_up_leasing(&self) {
+        let unheard = || {
+            let text = "the topic was not told in time that the subscription ends; it ends there when \
+                        its lease does";
+            Err(Error::new(ErrorKind::Unknown, text))
+        };
+        self.shared().state.lock().tell_renewing(u64::MAX, unheard);
     }
 }
 
@@ -63,7 +82,11 @@ async fn lease(topic: Topic, id: SubscriberId, request: LeaseRequest) -> Answere
         Err(error) => error,
     };
     match refusal_of(&error) {
-        None => Answered::Unreached,
+        None => {
+            tracing::debug!(target: "weald::topic", %error, "a lease was not answered");
+            tokio::time::sleep(LEASE_PAUSE).await;
+            Answered::Unreached(request)
+        }
         Some(TopicRefusal::NotSubscribed) if request.action == LeaseAction::Unsubscribe => {
             Answered::NothingToEnd
         }
