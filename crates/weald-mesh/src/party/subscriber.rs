@@ -52,6 +52,7 @@ async fn hear(mut subscribed: Subscription, is_durable: bool, begun: Instant) ->
         tell(&line(&event, begun)?);
         let TopicEvent::Message(message) = event else { continue };
         if is_durable && message.position.0.is_multiple_of(ACKNOWLEDGE_EVERY) {
+            tell(&json!({ "acknowledging": message.position.0 }));
             subscribed.acknowledge(message.position).await?;
             tell(&json!({ "acknowledged": message.position.0 }));
         }

@@ -77,6 +77,8 @@ pub(super) struct Heard {
     joined: Option<Duration>,
     lagged: usize,
     acknowledged: u64,
+    /// The acknowledgement that was under way last: whether it was kept is not known.
+    acknowledging: u64,
 }
 
 impl Heard {
@@ -99,15 +101,22 @@ impl Heard {
         }
         self.lagged += usize::from(line.get("lagged").is_some());
         self.acknowledged = number(line, "acknowledged").unwrap_or(self.acknowledged);
+        self.acknowledging = number(line, "acknowledging").unwrap_or(self.acknowledging);
     }
 
     /// What a subscriber heard that went on where this one had stopped: what this one had not acknowledged is
-    /// heard again.
+    /// heard again. Where it was killed while it acknowledged, the other tells whether that was kept.
     pub(super) fn followed_by(mut self, other: Self) -> Self {
-        self.deliveries.retain(|delivery| delivery.position <= self.acknowledged);
+        let begins = other.deliveries.iter().map(|delivery| delivery.position).min();
+        if let Some(begins) = begins {
+            let is_kept = self.acknowledging > self.acknowledged && begins > self.acknowledging;
+            let kept = if is_kept { self.acknowledging } else { self.acknowledged };
+            self.deliveries.retain(|delivery| delivery.position <= kept);
+        }
         self.deliveries.extend(other.deliveries);
         self.gaps.extend(other.gaps);
         self.acknowledged = other.acknowledged.max(self.acknowledged);
+        self.acknowledging = other.acknowledging.max(self.acknowledging);
         self
     }
 
@@ -249,6 +258,29 @@ mod tests {
         let mut report = Report::default();
         heard.judge(&mut report, &sent(3));
         assert!(report.is_passed(), "{report}");
+    }
+
+    #[test]
+    fn an_acknowledgement_that_was_under_way_may_have_been_kept() {
+        let (acknowledging, acknowledged) =
+            (json!({ "acknowledging": 1 }), json!({ "acknowledged": 1 }));
+        let check = |sessions: &[&[Value]], expected: bool| {
+            let sessions = sessions.iter().map(|told| Heard::of(told));
+            let heard = sessions.reduce(Heard::followed_by).unwrap();
+            let mut report = Report::default();
+            heard.judge(&mut report, &sent(3));
+            assert_eq!(report.is_passed(), expected, "{report}");
+        };
+        let asked = [message(0), acknowledging.clone()];
+        let told = [message(0), acknowledging, acknowledged];
+        let all = [message(0), message(1), message(2)];
+        check(&[&asked, &all[1..]], true);
+        check(&[&asked, &all], true);
+        check(&[&asked, &[], &all[1..]], true);
+        check(&[&asked, &all[2..]], false);
+        check(&[&told, &all[1..]], true);
+        check(&[&told, &all], false);
+        check(&[&all[..1], &all[1..]], false);
     }
 
     #[test]
