@@ -5,8 +5,9 @@ mod attacker;
 mod publisher;
 mod subscriber;
 
+use std::env;
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::{
+    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 pub(crate) use attacker::attack;
 pub(crate) use publisher::publish;
@@ -25,6 +29,8 @@ use crate::guard::Guard;
 
 /// Between two looks at what a party has told.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// What is logged without a wish, as by a node.
+const DEFAULT_LOG: &str = "warn,libp2p_kad::behaviour=error";
 /// How long a party may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(30);
 
@@ -140,8 +146,12 @@ impl Drop for Party {
     }
 }
 
-/// What a party runs on.
+/// What a party runs on, and what it logs to its file: what `WEALD_LOG` asks for.
 fn runtime() -> Result<Runtime> {
+    let text = env::var("WEALD_LOG").unwrap_or_else(|_| DEFAULT_LOG.to_owned());
+    let targets: Targets = text.parse().context("WEALD_LOG names no targets with levels")?;
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false).with_filter(targets);
+    tracing_subscriber::registry().with(lines).try_init()?;
     Ok(Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 

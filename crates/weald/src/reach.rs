@@ -29,6 +29,7 @@ mod whole;
 mod writing;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -37,7 +38,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
 use weald_cluster::{
     partition::{collection_of, collections_prefix},
     routing::{self, Map, Router},
@@ -161,6 +165,19 @@ impl Reach {
     /// Takes a map that was computed from what the system partition has committed.
     pub(crate) fn adopt(&self, map: Map) {
         self.core.asker.adopt(map);
+    }
+
+    /// Nodes of the network and who coordinates partitions, as far as is known.
+    pub(crate) fn nodes(&self) -> BTreeSet<PeerId> {
+        self.core.asker.with_map(|map| {
+            let coordinators = map.partitions().into_keys().filter_map(|id| map.coordinator(id));
+            map.nodes().copied().chain(coordinators).collect()
+        })
+    }
+
+    /// Tells when a node could not be asked.
+    pub(crate) fn unreached(&self) -> Arc<Notify> {
+        Arc::clone(self.core.asker.unreached())
     }
 
     /// Learns the network's genesis.

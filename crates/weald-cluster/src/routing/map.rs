@@ -7,7 +7,7 @@ use weald_core::{Epoch, LogIndex, PartitionId, PeerId, PlacementKey};
 
 use super::{limits::NODES_KNOWN_MAX, message::Answer, segments::Segments};
 use crate::placement::{
-    KeyRange, Members, Nodes, Ranges, ResponsibilityK,
+    KeyRange, Members, NodeState, Nodes, Ranges, ResponsibilityK,
     limits::{MEMBERS_MAX, PARTITIONS_MAX},
     place,
 };
@@ -96,7 +96,8 @@ impl Map {
             (partition, Known { version, members, reign: Reign::default() })
         });
         let segments = Segments::of(ranges, version);
-        let nodes_known = nodes.iter().map(|(peer, _)| *peer).take(NODES_KNOWN_MAX).collect();
+        let serving = nodes.iter().filter(|(_, node)| node.state != NodeState::Gone);
+        let nodes_known = serving.map(|(peer, _)| *peer).take(NODES_KNOWN_MAX).collect();
         Self { base: version, version, segments, known: known.collect(), nodes: nodes_known }
     }
 

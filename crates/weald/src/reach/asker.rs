@@ -39,6 +39,8 @@ pub(super) struct Asker {
     steady: Steady,
     /// Wakes the keeper of time.
     wake: Arc<Notify>,
+    /// Tells when a node could not be asked.
+    unreached: Arc<Notify>,
     /// The network's genesis, once it is known.
     network: watch::Sender<Option<Digest>>,
 }
@@ -130,6 +132,7 @@ impl Asker {
             runtime,
             steady: Steady(Instant::now()),
             wake: Arc::clone(&wake),
+            unreached: Arc::default(),
             network: watch::Sender::new(None),
         });
         asker.runtime.spawn(keep_time(Ending(Arc::downgrade(&asker)), wake));
@@ -221,6 +224,11 @@ impl Asker {
     /// Looks at all that is known.
     pub(super) fn with_map<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
         look(self.state.lock().router.map())
+    }
+
+    /// Tells when a node could not be asked.
+    pub(super) fn unreached(&self) -> &Arc<Notify> {
+        &self.unreached
     }
 
     /// What the router has counted.
@@ -324,6 +332,7 @@ impl Asker {
                 self.replied(peer, Reply { ticket, attempt, answer: Answer::Unknown });
             }
             Err(_) => {
+                self.unreached.notify_one();
                 self.step(|state, now| {
                     state.router.handle(now, Input::NotSent { ticket, attempt });
                 });

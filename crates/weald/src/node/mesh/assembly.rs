@@ -94,7 +94,7 @@ impl Assembly {
         // An error would mean that it was set before.
         events.reach.set(Arc::downgrade(&reach)).ok();
         let mesh = Mesh {
-            tasks: Vec::new(),
+            tasks: vec![seeking::seek(network.clone(), &reach)],
             founding: None,
             reach,
             members: None,
@@ -139,7 +139,7 @@ impl Assembly {
         let parts = (opened.home, opened.keys, opened.pin);
         let founding = self.founding(parts, inbox, &network, &members)?;
         let following = follow(&reach, founding.map());
-        let seeking = seeking::seek(network.clone(), founding.map());
+        let seeking = seeking::seek(network.clone(), &reach);
         let reset = founding.reset();
         let (founding, members) = (Some(founding), Some(members));
         let mesh = Mesh {
