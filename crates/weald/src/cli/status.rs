@@ -1,7 +1,7 @@
 //! `weald status`.
 
 use serde_json::json;
-use weald::NodeStatus;
+use weald::{NodeStatus, Reachability};
 
 use super::{
     failure::Failure,
@@ -48,6 +48,8 @@ fn tell(
                 format!("partitions    {} kept here", status.partitions),
             ];
             lines.extend(status.voters.map(|voters| format!("voters        {voters}")));
+            let reached = status.reachability.as_ref();
+            lines.extend(reached.map(|reached| format!("reached       {reached}")));
             if status.partitions > 0 {
                 lines.push(format!("log applied   {}", status.applied.0));
                 lines.push(format!("checkpoint    {}", status.checkpointed.0));
@@ -67,6 +69,10 @@ fn tell(
                 "leaderless": status.leaderless,
                 "voters": status.voters.map(|voters| {
                     json!({ "fewest": voters.fewest, "wanted": voters.wanted })
+                }),
+                "reachability": status.reachability.as_ref().map(|reached| {
+                    let Reachability { direct, address, relayed } = reached;
+                    json!({ "direct": direct, "address": address, "relayed": relayed })
                 }),
             })
         },

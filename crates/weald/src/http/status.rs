@@ -14,7 +14,9 @@ use super::{
     problem::Problem,
     query::Query,
 };
-use crate::{CollectionInfo, MemberInfo, PartitionInfo, RecoveryInfo, Retention, Time, Voters};
+use crate::{
+    CollectionInfo, MemberInfo, PartitionInfo, Reachability, RecoveryInfo, Retention, Time, Voters,
+};
 
 /// `GET /v1/status`: how the node is.
 pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answer {
@@ -37,12 +39,18 @@ pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answ
         "partitions": status.partitions,
         "leaderless": status.leaderless,
         "voters": status.voters.map(voters_json),
+        "reachability": status.reachability.as_ref().map(reachability_json),
         "collections": collections,
     })))
 }
 
 fn voters_json(voters: Voters) -> Value {
     json!({ "fewest": voters.fewest, "wanted": voters.wanted })
+}
+
+fn reachability_json(reachability: &Reachability) -> Value {
+    let Reachability { direct, address, relayed } = reachability;
+    json!({ "direct": direct, "address": address, "relayed": relayed })
 }
 
 /// `GET /v1/peers`: the peers that are connected.

@@ -7,8 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use serde_json::{Value, json};
 use weald::{
     Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole, PeerInfo,
-    RawDiaryEntry, RawEntry, RawTreeChange, RecoveryInfo, Retention, Revision, Sequence, Time,
-    TransactionStatus, VerifyReport, Voters,
+    RawDiaryEntry, RawEntry, RawTreeChange, Reachability, RecoveryInfo, Retention, Revision,
+    Sequence, Time, TransactionStatus, VerifyReport, Voters,
 };
 
 use super::TopicMessage;
@@ -134,6 +134,16 @@ pub(super) fn status(told: &Value) -> Option<NodeStatus> {
         partitions: count("partitions")?,
         leaderless: count("leaderless")?,
         voters: voters(&told["voters"]),
+        reachability: reachability(&told["reachability"]),
+    })
+}
+
+fn reachability(told: &Value) -> Option<Reachability> {
+    let relayed = told["relayed"].as_array()?;
+    Some(Reachability {
+        direct: told["direct"].as_bool(),
+        address: text(&told["address"]),
+        relayed: relayed.iter().map(text).collect::<Option<_>>()?,
     })
 }
 
