@@ -17,7 +17,7 @@ use weald::{
 
 pub(crate) use client::Client;
 pub(crate) use there::{Feed, verify as verify_node};
-pub(crate) use topics::{Published, TopicFeed, TopicMessage, TopicNews};
+pub(crate) use topics::{Published, Subscribing, TopicFeed, TopicMessage, TopicNews};
 
 use super::failure::Failure;
 use there::ScanPages;
