@@ -1,12 +1,13 @@
 //! `weald status`.
 
 use serde_json::json;
-use weald::{NodeStatus, Reachability};
+use weald::NodeStatus;
 
 use super::{
     failure::Failure,
     output::Output,
     session::{self, Target},
+    shape,
 };
 
 /// Describes the database.
@@ -67,13 +68,8 @@ fn tell(
                 "writes_waiting": status.writes_waiting,
                 "partitions": status.partitions,
                 "leaderless": status.leaderless,
-                "voters": status.voters.map(|voters| {
-                    json!({ "fewest": voters.fewest, "wanted": voters.wanted })
-                }),
-                "reachability": status.reachability.as_ref().map(|reached| {
-                    let Reachability { direct, address, relayed } = reached;
-                    json!({ "direct": direct, "address": address, "relayed": relayed })
-                }),
+                "voters": status.voters.map(shape::voters),
+                "reachability": status.reachability.as_ref().map(shape::reachability),
             })
         },
     )

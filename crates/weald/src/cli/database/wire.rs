@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Value, json};
 use weald::{
-    Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole, PeerInfo,
+    Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole,
     RawDiaryEntry, RawEntry, RawTreeChange, Reachability, RecoveryInfo, Retention, Revision,
     Sequence, Time, TransactionStatus, VerifyReport, Voters,
 };
@@ -98,15 +98,6 @@ pub(super) fn collection(listed: &Value) -> Option<CollectionInfo> {
             entries_max: kept["entries_max"].as_u64(),
             bytes_max: kept["bytes_max"].as_u64(),
         },
-    })
-}
-
-/// How much of a new collection is kept.
-pub(super) fn retention_json(retention: &Retention) -> Value {
-    json!({
-        "age_max_ms": retention.age_max.map(weald_core::millis),
-        "entries_max": retention.entries_max,
-        "bytes_max": retention.bytes_max,
     })
 }
 
@@ -209,17 +200,6 @@ fn role(word: &str) -> Option<PartitionRole> {
         PartitionRole::Outsider,
     ];
     all.into_iter().find(|role| role.as_str() == word)
-}
-
-/// A peer, as the gateway tells it.
-pub(super) fn peer_json(peer: &PeerInfo) -> Value {
-    json!({
-        "peer_id": peer.peer.to_string(),
-        "addresses": peer.addresses,
-        "rtt_us": peer.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-        "relayed": peer.relayed,
-        "since": peer.since.as_millis(),
-    })
 }
 
 /// What a check found.
