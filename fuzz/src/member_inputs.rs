@@ -15,7 +15,7 @@ use weald_cluster::replica::{
 use weald_core::identity::{Identity, KeyStore};
 use weald_core::{Digest, Epoch, LogIndex, PartitionId, SeededEntropy, StoreId, Time};
 
-use crate::script::Script;
+use crate::script::{Play, Script, play};
 
 /// The member under test, its two fellow voters, and a stranger.
 static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
@@ -50,17 +50,11 @@ struct World {
 
 /// Reads `data` as what happens to a member.
 pub fn run(data: &[u8]) {
-    let mut script = Script::new(data);
-    let mut world = World::new(&mut script);
-    while !script.is_finished() {
-        world.step(&mut script);
-        world.carry_out();
-        world.check();
-    }
+    play::<World>(data);
 }
 
-impl World {
-    fn new(script: &mut Script<'_>) -> Self {
+impl Play for World {
+    fn begin(script: &mut Script<'_>) -> Self {
         let config = Config {
             append_bytes_max: 500,
             window_bytes_max: 1_000,
@@ -99,6 +93,14 @@ impl World {
         Self { state, config, now, unsynced, disk, points, watermark: LogIndex::ZERO }
     }
 
+    fn turn(&mut self, script: &mut Script<'_>) {
+        self.step(script);
+        self.carry_out();
+        self.check();
+    }
+}
+
+impl World {
     fn step(&mut self, script: &mut Script<'_>) {
         match script.below(24) {
             0..=2 => {

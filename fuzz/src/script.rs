@@ -1,5 +1,23 @@
 //! Fuzzer's bytes read as a script: choices and values for a sequence of operations.
 
+/// Something that a script happens to.
+pub(crate) trait Play {
+    /// What there is at the beginning.
+    fn begin(script: &mut Script<'_>) -> Self;
+
+    /// The next thing happens, with all that follows from it, and what has to hold is checked.
+    fn turn(&mut self, script: &mut Script<'_>);
+}
+
+/// Plays `data` to its end.
+pub(crate) fn play<P: Play>(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut played = P::begin(&mut script);
+    while !script.is_finished() {
+        played.turn(&mut script);
+    }
+}
+
 /// What is left of the bytes. When they have run out, everything read is zero.
 pub(crate) struct Script<'a> {
     rest: &'a [u8],

@@ -9,7 +9,7 @@ use weald_pubsub::{
     TopicPage, TopicPosition,
 };
 
-use crate::script::Script;
+use crate::script::{Play, Script, play};
 use crate::topics::{PEOPLE, message};
 
 /// Outputs between two inputs; each stream may be sent some.
@@ -36,19 +36,25 @@ struct World {
 
 /// Reads `data` as what happens to a member.
 pub fn run(data: &[u8]) {
-    let mut script = Script::new(data);
-    let lasts = (Time::from_millis(1), Time::MAX);
-    let mut world = World {
-        delivery: Delivery::new(TopicPosition(1)),
-        message: message(&PEOPLE[2], (1, 1), lasts, "x".into()),
-        kept: Vec::new(),
-        streams: BTreeMap::new(),
-        reads: Vec::new(),
-    };
-    while !script.is_finished() {
-        world.step(&mut script);
-        world.carry_out();
-        assert_eq!(world.delivery.stream_count(), world.streams.len());
+    play::<World>(data);
+}
+
+impl Play for World {
+    fn begin(_: &mut Script<'_>) -> Self {
+        let lasts = (Time::from_millis(1), Time::MAX);
+        Self {
+            delivery: Delivery::new(TopicPosition(1)),
+            message: message(&PEOPLE[2], (1, 1), lasts, "x".into()),
+            kept: Vec::new(),
+            streams: BTreeMap::new(),
+            reads: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, script: &mut Script<'_>) {
+        self.step(script);
+        self.carry_out();
+        assert_eq!(self.delivery.stream_count(), self.streams.len());
     }
 }
 

@@ -12,7 +12,7 @@ use weald_pubsub::{
     PublisherOutput, PublisherRecord, PublisherSequence, TopicPosition, TopicRefusal,
 };
 
-use crate::script::Script;
+use crate::script::{Play, Script, play};
 use crate::topics::{PEOPLE, address, message};
 
 /// The id of a message; a publisher knows its own by their sequences.
@@ -42,26 +42,32 @@ struct World {
 
 /// Reads `data` as what happens to a publisher.
 pub fn run(data: &[u8]) {
-    let mut script = Script::new(data);
-    let availability = [Availability::Consistent, Availability::Available][script.below(2)];
-    let incarnation = Incarnation(7);
-    let mut world = World {
-        publisher: Publisher::new(address(), availability, incarnation),
-        availability,
-        now: Time::from_millis(1_000_000),
-        seen: BTreeMap::new(),
-        ids: BTreeMap::new(),
-        settled: BTreeSet::new(),
-        queued: BTreeSet::new(),
-        kept: Outbox::new(incarnation),
-        durable: PublisherSequence::ZERO,
-        wanted: None,
-        has_restarted: false,
-    };
-    while !script.is_finished() {
-        world.step(&mut script);
-        world.carry_out();
-        world.check();
+    play::<World>(data);
+}
+
+impl Play for World {
+    fn begin(script: &mut Script<'_>) -> Self {
+        let availability = [Availability::Consistent, Availability::Available][script.below(2)];
+        let incarnation = Incarnation(7);
+        Self {
+            publisher: Publisher::new(address(), availability, incarnation),
+            availability,
+            now: Time::from_millis(1_000_000),
+            seen: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            queued: BTreeSet::new(),
+            kept: Outbox::new(incarnation),
+            durable: PublisherSequence::ZERO,
+            wanted: None,
+            has_restarted: false,
+        }
+    }
+
+    fn turn(&mut self, script: &mut Script<'_>) {
+        self.step(script);
+        self.carry_out();
+        self.check();
     }
 }
 

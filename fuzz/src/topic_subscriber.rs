@@ -11,7 +11,7 @@ use weald_pubsub::{
     TopicVersion,
 };
 
-use crate::script::Script;
+use crate::script::{Play, Script, play};
 use crate::topics::{PEOPLE, address, message, peer};
 
 /// The envelope of a part, as the targets of objects have it.
@@ -38,17 +38,11 @@ struct World {
 
 /// Reads `data` as what happens to a subscriber.
 pub fn run(data: &[u8]) {
-    let mut script = Script::new(data);
-    let mut world = World::new(&mut script);
-    while !script.is_finished() {
-        world.step(&mut script);
-        world.carry_out();
-        world.check();
-    }
+    play::<World>(data);
 }
 
-impl World {
-    fn new(script: &mut Script<'_>) -> Self {
+impl Play for World {
+    fn begin(script: &mut Script<'_>) -> Self {
         let now = Time::from_millis(1_000_000);
         let cursor = TopicPosition([0, 0, 5, u64::MAX - 1, u64::MAX][script.below(5)]);
         let config = SubscriberConfig {
@@ -77,6 +71,14 @@ impl World {
         }
     }
 
+    fn turn(&mut self, script: &mut Script<'_>) {
+        self.step(script);
+        self.carry_out();
+        self.check();
+    }
+}
+
+impl World {
     fn step(&mut self, script: &mut Script<'_>) {
         let member = peer(script.below(3));
         let input = match script.byte() % 16 {

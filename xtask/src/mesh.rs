@@ -45,10 +45,35 @@ pub(crate) struct TopicBenchOptions {
     arguments: Vec<String>,
 }
 
-/// What the gate runs, cut short.
-const SMOKE: [&str; 6] = ["k3", "kill-leader", "--rounds", "5", "--operations", "1500"];
-/// How long that may take on a machine that does other things, too; half a minute on one that does not.
+/// Scenarios that the gate runs together.
+struct Smoke {
+    /// Each with the rows of docs/requirements.md that it shows.
+    scenarios: &'static [(&'static str, &'static [&'static str])],
+    /// What cuts them short.
+    options: &'static [&'static str],
+}
+
+/// What the gate runs: a few kills under load, then topics as their rows ask for them.
+const SMOKES: [Smoke; 2] = [
+    Smoke {
+        scenarios: &[("k3", &["D22", "W6"]), ("kill-leader", &["W194"])],
+        options: &["--rounds", "5", "--operations", "1500"],
+    },
+    Smoke {
+        scenarios: &[
+            ("topic-concurrent", &["T2", "PS1476", "PS1477", "PS1478", "PS1479", "PS1480"]),
+            ("topic-late-joiner", &["T1", "PS1378", "PS1379", "PS1380"]),
+        ],
+        options: &[],
+    },
+];
+/// How long one of these may take on a machine that does other things, too; half of that at most on one that does not.
 const SMOKE_MAX: Duration = Duration::from_secs(240);
+
+/// Each scenario that the gate runs, with the rows that it shows.
+pub(crate) fn shown_by_smoke() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    SMOKES.iter().flat_map(|smoke| smoke.scenarios.iter().copied())
+}
 
 /// Builds and runs; a scenario that fails is an error.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -60,19 +85,22 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     command::run(run)
 }
 
-/// A few kills for the gate, with the programs as the tests have built them, while `beside` works: nodes wait for each
+/// Scenarios for the gate, with the programs as the tests have built them, while `beside` works: nodes wait for each
 /// other most of the time.
 pub(crate) fn smoke(
     workspace: &Workspace,
     beside: impl FnOnce() -> Result<()> + Send,
 ) -> Result<()> {
     let programs = programs::as_tested(workspace, &["weald", "weald-mesh"])?;
-    let mut run = Command::new(programs.join("weald-mesh"));
-    run.arg("test").args(SMOKE).arg("--weald").arg(programs.join("weald"));
-    run.current_dir(workspace.root());
+    let run_one = |smoke: &Smoke| {
+        let mut run = Command::new(programs.join("weald-mesh"));
+        run.arg("test").args(smoke.scenarios.iter().map(|(name, _)| name)).args(smoke.options);
+        run.arg("--weald").arg(programs.join("weald")).current_dir(workspace.root());
+        command::run_within(run, SMOKE_MAX)
+    };
     thread::scope(|scope| {
         let beside = scope.spawn(beside);
-        let ran = command::run_within(run, SMOKE_MAX);
+        let ran = SMOKES.iter().try_for_each(run_one);
         let worked =
             beside.join().map_err(|_| anyhow!("what works beside the nodes has panicked"))?;
         ran.and(worked)

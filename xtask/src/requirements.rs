@@ -1,8 +1,11 @@
 //! `docs/requirements.md`: every requirement id with the tests that show it, or `open`.
 //!
 //! A test says in its name which rows it shows: `fn a17_encoded_order_is_value_order` shows A17, `a2_a3_...` shows
-//! two rows. The column of tests follows from these names; nobody writes it by hand. The notes are written by hand.
+//! two rows. A scenario of real nodes that the gate runs says it in the list of these. A row that only names others says so
+//! in its note and is shown when all of them are. The column of tests follows from that; nobody writes it by hand. The
+//! notes are written by hand.
 
+mod naming;
 mod rows;
 mod shown;
 mod table;
@@ -17,6 +20,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use self::table::Line;
+use crate::mesh;
 use crate::sources::Workspace;
 
 /// Where the table is, from the root.
@@ -43,7 +47,8 @@ impl Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let file = workspace.root().join(TABLE);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {TABLE}"))?;
-    let tests = shown::by_tests(&workspace.sources(&["rs"])?);
+    let mut tests = shown::by_tests(&workspace.sources(&["rs"])?);
+    tests.add_scenarios(mesh::shown_by_smoke());
     let wanted = rows_of_sources(&workspace.root().join(SOURCE_FOLDER))?;
 
     let text = if options.sync {
@@ -61,11 +66,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         bail!("requirements: {} problems", problems.len());
     }
     let lines = table::lines(&text);
-    let shown = lines.iter().filter(|line| line.test_names().is_some()).count();
+    let tested = lines.iter().filter(|line| line.test_names().is_some()).count();
+    let named = lines.iter().filter(|line| line.tests == naming::SHOWN).count();
     println!(
-        "requirements: {} rows, {shown} shown by tests, {} open",
+        "requirements: {} rows, {tested} shown by tests, {named} by the rows they name, {} open",
         lines.len(),
-        lines.len() - shown
+        lines.len() - tested - named
     );
     Ok(())
 }
@@ -89,11 +95,15 @@ fn rows_of_sources(folder: &Path) -> Result<Option<BTreeSet<String>>> {
 
 fn problems(text: &str, tests: &shown::Tests, wanted: Option<&BTreeSet<String>>) -> Vec<String> {
     let lines = table::lines(text);
+    let named = naming::shown(&lines, &tests.by_id);
     let mut problems = Vec::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for line in &lines {
         *seen.entry(&line.id).or_default() += 1;
-        problems.extend(line_problem(line, tests));
+        problems.extend(line_problem(line, tests, &named));
+        if let Some(Err(problem)) = naming::named(line, &lines) {
+            problems.push(format!("{}: {problem}", line.id));
+        }
     }
     problems.extend(
         seen.iter().filter(|(_, count)| **count > 1).map(|(id, _)| format!("{id}: listed twice")),
@@ -112,7 +122,7 @@ fn problems(text: &str, tests: &shown::Tests, wanted: Option<&BTreeSet<String>>)
     problems
 }
 
-fn line_problem(line: &Line, tests: &shown::Tests) -> Option<String> {
+fn line_problem(line: &Line, tests: &shown::Tests, named: &BTreeSet<String>) -> Option<String> {
     let id = &line.id;
     if let Some(names) = line.test_names() {
         if names.is_empty() {
@@ -122,7 +132,7 @@ fn line_problem(line: &Line, tests: &shown::Tests) -> Option<String> {
             return Some(format!("{id}: no test has the name {name}"));
         }
     }
-    let expected = Line::cell(tests.by_id.get(id).unwrap_or(&BTreeSet::new()));
+    let expected = table::cell_of(id, &tests.by_id, named);
     (line.tests != expected).then(|| {
         format!(
             "{id}: the names of the tests say {expected}; run `cargo xtask requirements --sync`"

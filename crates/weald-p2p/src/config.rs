@@ -27,6 +27,10 @@ pub struct Config {
     pub external: Vec<String>,
     /// Addresses of nodes to connect to and to stay connected to.
     pub seeds: Vec<String>,
+    /// Addresses of nodes of this network at one of which this node is reached, whether others get
+    /// through to it or not; each ends with the relay's peer. It stays connected to them, as to seeds.
+    /// Used with [`Reachability::relay_client`].
+    pub relays: Vec<String>,
     /// The file of known peers; none is kept without one.
     pub address_book: Option<PathBuf>,
     /// Who may connect.
@@ -53,6 +57,7 @@ impl Config {
             listen: Vec::new(),
             external: Vec::new(),
             seeds: Vec::new(),
+            relays: Vec::new(),
             address_book: None,
             admission: Admission::default(),
             discovery: Discovery::default(),
@@ -147,11 +152,14 @@ pub enum Multicast {
 /// How nodes behind routers are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reachability {
-    /// Whether this node carries connections for others; default no.
+    /// Whether this node carries connections for others; default no. Others have to be told where it
+    /// is reached: by [`Config::external`], or by what `probe` finds.
     pub relay_server: bool,
-    /// Whether this node may be reached through relays and then tries to connect directly;
-    /// default no. It listens at a relay when told so: `/…/p2p/RELAY/p2p-circuit`; with `probe` by
-    /// itself, at a connected one, once it is told that nobody gets through to it.
+    /// Whether this node may be reached through relays; default no. It takes a place at one of
+    /// [`Config::relays`], and listens at a relay when told so: `/…/p2p/RELAY/p2p-circuit`. With `probe`
+    /// and no relays it takes one by itself, at a connected relay, once it is told that nobody gets
+    /// through to it. Who is reached through a relay is dialled there in any case, and two that have met
+    /// at one try to connect directly.
     pub relay_client: bool,
     /// Whether peers are asked if they can dial this node, and answered when they ask; default no.
     /// They dial the host that they see this node at, with the ports that it listens on or that

@@ -33,6 +33,7 @@ use crate::lines::{LinesEvent, Way};
 use crate::lookup::Nearest;
 use crate::metrics::add;
 use crate::swarm::{Node, NodeEvent, is_local};
+pub(crate) use address::peer_of;
 use address::{is_usable, with_peer, without_peer};
 use book::Book;
 use dialer::{Dial, Dialer};
@@ -48,6 +49,15 @@ pub(crate) enum Command {
     Nearest { key: Digest, count: usize, deadline: Duration, answer: oneshot::Sender<Nearest> },
     /// Stop; answered when all is closed.
     Stop(oneshot::Sender<()>),
+}
+
+/// To whom a node goes when it starts.
+#[derive(Debug)]
+pub(crate) struct Goals {
+    /// To stay connected to.
+    pub(crate) seeds: Vec<Multiaddr>,
+    /// To stay connected to, and to have a place at one of them.
+    pub(crate) relays: Vec<(Libp2pId, Multiaddr)>,
 }
 
 /// What the loop waits for.
@@ -79,13 +89,13 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// A task for `swarm`, which knows the peers of the address book and will dial `seeds`.
+    /// A task for `swarm`, which knows the peers of the address book and will dial its goals.
     pub(crate) fn new(
         swarm: Swarm<Node>,
         hub: Arc<Hub>,
         commands: mpsc::Receiver<Command>,
         config: &Config,
-        seeds: Vec<Multiaddr>,
+        goals: Goals,
     ) -> Self {
         let now = Instant::now();
         let seed = u64::from_le_bytes(hub.local_peer.digest().prefix());
@@ -103,9 +113,10 @@ impl Driver {
             identified: BTreeMap::new(),
             reuses_port: config.reachability.relay_client,
             multicast: config.discovery.multicast,
-            places: Places::new(config.reachability.relay_client, now),
+            places: Places::new(config.reachability.relay_client, &goals.relays, now),
         };
-        for address in seeds {
+        let relays = goals.relays.into_iter().map(|(_, address)| address);
+        for address in goals.seeds.into_iter().chain(relays) {
             driver.dialer.add_address(address, now);
         }
         driver.read_book(now);

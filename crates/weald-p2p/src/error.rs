@@ -33,6 +33,14 @@ pub enum StartError {
     /// There are more seeds than are dialled.
     #[error("too many seeds: seeds_max={0}")]
     TooManySeeds(usize),
+    /// This does not lead to a relay, or not say which peer it is.
+    #[error(
+        "a relay's address is direct and ends with its peer, as in /ip4/203.0.113.7/tcp/4001/p2p/12D3KooW..: address={0}"
+    )]
+    NoRelay(String),
+    /// There are more relays than are used.
+    #[error("too many relays: relays_max={0}")]
+    TooManyRelays(usize),
     /// The network runs on tokio, and is started where there is none.
     #[error("the network is started outside a tokio runtime")]
     NoRuntime,

@@ -37,6 +37,6 @@ pub use config::{
 pub use error::{CommandError, StartError};
 pub use lookup::{Fallback, NearPeer, Nearest, NearestSource};
 pub use metrics::Metrics;
-pub use network::{Network, is_address};
+pub use network::{Network, is_address, is_relay_address};
 pub use protocol::{NetworkName, NetworkNameError, VERSION, VERSION_MIN};
 pub use reachable::Reachable;

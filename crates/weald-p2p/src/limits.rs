@@ -69,10 +69,22 @@ pub(crate) const BOOK_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer a ping. After that the connection is closed.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Relays that are known, of which one may be asked for a place.
-pub(crate) const RELAYS_MAX: usize = 16;
+/// Relays that are known or named, of which one may be asked for a place.
+pub const RELAYS_MAX: usize = 16;
 /// How long no relay is asked for a place after one was lost or not given.
 pub(crate) const PLACE_PAUSE: Duration = Duration::from_secs(2);
+/// How long a relay that is named and gave no place is not asked again.
+pub(crate) const NAMED_RELAY_PAUSE: Duration = Duration::from_secs(10);
+/// Peers that have a place at this node when it is a relay.
+pub(crate) const PLACES_MAX: usize = 256;
+/// Connections that this node carries for others at once.
+pub(crate) const CIRCUITS_MAX: usize = 1024;
+/// Of these, for one peer.
+pub(crate) const CIRCUITS_PER_PEER_MAX: usize = 64;
+/// Bytes that go over one of these. Its ends connect anew after that, so that none holds a relay forever.
+pub(crate) const CIRCUIT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How long one of these may last.
+pub(crate) const CIRCUIT_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// The shortest pause before peers are asked whether they can dial this node.
 pub(crate) const PROBE_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Connections of one source that may fail before it is known whose they are, at once.

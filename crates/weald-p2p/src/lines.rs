@@ -118,7 +118,7 @@ impl Lines {
         let budget = self.budget(admitted);
         let is_higher_here = self.hub.local_peer > admitted;
         let rank = Rank {
-            relayed: address.iter().any(|part| part == Protocol::P2pCircuit),
+            relayed: is_relayed(address),
             dialled_by_higher: is_dialled_here == is_higher_here,
         };
         let link = Link::new(Arc::clone(&line), Arc::clone(&budget), Arc::clone(&self.hub));
@@ -247,6 +247,11 @@ impl Lines {
     }
 }
 
+/// Whether an address leads through a relay.
+fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
 impl NetworkBehaviour for Lines {
     type ConnectionHandler = Link;
     type ToSwarm = LinesEvent;
@@ -255,10 +260,12 @@ impl NetworkBehaviour for Lines {
         &mut self,
         connection: ConnectionId,
         peer: Libp2pId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(connection, peer, remote, false)
+        // Who comes through a relay has no address; that of the place there tells it.
+        let address = if is_relayed(local) { local } else { remote };
+        self.admit(connection, peer, address, false)
     }
 
     fn handle_established_outbound_connection(

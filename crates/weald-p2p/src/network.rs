@@ -13,11 +13,11 @@ use weald_core::{
 };
 
 use crate::config::Config;
-use crate::driver::{Command, Driver};
+use crate::driver::{Command, Driver, Goals, peer_of};
 use crate::error::{CommandError, StartError};
 use crate::hub::Hub;
 use crate::identity;
-use crate::limits::{COMMANDS_MAX, LISTEN_TIMEOUT, SEEDS_MAX};
+use crate::limits::{COMMANDS_MAX, LISTEN_TIMEOUT, RELAYS_MAX, SEEDS_MAX};
 use crate::lookup::Nearest;
 use crate::metrics::{Metrics, add};
 use crate::protocol::Protocols;
@@ -42,8 +42,8 @@ impl Network {
         let keypair = identity::keypair(&*config.keys)?;
         let listen = parse_all(&config.listen)?;
         let external = parse_all(&config.external)?;
-        let seeds = parse_all(&config.seeds)?;
-        if seeds.len() > SEEDS_MAX {
+        let goals = Goals { seeds: parse_all(&config.seeds)?, relays: relays(&config.relays)? };
+        if goals.seeds.len() + goals.relays.len() > SEEDS_MAX {
             return Err(StartError::TooManySeeds(SEEDS_MAX));
         }
         refuse_quic_with_key(&config, &listen)?;
@@ -62,7 +62,7 @@ impl Network {
         }
         external.into_iter().for_each(|address| swarm::advertise(&mut swarm, address));
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let mut driver = Driver::new(swarm, Arc::clone(&hub), receiver, &config, seeds);
+        let mut driver = Driver::new(swarm, Arc::clone(&hub), receiver, &config, goals);
         driver.await_addresses(listen.len(), LISTEN_TIMEOUT).await;
         tokio::spawn(driver.run());
         Ok(Self { hub, commands })
@@ -86,6 +86,12 @@ impl Network {
     /// configuration these have the ports that the system gave.
     pub fn listen_addresses(&self) -> Vec<String> {
         self.hub.addresses.read().clone()
+    }
+
+    /// Those of its addresses that lead through a relay: where it has a place.
+    pub fn relayed_addresses(&self) -> Vec<String> {
+        let is_relayed = |text: &String| text.contains("/p2p-circuit");
+        self.hub.addresses.read().iter().filter(|text| is_relayed(text)).cloned().collect()
     }
 
     /// Whether peers can dial this node, as those say who were asked last.
@@ -206,6 +212,28 @@ pub fn is_address(text: &str) -> bool {
     text.parse::<Multiaddr>().is_ok_and(|address| !address.is_empty())
 }
 
+/// Whether a text is an address that a relay has: it leads to it directly and ends with its peer.
+pub fn is_relay_address(text: &str) -> bool {
+    text.parse::<Multiaddr>().is_ok_and(|address| relay_of(&address).is_some())
+}
+
+fn relay_of(address: &Multiaddr) -> Option<libp2p::PeerId> {
+    let is_direct = address.iter().all(|part| part != libp2p::multiaddr::Protocol::P2pCircuit);
+    peer_of(address).filter(|_| is_direct && address.iter().count() > 1)
+}
+
+/// The relays that texts name.
+fn relays(texts: &[String]) -> Result<Vec<(libp2p::PeerId, Multiaddr)>, StartError> {
+    if texts.len() > RELAYS_MAX {
+        return Err(StartError::TooManyRelays(RELAYS_MAX));
+    }
+    let name = |address: Multiaddr| match relay_of(&address) {
+        Some(peer) => Ok((peer, address)),
+        None => Err(StartError::NoRelay(address.to_string())),
+    };
+    parse_all(texts)?.into_iter().map(name).collect()
+}
+
 fn parse_all(texts: &[String]) -> Result<Vec<Multiaddr>, StartError> {
     let parse = |text: &String| {
         text.parse().map_err(|error: libp2p::multiaddr::Error| StartError::Address {
@@ -224,5 +252,28 @@ fn refuse_quic_with_key(config: &Config, listen: &[Multiaddr]) -> Result<(), Sta
     match (&config.admission.pre_shared_key, listen.iter().find(is_quic)) {
         (Some(_), Some(address)) => Err(StartError::QuicWithKey(address.to_string())),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_relay_is_direct_and_says_who_it_is() {
+        let peer = libp2p::PeerId::random();
+        let direct = format!("/ip4/203.0.113.7/tcp/4001/p2p/{peer}");
+        let through = format!("{direct}/p2p-circuit/p2p/{peer}");
+        assert!(is_relay_address(&direct));
+        assert_eq!(relays(std::slice::from_ref(&direct)).unwrap()[0].0, peer);
+        let bare = "/ip4/203.0.113.7/tcp/4001".to_owned();
+        for wrong in [bare, format!("/p2p/{peer}"), through] {
+            assert!(!is_relay_address(&wrong), "{wrong}");
+            let error = relays(std::slice::from_ref(&wrong)).unwrap_err();
+            assert!(matches!(&error, StartError::NoRelay(told) if *told == wrong), "{error}");
+        }
+        assert!(!is_relay_address("relay.example"));
+        let many = vec![direct; RELAYS_MAX + 1];
+        assert!(matches!(relays(&many), Err(StartError::TooManyRelays(RELAYS_MAX))));
     }
 }

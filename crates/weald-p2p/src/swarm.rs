@@ -14,7 +14,10 @@ use libp2p::{Multiaddr, Swarm, autonat, dcutr, identify, mdns, ping, relay};
 use crate::config::{Config, Multicast, Reachability};
 use crate::error::StartError;
 use crate::hub::Hub;
-use crate::limits::{IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, PROBE_PAUSE_MIN};
+use crate::limits::{
+    CIRCUIT_BYTES_MAX, CIRCUIT_TIME_MAX, CIRCUITS_MAX, CIRCUITS_PER_PEER_MAX, IDLE_TIMEOUT,
+    PING_INTERVAL, PING_TIMEOUT, PLACES_MAX, PROBE_PAUSE_MIN,
+};
 use crate::lines::Lines;
 use crate::sources::Sources;
 use crate::transport;
@@ -31,8 +34,8 @@ pub(crate) struct Node {
     pub(crate) table: Toggle<kad::Behaviour<MemoryStore>>,
     multicast: Toggle<mdns::tokio::Behaviour>,
     relay_server: Toggle<relay::Behaviour>,
-    relay_client: Toggle<relay::client::Behaviour>,
-    hole_punching: Toggle<dcutr::Behaviour>,
+    relay_client: relay::client::Behaviour,
+    hole_punching: dcutr::Behaviour,
     pub(crate) probe: Toggle<autonat::Behaviour>,
 }
 
@@ -44,12 +47,8 @@ pub(crate) fn build(
     hub: &Arc<Hub>,
 ) -> Result<Swarm<Node>, StartError> {
     let id = keypair.public().to_peer_id();
-    let (relay_transport, relay_client) = if config.reachability.relay_client {
-        let (transport, behaviour) = relay::client::new(id);
-        (Some(transport), Some(behaviour))
-    } else {
-        (None, None)
-    };
+    // Every node dials those that are reached through relays.
+    let (relay_transport, relay_client) = relay::client::new(id);
     let transport = transport::build(transport::Parts {
         keypair: keypair.clone(),
         pre_shared_key: config.admission.pre_shared_key.clone(),
@@ -68,10 +67,10 @@ pub(crate) fn build(
         relay_server: config
             .reachability
             .relay_server
-            .then(|| relay::Behaviour::new(id, relay::Config::default()))
+            .then(|| relay::Behaviour::new(id, relay_config()))
             .into(),
-        hole_punching: relay_client.as_ref().map(|_| dcutr::Behaviour::new(id)).into(),
-        relay_client: relay_client.into(),
+        relay_client,
+        hole_punching: dcutr::Behaviour::new(id),
         probe: config
             .reachability
             .probe
@@ -107,6 +106,19 @@ fn identify_config(keypair: &Keypair, hub: &Hub) -> identify::Config {
         .with_agent_version(concat!("weald/", env!("CARGO_PKG_VERSION")).to_owned())
         .with_push_listen_addr_updates(true)
         .with_cache_size(0)
+}
+
+/// What a relay carries. The library's own bounds, 128 KiB and two minutes for each connection, are
+/// meant for two peers that agree on how to meet; a database stays.
+fn relay_config() -> relay::Config {
+    relay::Config {
+        max_reservations: PLACES_MAX,
+        max_circuits: CIRCUITS_MAX,
+        max_circuits_per_peer: CIRCUITS_PER_PEER_MAX,
+        max_circuit_bytes: CIRCUIT_BYTES_MAX,
+        max_circuit_duration: CIRCUIT_TIME_MAX,
+        ..relay::Config::default()
+    }
 }
 
 fn probe_config(reachability: &Reachability) -> autonat::Config {

@@ -21,8 +21,8 @@ pub(crate) type Secured = (PeerId, StreamMuxerBox);
 pub(crate) struct Parts {
     pub(crate) keypair: Keypair,
     pub(crate) pre_shared_key: Option<PreSharedKey>,
-    /// The transport of a relay's client, if relays are used.
-    pub(crate) relay: Option<relay::client::Transport>,
+    /// The transport through relays.
+    pub(crate) relay: relay::client::Transport,
 }
 
 /// The transport of a node. With a pre-shared key it is TCP only.
@@ -44,13 +44,10 @@ pub(crate) fn build(parts: Parts) -> Result<Boxed<Secured>, StartError> {
                 .boxed()
         }
     };
-    let resolving = Resolving::new(direct);
-    Ok(match parts.relay {
-        Some(relay) => OrTransport::new(secured(relay, noise), resolving)
-            .map(|either, _| either.into_inner())
-            .boxed(),
-        None => resolving.boxed(),
-    })
+    let relayed = secured(parts.relay, noise);
+    Ok(OrTransport::new(relayed, Resolving::new(direct))
+        .map(|either, _| either.into_inner())
+        .boxed())
 }
 
 /// Noise and Yamux on top of a transport of bytes.

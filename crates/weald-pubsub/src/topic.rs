@@ -51,9 +51,12 @@ pub struct TopicType {
 }
 
 impl TopicType {
+    /// The name of the type, as text.
+    pub const NAME: &str = "topic";
+
     /// The name of the type.
     pub fn type_name() -> TypeName {
-        "topic".parse().expect("a valid name")
+        Self::NAME.parse().expect("a valid name")
     }
 
     /// The version of the structure that this code implements.

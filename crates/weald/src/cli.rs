@@ -21,6 +21,8 @@ mod progress;
 mod recover;
 mod resolve;
 mod session;
+#[path = "http/shape.rs"]
+mod shape;
 mod status;
 mod stop;
 mod text;

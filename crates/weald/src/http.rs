@@ -24,6 +24,7 @@ mod reading;
 mod routes;
 mod scan;
 mod serving;
+mod shape;
 mod status;
 #[cfg(test)]
 mod tests;

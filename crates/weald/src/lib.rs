@@ -59,10 +59,10 @@ pub use http::{GatewayConfig, HttpGateway};
 pub use metric::{BUCKETS_US, Histogram, Metric, MetricValue};
 pub use node::{
     Builder, CollectionInfo, Damage, MemberInfo, NodeBuilder, NodeStatus, PartitionInfo,
-    PartitionRole, RecoveryInfo, RecoveryOutcome, RecoveryRequest, TransactionStatus,
+    PartitionRole, Reachability, RecoveryInfo, RecoveryOutcome, RecoveryRequest, TransactionStatus,
     VerifyProgress, VerifyReport, Voters, Weald,
 };
-pub use node_config::NodeConfig;
+pub use node_config::{NodeConfig, Probe};
 pub use topic::{
     GroupConsumer, ImportReport, PublishOptions, PublishReceipt, StartAt, SubscribeOptions,
     Subscription, Topic, TopicEvent, TopicHistory, TopicMerge, TopicMessage, TopicPages,

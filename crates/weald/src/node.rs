@@ -32,7 +32,8 @@ use weald_core::{
 pub use builder::Builder;
 pub(crate) use home::{Home, state_error};
 pub use info::{
-    CollectionInfo, Damage, NodeStatus, TransactionStatus, VerifyProgress, VerifyReport, Voters,
+    CollectionInfo, Damage, NodeStatus, Reachability, TransactionStatus, VerifyProgress,
+    VerifyReport, Voters,
 };
 pub(crate) use listing::{collections_in, header};
 pub use mesh::NodeBuilder;

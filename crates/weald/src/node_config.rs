@@ -42,6 +42,15 @@ pub struct NodeConfig {
     /// Whether nodes that are missing are looked for in the network's distributed hash table; without
     /// it, among the connected ones. Default: yes.
     pub lookups: bool,
+    /// Whether this node carries connections for nodes that nobody can dial. It has to know where it
+    /// is reached itself: from `external` or from `probe`. Default: no.
+    pub serve_relay: bool,
+    /// Multiaddresses of nodes of the network that carry for others, at one of which this node is
+    /// reached; each ends with the relay's peer. For a node that nobody can dial. Default: none.
+    pub relays: Vec<String>,
+    /// Whether peers are asked if they can dial this node. One that they cannot takes a place at a
+    /// connected relay by itself where `relays` names none. Default: [`Probe::Off`].
+    pub probe: Probe,
     /// Peers that may connect; anyone who may join where none is named. Default: none.
     pub allow: Vec<PeerId>,
     /// Whose keys may sign forced recoveries, beside the founder's. The same at all nodes, or some
@@ -58,6 +67,18 @@ pub struct NodeConfig {
     pub store: Config,
 }
 
+/// Whether peers are asked if they can dial a node; they are answered when they ask, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Probe {
+    /// No.
+    #[default]
+    Off,
+    /// Yes, those at public addresses.
+    Public,
+    /// Yes, also those at loopback and private addresses, as in a network without public ones.
+    All,
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
@@ -72,6 +93,9 @@ impl Default for NodeConfig {
             partitions: 16,
             mdns: true,
             lookups: true,
+            serve_relay: false,
+            relays: Vec::new(),
+            probe: Probe::Off,
             allow: Vec::new(),
             administrators: Vec::new(),
             light: false,
@@ -115,7 +139,27 @@ impl NodeConfig {
                 format!("{name} has addresses such as /ip4/127.0.0.1/tcp/4001, found {found:?}");
             holds(wrong.is_none(), &what)?;
         }
+        self.check_relays()?;
         self.store.check()
+    }
+
+    fn check_relays(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::new(ErrorKind::Invalid, what));
+        if let Some(wrong) = self.relays.iter().find(|text| !weald_p2p::is_relay_address(text)) {
+            return refuse(format!(
+                "setting out of range: relays has addresses that end with the relay's peer, as `weald \
+                 node` tells them at the relay: /ip4/203.0.113.7/tcp/4001/p2p/12D3KooW.., found {wrong:?}"
+            ));
+        }
+        let is_found = !self.external.is_empty() || self.probe != Probe::Off;
+        if self.serve_relay && !is_found {
+            return refuse(
+                "setting out of range: serve_relay needs external, the address at which others reach \
+                 this node, or probe, which finds it out"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -133,6 +177,9 @@ impl std::fmt::Debug for NodeConfig {
             .field("partitions", &self.partitions)
             .field("mdns", &self.mdns)
             .field("lookups", &self.lookups)
+            .field("serve_relay", &self.serve_relay)
+            .field("relays", &self.relays)
+            .field("probe", &self.probe)
             .field("allow", &self.allow)
             .field("administrators", &self.administrators)
             .field("light", &self.light)
@@ -147,7 +194,7 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_named() {
-        let check = |change: fn(&mut NodeConfig), told: Option<&str>| {
+        let check = |change: &dyn Fn(&mut NodeConfig), told: Option<&str>| {
             let mut config = NodeConfig::default();
             change(&mut config);
             let error = config.check().err().map(|error| error.to_string());
@@ -156,18 +203,29 @@ mod tests {
                 Some(told) => assert!(error.is_some_and(|error| error.contains(told)), "{told}"),
             }
         };
-        check(|_| {}, None);
-        check(|config| config.responsibility_k = 5, None);
-        check(|config| config.responsibility_k = 2, Some("responsibility_k"));
-        check(|config| config.partitions = 0, Some("partitions"));
-        check(|config| config.partitions = 5000, Some("partitions"));
-        check(|config| config.listen = vec!["127.0.0.1:4001".into()], Some("listen"));
-        check(|config| config.external = vec![String::new()], Some("external"));
-        check(|config| config.bootstrap = vec!["/ip4/1.2.3.4/tcp/x".into()], Some("bootstrap"));
-        check(|config| config.bootstrap = vec!["/dns4/a.example/tcp/1".into()], None);
-        check(|config| config.network = String::new(), Some("network"));
-        check(|config| config.network = "a/b".into(), Some("network"));
-        check(|config| config.store.writes_waiting_max = 0, Some("writes_waiting_max"));
+        check(&|_| {}, None);
+        check(&|config| config.responsibility_k = 5, None);
+        check(&|config| config.responsibility_k = 2, Some("responsibility_k"));
+        check(&|config| config.partitions = 0, Some("partitions"));
+        check(&|config| config.partitions = 5000, Some("partitions"));
+        check(&|config| config.listen = vec!["127.0.0.1:4001".into()], Some("listen"));
+        check(&|config| config.external = vec![String::new()], Some("external"));
+        check(&|config| config.bootstrap = vec!["/ip4/1.2.3.4/tcp/x".into()], Some("bootstrap"));
+        check(&|config| config.bootstrap = vec!["/dns4/a.example/tcp/1".into()], None);
+        let relay = "/ip4/1.2.3.4/tcp/1/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE";
+        let circuit = format!("{relay}/p2p-circuit");
+        check(&|config| config.relays = vec![relay.into()], None);
+        check(&|config| config.relays = vec!["/ip4/1.2.3.4/tcp/1".into()], Some("relays"));
+        check(&|config| config.relays = vec![circuit.clone()], Some("relays"));
+        check(&|config| config.serve_relay = true, Some("serve_relay needs external"));
+        let carries = |config: &mut NodeConfig| {
+            (config.serve_relay, config.external) = (true, vec!["/ip4/1.2.3.4/tcp/1".into()]);
+        };
+        check(&carries, None);
+        check(&|config| (config.serve_relay, config.probe) = (true, Probe::Public), None);
+        check(&|config| config.network = String::new(), Some("network"));
+        check(&|config| config.network = "a/b".into(), Some("network"));
+        check(&|config| config.store.writes_waiting_max = 0, Some("writes_waiting_max"));
     }
 
     #[test]

@@ -461,8 +461,9 @@ impl Backend for Reach {
                 .unwrap_or(usize::MAX),
             partitions: statuses.len(),
             leaderless: statuses.iter().filter(|status| status.coordinator.is_none()).count(),
-            // How many there are to be is known to whoever knows the network.
+            // These are known to whoever knows the network.
             voters: None,
+            reachability: None,
         }
     }
 

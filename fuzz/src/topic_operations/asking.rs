@@ -7,15 +7,16 @@ use weald_core::Time;
 use weald_core::identity::{Identity, KeyStore};
 use weald_pubsub::limits::{FRESHNESS, PRUNE_MAX};
 use weald_pubsub::{
-    AdminAction, AdminRequest, BatchMode, ChannelState, Incarnation, LeaseAction, LeaseAnswer,
-    LeaseRequest, Message, PruneAnswer, PublishAnswer, PublisherSequence, Signed, Skip, Source,
-    SubscriberId, Topic, TopicPosition, TopicRefusal, Union, UnionAnswer,
+    AdminAction, AdminRequest, BatchMode, Bucket, ChannelState, Incarnation, Lease, LeaseAction,
+    LeaseAnswer, LeaseRequest, Message, PruneAnswer, PublishAnswer, PublisherSequence, Signed,
+    Skip, Source, Standing, SubscriberId, Topic, TopicPosition, TopicReadError, TopicRefusal,
+    TopicVersion, Union, UnionAnswer,
 };
 
 use super::model::lifetime;
 use super::{World, is, topic};
 use crate::script::Script;
-use crate::topics::{PEOPLE, address, message};
+use crate::topics::{PEOPLE, address, message, peer};
 
 /// Messages of one batch.
 const BATCH: usize = 24;
@@ -163,6 +164,7 @@ impl World {
             AdminRequest { signed_at: self.signed_at(script), generation, action: action.clone() };
         let (signed_at, keys) = (request.signed_at, &PEOPLE[who]);
         let signed = Signed::new(&address(), request, keys).expect("a key in memory signs");
+        let before = self.stored_leases();
         let answered = self.execute(topic().administer(signed));
         let is_allowed =
             who == 0 && generation == 1 + self.model.revived && self.is_fresh(signed_at);
@@ -173,7 +175,7 @@ impl World {
             (AdminAction::Union(_), Ok(answer)) => {
                 let answer = UnionAnswer::decode(&answer).expect("an answer to a union");
                 assert!(!self.model.has_ended, "the topic has ended");
-                self.note_union(&union, &answer);
+                self.note_union(&union, &answer, before);
             }
             (_, Err(rejection)) => {
                 assert!(
@@ -184,7 +186,9 @@ impl World {
         }
     }
 
-    fn note_union(&mut self, union: &Union, answer: &UnionAnswer) {
+    fn note_union(&mut self, union: &Union, answer: &UnionAnswer, before: Vec<Lease>) {
+        let taken = self.model.united(&union.leases, before, (self.now, &self.policy));
+        assert_eq!(answer.leases, taken, "of {:?}", union.leases);
         for published in &answer.published {
             let message = union.messages.iter().find(|m| m.id(&address()) == published.id);
             let message = message.expect("one of those that were brought in");
@@ -209,7 +213,37 @@ impl World {
             let body = vec![script.byte(); 9].into();
             messages.push(self.message(script, (&publisher, sequence), body));
         }
-        Union { messages, leases: Vec::new() }
+        let leases = (0..script.below(4)).map(|_| self.foreign_lease(script)).collect();
+        Union { messages, leases }
+    }
+
+    /// A lease as another head of the topic has it: older or newer than what is here, of this or another
+    /// length, its other fields anything.
+    fn foreign_lease(&mut self, script: &mut Script<'_>) -> Lease {
+        let stream = if script.byte() < 160 { script.below(2) } else { script.below(20) } as u64;
+        let standing = match script.byte() % 4 {
+            0 => Standing::Ended,
+            _ => Standing::Live,
+        };
+        Lease {
+            id: SubscriberId { peer: peer(script.below(PEOPLE.len())), stream },
+            version: TopicVersion(script.byte().into()),
+            subscribed_at: Time::from_millis([0, 10_000_000, u64::MAX][script.below(3)]),
+            expires_at: self.now.after(lifetime([4, 4, 3, 2, 0, 5, 6][script.below(7)])),
+            nonce: self.nonce(script),
+            last_seen: TopicPosition(script.byte().into()),
+            standing,
+            renewals: Bucket::default(),
+        }
+    }
+
+    /// All leases that the topic keeps, those among them that have expired and are not removed yet.
+    fn stored_leases(&mut self) -> Vec<Lease> {
+        let reader = &mut self.members.reader();
+        match topic().subscribers(reader, TopicVersion::ZERO, usize::MAX) {
+            Err(TopicReadError::Deleted) => Vec::new(),
+            leases => leases.expect("the topic is there"),
+        }
     }
 
     /// Notes that the topic has ended because nobody used it.

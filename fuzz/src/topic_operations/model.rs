@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use weald_core::{PeerId, Time};
-use weald_pubsub::limits::CONTENT_GRACE;
+use weald_pubsub::limits::{CONTENT_GRACE, PEER_LEASES_MAX};
 use weald_pubsub::{
-    Incarnation, LeaseAction, LeaseRequest, Message, MessageId, Published, PublisherSequence,
-    Source, SubscriberId, TopicPosition, TopicRefusal,
+    Incarnation, Lease, LeaseAction, LeaseRequest, Message, MessageId, Published,
+    PublisherSequence, Source, Standing, SubscriberId, TopicPolicy, TopicPosition, TopicRefusal,
 };
 
 use super::groups::GroupModel;
@@ -171,6 +171,38 @@ impl Model {
         let before = known.map_or(Time::ZERO, |known| known.expires_at);
         let expires_at = if is_live { before.max(request.expires_at) } else { before };
         self.leases.insert(id, Known { nonce: request.nonce, expires_at, is_live });
+    }
+
+    /// Takes that a union has brought these in, where `stored` was kept; how many were taken.
+    pub(super) fn united(
+        &mut self,
+        leases: &[Lease],
+        stored: Vec<Lease>,
+        (now, policy): (Time, &TopicPolicy),
+    ) -> u64 {
+        let mut stored: BTreeMap<_, _> =
+            stored.into_iter().map(|lease| (lease.id, lease)).collect();
+        let mut taken = 0;
+        for lease in leases {
+            let found = stored.get(&lease.id).copied();
+            let was_live = found.is_some_and(|found| found.standing == Standing::Live);
+            let is_live = lease.standing == Standing::Live;
+            let live = stored.values().filter(|lease| lease.standing == Standing::Live).count();
+            let own = stored.keys().filter(|id| id.peer == lease.id.peer).count();
+            let is_newer = found.is_none_or(|found| found.nonce < lease.nonce);
+            let lasts = lease.expires_at > now && lease.expires_at <= now.after(policy.lease_max);
+            let may_live = !is_live || was_live || (live as u64) < policy.subscribers_max;
+            let may_stand = found.is_some() || own < PEER_LEASES_MAX;
+            if !(is_newer && lasts && may_live && may_stand) {
+                continue;
+            }
+            taken += 1;
+            let before = found.map_or(Time::ZERO, |found| found.expires_at);
+            let expires_at = before.max(lease.expires_at);
+            stored.insert(lease.id, Lease { expires_at, ..*lease });
+            self.leases.insert(lease.id, Known { nonce: lease.nonce, expires_at, is_live });
+        }
+        taken
     }
 
     /// Takes that the topic has ended.

@@ -12,6 +12,22 @@ pub(super) struct Tests {
     pub(super) by_id: BTreeMap<String, BTreeSet<String>>,
 }
 
+impl Tests {
+    /// Scenarios of real nodes that the gate runs, each with the rows that it shows.
+    pub(super) fn add_scenarios<'s>(
+        &mut self,
+        scenarios: impl Iterator<Item = (&'s str, &'s [&'s str])>,
+    ) {
+        for (scenario, ids) in scenarios {
+            let name = format!("mesh-test {scenario}");
+            for id in ids {
+                self.by_id.entry((*id).to_owned()).or_default().insert(name.clone());
+            }
+            self.names.insert(name);
+        }
+    }
+}
+
 /// Every function behind a test attribute, those inside `proptest!` and inside macros too.
 pub(super) fn by_tests(sources: &[Source]) -> Tests {
     let mut tests = Tests::default();

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::naming;
+
 /// What stands in the column of tests while no test shows the row.
 const OPEN: &str = "open";
 
@@ -26,10 +28,10 @@ impl Line {
         is_row.then_some(Self { id, tests, note })
     }
 
-    /// Names of the tests; `None` for an open row.
+    /// Names of the tests; `None` for a row that is open, or shown by those that it names.
     pub(super) fn test_names(&self) -> Option<Vec<String>> {
         let names = || self.tests.split('`').skip(1).step_by(2).map(String::from).collect();
-        (self.tests != OPEN).then(names)
+        (![OPEN, naming::SHOWN].contains(&self.tests.as_str())).then(names)
     }
 
     /// How `names` are written in the column.
@@ -46,6 +48,18 @@ impl Line {
     }
 }
 
+/// What stands in the column of tests of row `id`; `named` are those that are shown by the rows they name.
+pub(super) fn cell_of(
+    id: &str,
+    by_id: &BTreeMap<String, BTreeSet<String>>,
+    named: &BTreeSet<String>,
+) -> String {
+    match by_id.get(id) {
+        None if named.contains(id) => naming::SHOWN.to_owned(),
+        names => Line::cell(names.unwrap_or(&BTreeSet::new())),
+    }
+}
+
 /// The rows of the table, in order.
 pub(super) fn lines(text: &str) -> Vec<Line> {
     text.lines().filter_map(Line::parse).collect()
@@ -53,11 +67,12 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
 
 /// `text` with the column of tests taken from `by_id`; ids and notes stay.
 pub(super) fn with_tests(text: &str, by_id: &BTreeMap<String, BTreeSet<String>>) -> String {
+    let named = naming::shown(&lines(text), by_id);
     let mut synced = String::with_capacity(text.len());
     for line in text.lines() {
         match Line::parse(line) {
             Some(row) => {
-                let tests = Line::cell(by_id.get(&row.id).unwrap_or(&BTreeSet::new()));
+                let tests = cell_of(&row.id, by_id, &named);
                 synced.push_str(&Line { tests, ..row }.write());
             }
             None => synced.push_str(line),

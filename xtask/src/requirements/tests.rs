@@ -72,6 +72,65 @@ fn ps10_ps11_ps12_ps13_a_row_whose_tests_are_not_there_is_refused() {
 }
 
 #[test]
+fn a_row_that_names_others_is_shown_only_if_all_of_them_are() {
+    let tests = tests_of("#[test]\nfn a1_a2_a4_x() {}\n");
+    let check = |note: &str, expected: &str| {
+        let text = format!(
+            "| A1 | `a1_a2_a4_x` | |\n| A2 | `a1_a2_a4_x` | |\n| A3 | open | |\n\
+             | A4 | `a1_a2_a4_x` | |\n| D1 | open | Names: A1. |\n| D2 | open | Names: D3. |\n\
+             | D3 | open | Names: D2. |\n| D9 | open | {note} |\n"
+        );
+        let synced = table::with_tests(&text, &tests.by_id);
+        let lines = table::lines(&synced);
+        let of = |id: &str| lines.iter().find(|line| line.id == id).unwrap().tests.clone();
+        assert_eq!(of("D9"), expected, "{note}");
+        assert_eq!(of("D1"), "by the rows it names");
+        assert_eq!((of("D2"), of("D3")), ("open".into(), "open".into()), "in a circle");
+        assert_eq!(problems(&synced, &tests, None), [""; 0], "{note}");
+    };
+    check("Names: A1 and A4.", "by the rows it names");
+    check("Names: A1 to A2, A4.", "by the rows it names");
+    check("Names: A1 to A4.", "open");
+    check("Names: A1, A3 and A4. And more.", "open");
+    check("Names: D1. It names a row in turn.", "by the rows it names");
+    check("Names: D2.", "open");
+    check("It names A1.", "open");
+}
+
+#[test]
+fn names_that_are_no_rows_and_a_claim_that_does_not_follow_are_refused() {
+    let tests = tests_of("#[test]\nfn a1_a3_x() {}\n");
+    let rows = "| A1 | `a1_a3_x` | |\n| A2 | open | |\n| A3 | `a1_a3_x` | |\n";
+    let check = |row: &str, expected: &str| {
+        let found = problems(&format!("{rows}{row}\n"), &tests, None);
+        assert_eq!(found, [expected], "{row}");
+    };
+    check("| D9 | open | Names: A7. |", "D9: names A7, which is no row");
+    check("| D9 | open | Names: A3 to A1. |", "D9: names no span: A3 to A1");
+    check("| D9 | open | Names: A1 to D9. |", "D9: names no span: A1 to D9");
+    check("| D9 | open | Names: A1 |", "D9: the rows that it names end with a full stop");
+    let sync = "run `cargo xtask requirements --sync`";
+    check(
+        "| D9 | by the rows it names | Names: A1 and A2. |",
+        &format!("D9: the names of the tests say open; {sync}"),
+    );
+    check(
+        "| D9 | open | Names: A1 and A3. |",
+        &format!("D9: the names of the tests say by the rows it names; {sync}"),
+    );
+}
+
+#[test]
+fn a_scenario_of_the_gate_shows_rows_as_a_test_does() {
+    let mut tests = tests_of("#[test]\nfn a1_x() {}\n");
+    tests.add_scenarios([("chaos", &["A1", "A2"][..])].into_iter());
+    let text = "| A1 | `a1_x`, `mesh-test chaos` | |\n| A2 | `mesh-test chaos` | |\n";
+    assert_eq!(problems(text, &tests, None), [""; 0]);
+    tests.add_scenarios([("calm", &["A9"][..])].into_iter());
+    assert_eq!(problems(text, &tests, None), ["A9: named by `mesh-test calm` but not a row"]);
+}
+
+#[test]
 fn sync_writes_tests_and_keeps_ids_and_notes() {
     let tests = tests_of("#[test]\nfn a2_a1_x() {}\n");
     let text = "intro\n\n| id | tests | note |\n|---|---|---|\n| A1 | open | as | read |\n| A2 | `gone` | |\n| A3 | `gone` | n |\n";

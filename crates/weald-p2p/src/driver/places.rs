@@ -1,7 +1,8 @@
-//! A place at a relay, for a node that nobody gets through to.
+//! A place at a relay, for a node that nobody gets through to, or that is told to have one.
 //!
-//! Once peers have said so, one of the connected relays is asked for a place, and another when that is lost. Others
-//! learn of it as of any address that the node listens on.
+//! Relays that are named are the only ones that are asked, and at once. Where none is named, one of the connected relays
+//! is asked once peers have said that they do not get through. Another is asked when a place is lost. Others learn of it
+//! as of any address that the node listens on.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,23 +14,34 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol, relay};
 use super::Driver;
 use super::address::without_peer;
 use crate::identity;
-use crate::limits::{PLACE_PAUSE, RELAYS_MAX};
+use crate::limits::{NAMED_RELAY_PAUSE, PLACE_PAUSE, RELAYS_MAX};
 use crate::reachable::Reachable;
 
 /// The relays that are known, and the place that is taken.
 #[derive(Debug)]
 pub(super) struct Places {
     is_on: bool,
-    /// Connected peers that carry for others, and where they are.
-    relays: BTreeMap<PeerId, Multiaddr>,
+    /// The relays that may be asked, and where they are; any may where none is named.
+    named: BTreeMap<PeerId, Multiaddr>,
+    /// Connected peers that carry for others.
+    relays: BTreeMap<PeerId, Relay>,
     taken: Option<(ListenerId, PeerId)>,
     /// No place is asked for before.
     next: Instant,
 }
 
+/// A connected peer that carries for others.
+#[derive(Debug)]
+struct Relay {
+    address: Multiaddr,
+    /// It is not asked before, since it has given no place.
+    next: Option<Instant>,
+}
+
 impl Places {
-    pub(super) const fn new(is_on: bool, now: Instant) -> Self {
-        Self { is_on, relays: BTreeMap::new(), taken: None, next: now }
+    pub(super) fn new(is_on: bool, named: &[(PeerId, Multiaddr)], now: Instant) -> Self {
+        let named = named.iter().map(|(peer, address)| (*peer, without_peer(address))).collect();
+        Self { is_on, named, relays: BTreeMap::new(), taken: None, next: now }
     }
 
     /// A connected peer is reached at these addresses; it carries for others if its `protocols` say so.
@@ -39,12 +51,28 @@ impl Places {
         addresses: &[Multiaddr],
         protocols: &[StreamProtocol],
     ) {
-        let has_room = self.relays.len() < RELAYS_MAX || self.relays.contains_key(&peer);
-        if has_room
-            && protocols.contains(&relay::HOP_PROTOCOL_NAME)
-            && let Some(address) = addresses.iter().find(|address| is_direct(address))
-        {
-            self.relays.insert(peer, without_peer(address));
+        let named = self.named.get(&peer);
+        if named.is_none() && !self.named.is_empty() {
+            return;
+        }
+        if !protocols.contains(&relay::HOP_PROTOCOL_NAME) {
+            if named.is_some() {
+                tracing::warn!(
+                    target: "weald::net",
+                    %peer,
+                    "a relay that is named does not carry for others, or not yet: it has to be set to, \
+                     and to know an external address of its own"
+                );
+            }
+            return;
+        }
+        let has_room = self.relays.len() < RELAYS_MAX;
+        let found = addresses.iter().find(|address| is_direct(address)).map(without_peer);
+        let Some(address) = named.cloned().or(found) else { return };
+        match self.relays.get_mut(&peer) {
+            Some(known) => known.address = address,
+            None if has_room => drop(self.relays.insert(peer, Relay { address, next: None })),
+            None => {}
         }
     }
 
@@ -58,13 +86,17 @@ impl Places {
         if !self.is_on || self.taken.is_some() || now < self.next {
             return None;
         }
-        let (relay, address) = self.relays.iter().find(|(relay, _)| is_ours(relay))?;
-        let address = address.clone().with(Protocol::P2p(*relay)).with(Protocol::P2pCircuit);
-        Some((*relay, address))
+        let is_due = |(peer, relay): &(&PeerId, &Relay)| {
+            relay.next.is_none_or(|next| next <= now) && is_ours(peer)
+        };
+        let due = self.relays.iter().filter(is_due).min_by_key(|(_, relay)| relay.next);
+        let (peer, Relay { address, .. }) = due?;
+        let address = address.clone().with(Protocol::P2p(*peer)).with(Protocol::P2pCircuit);
+        Some((*peer, address))
     }
 
     /// A listener has closed. A relay that has ended a place, or given none, is asked again once it says anew that
-    /// it carries for others.
+    /// it carries for others; one that is named, after a pause.
     pub(super) fn closed(&mut self, listener: ListenerId, now: Instant) {
         if let Some((taken, relay)) = self.taken
             && taken == listener
@@ -75,7 +107,12 @@ impl Places {
     }
 
     fn refused(&mut self, relay: &PeerId, now: Instant) {
-        self.relays.remove(relay);
+        match self.relays.get_mut(relay) {
+            Some(known) if self.named.contains_key(relay) => {
+                known.next = Some(now + NAMED_RELAY_PAUSE);
+            }
+            _ => drop(self.relays.remove(relay)),
+        }
         self.next = now + PLACE_PAUSE;
     }
 }
@@ -85,9 +122,9 @@ fn is_direct(address: &Multiaddr) -> bool {
 }
 
 impl Driver {
-    /// Asks a relay of this network for a place, if nobody gets through to this node and it has none.
+    /// Asks a relay of this network for a place, if it has none and one is named or nobody gets through to this node.
     pub(super) fn take_place(&mut self, now: Instant) {
-        if *self.hub.reachable.read() != Reachable::Nowhere {
+        if self.places.named.is_empty() && *self.hub.reachable.read() != Reachable::Nowhere {
             return;
         }
         let is_ours = |relay: &PeerId| {
@@ -121,7 +158,7 @@ mod tests {
     #[test]
     fn one_relay_is_asked_and_another_once_it_has_ended() {
         let now = Instant::now();
-        let mut places = Places::new(true, now);
+        let mut places = Places::new(true, &[], now);
         let relays = [PeerId::random(), PeerId::random()];
         places.found(PeerId::random(), &[address()], &[]);
         assert_eq!(places.due(now, |_| true), None, "nobody carries for others");
@@ -145,7 +182,7 @@ mod tests {
     #[test]
     fn a_node_that_uses_no_relays_asks_none_and_known_relays_are_bounded() {
         let now = Instant::now();
-        let mut places = Places::new(false, now);
+        let mut places = Places::new(false, &[], now);
         (0..2 * RELAYS_MAX).for_each(|_| places.found(PeerId::random(), &[address()], &HOP));
         assert_eq!(places.due(now, |_| true), None);
         assert_eq!(places.relays.len(), RELAYS_MAX);
@@ -154,9 +191,35 @@ mod tests {
     #[test]
     fn a_relay_that_is_itself_reached_through_another_is_none() {
         let now = Instant::now();
-        let mut places = Places::new(true, now);
+        let mut places = Places::new(true, &[], now);
         let through = address().with(Protocol::P2p(PeerId::random())).with(Protocol::P2pCircuit);
         places.found(PeerId::random(), &[through], &HOP);
         assert_eq!(places.due(now, |_| true), None);
+    }
+
+    #[test]
+    fn only_relays_that_are_named_are_asked_where_they_were_said_to_be_and_again_after_a_pause() {
+        let (now, other) = (Instant::now(), PeerId::random());
+        let relays = [PeerId::random(), PeerId::random()];
+        let named = relays.map(|peer| (peer, address().with(Protocol::P2p(peer))));
+        let mut places = Places::new(true, &named, now);
+        let elsewhere: Multiaddr = "/ip4/127.0.0.1/tcp/2".parse().unwrap();
+        places.found(other, std::slice::from_ref(&elsewhere), &HOP);
+        assert_eq!(places.due(now, |_| true), None, "it is not named");
+        places.found(relays[0], std::slice::from_ref(&elsewhere), &[]);
+        assert_eq!(places.due(now, |_| true), None, "it does not carry");
+        relays
+            .iter()
+            .for_each(|relay| places.found(*relay, std::slice::from_ref(&elsewhere), &HOP));
+        let (first, asked) = places.due(now, |_| true).unwrap();
+        assert!(asked.to_string().starts_with("/ip4/127.0.0.1/tcp/1/"), "{asked}");
+        places.refused(&first, now);
+        let later = now + PLACE_PAUSE;
+        let (second, _) = places.due(later, |_| true).unwrap();
+        assert_ne!(second, first);
+        places.refused(&second, later);
+        assert_eq!(places.due(later + PLACE_PAUSE, |_| true), None, "both have refused");
+        let again = places.due(now + NAMED_RELAY_PAUSE, |_| true).unwrap();
+        assert_eq!(again.0, first, "who refused first is asked first");
     }
 }

@@ -16,7 +16,10 @@ fn free_address() -> String {
 
 /// A node that carries for others. A relay has to know the address that it is reached at.
 async fn relay(number: u64) -> Node {
-    let address = free_address();
+    relay_at(number, free_address()).await
+}
+
+async fn relay_at(number: u64, address: String) -> Node {
     let mut config = config(number, &[]);
     (config.listen, config.external) = (vec![address.clone()], vec![address]);
     config.reachability.relay_server = true;
@@ -39,10 +42,7 @@ fn client(number: u64, listen: Vec<String>) -> Config {
 
 /// The address of `node` at a relay, once it has a place there.
 async fn place(node: &Node) -> String {
-    let find = || {
-        let mut addresses = node.network.listen_addresses().into_iter();
-        addresses.find(|address| address.contains("p2p-circuit"))
-    };
+    let find = || node.network.relayed_addresses().into_iter().next();
     until("there is a place at the relay", || find().is_some()).await;
     find().expect("it was there")
 }
@@ -67,6 +67,44 @@ async fn a_node_that_nobody_can_dial_is_called_through_a_relay() {
     assert_eq!(answer.unwrap(), asked);
     let addresses = hidden.network.listen_addresses();
     assert!(addresses.iter().all(|address| address.contains("p2p-circuit")), "{addresses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_has_a_place_at_the_relay_that_it_names_and_whoever_has_the_address_calls_it_there()
+{
+    let (named, other) = (relay(1).await, relay(4).await);
+    let mut hidden = client(2, Vec::new());
+    hidden.relays = vec![named.address()];
+    hidden.seeds = vec![other.address()];
+    let hidden = start(hidden).await;
+    let place = place(&hidden).await;
+    assert!(place.starts_with(&named.address()), "{place}");
+    // It uses no relays itself.
+    let mut guest = config(3, &[]);
+    (guest.listen, guest.seeds) = (Vec::new(), vec![place]);
+    let mut guest = start(guest).await;
+    guest.meets(peer(2)).await;
+    assert_eq!(is_relayed(&guest, 2), Some(true));
+    until("both sides know", || is_relayed(&hidden, 3) == Some(true)).await;
+    // More than a relay carries whose bounds are those of the library.
+    let asked = Bytes::from(vec![7; 1 << 20]);
+    let answer = guest.network.call(peer(2), ECHO, asked.clone(), LONG).await;
+    assert_eq!(answer.unwrap(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_at_a_named_relay_is_taken_again_when_the_relay_is_back() {
+    let address = free_address();
+    let relay = relay_at(1, address.clone()).await;
+    let mut hidden = client(2, Vec::new());
+    hidden.relays = vec![relay.address()];
+    let hidden = start(hidden).await;
+    place(&hidden).await;
+    relay.network.shutdown().await;
+    drop(relay);
+    until("the place is lost", || hidden.network.relayed_addresses().is_empty()).await;
+    let _relay = relay_at(1, address).await;
+    place(&hidden).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

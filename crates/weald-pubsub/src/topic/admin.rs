@@ -94,6 +94,8 @@ impl OpenTopic<'_, '_, '_> {
         Ok(!is_here && self.second(&source, &id)?.is_none())
     }
 
+    /// Takes a lease in if it is newer than what is here and there is room for it, which is the same as for
+    /// one that is asked for: the topic is kept by the same bounds afterwards.
     fn take_lease(&mut self, lease: Lease) -> Result<bool, Stop> {
         let subscribers = self.books.subscribers;
         let found = subscribers.get(&mut self.pages(), &lease.id)?;
@@ -102,8 +104,13 @@ impl OpenTopic<'_, '_, '_> {
         if !is_newer || lease.expires_at <= self.now() || lease.expires_at > to {
             return Ok(false);
         }
+        if self.full(lease.id.peer, found, lease.standing)?.is_some() {
+            return Ok(false);
+        }
         let was_live = found.is_some_and(|found| found.standing == Standing::Live);
-        self.put_lease(lease, was_live)?;
+        // An end never comes earlier, so that the nonce is remembered as long as it must be.
+        let expires_at = found.map_or(lease.expires_at, |f| f.expires_at.max(lease.expires_at));
+        self.put_lease(Lease { expires_at, ..lease }, was_live)?;
         Ok(true)
     }
 }

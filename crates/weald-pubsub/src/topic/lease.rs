@@ -61,8 +61,8 @@ impl OpenTopic<'_, '_, '_> {
             return Err(refused(TopicRefusal::Denied));
         }
         self.check_until(request.expires_at)?;
-        if found.is_none_or(|lease| lease.standing == Standing::Ended) {
-            self.check_room(id.peer, found.is_some())?;
+        if let Some(full) = self.full(id.peer, found, Standing::Live)? {
+            return Err(refused(full));
         }
         let now = self.now();
         let renewals = self.turn_taken(found.map(|lease| lease.renewals).unwrap_or_default())?;
@@ -79,18 +79,26 @@ impl OpenTopic<'_, '_, '_> {
         })
     }
 
-    fn check_room(&mut self, peer: PeerId, has_entry: bool) -> Result<(), Stop> {
+    /// What there is no room for, if a lease of `peer` is to become one of this standing.
+    pub(super) fn full(
+        &mut self,
+        peer: PeerId,
+        found: Option<Lease>,
+        standing: Standing,
+    ) -> Result<Option<TopicRefusal>, Stop> {
+        let was_live = found.is_some_and(|found| found.standing == Standing::Live);
         let max = self.policy.subscribers_max;
-        if self.books.live >= max {
-            return Err(refused(TopicRefusal::Full { what: "subscribers".into(), max }));
+        if standing == Standing::Live && !was_live && self.books.live >= max {
+            return Ok(Some(TopicRefusal::Full { what: "subscribers".into(), max }));
+        }
+        if found.is_some() {
+            return Ok(None);
         }
         let subscribers = self.books.subscribers;
         let own = subscribers.of_peer(&mut self.pages(), peer)?.len();
-        if !has_entry && own >= PEER_LEASES_MAX {
-            let max = PEER_LEASES_MAX as u64;
-            return Err(refused(TopicRefusal::Full { what: "leases of the peer".into(), max }));
-        }
-        Ok(())
+        let max = PEER_LEASES_MAX as u64;
+        let what = "leases of the peer".into();
+        Ok((own >= PEER_LEASES_MAX).then_some(TopicRefusal::Full { what, max }))
     }
 
     fn renewed(&self, lease: Lease, request: &LeaseRequest) -> Result<Lease, Stop> {

@@ -1,13 +1,14 @@
 //! `weald collections`.
 
 use serde_json::{Value, json};
-use weald::{CollectionInfo, Retention};
+use weald::CollectionInfo;
 
 use super::{
     database::Database,
     failure::Failure,
     output::Output,
     session::{self, Target},
+    shape,
 };
 
 /// Lists the collections.
@@ -33,15 +34,6 @@ fn json(info: &CollectionInfo) -> Value {
         "type": info.type_name.as_str(),
         "revision": info.revision.0,
         "entries": info.entries,
-        "retention": retention_json(&info.retention),
-    })
-}
-
-/// How much of a collection is kept; absent bounds are `null`.
-pub(crate) fn retention_json(retention: &Retention) -> Value {
-    json!({
-        "age_max_ms": retention.age_max.map(weald_core::millis),
-        "entries_max": retention.entries_max,
-        "bytes_max": retention.bytes_max,
+        "retention": shape::retention(&info.retention),
     })
 }

@@ -17,9 +17,9 @@ use weald::{
 
 pub(crate) use client::Client;
 pub(crate) use there::{Feed, verify as verify_node};
-pub(crate) use topics::{Published, TopicFeed, TopicMessage, TopicNews};
+pub(crate) use topics::{Published, Subscribing, TopicFeed, TopicMessage, TopicNews};
 
-use super::failure::Failure;
+use super::{failure::Failure, shape};
 use there::ScanPages;
 
 /// A range of keys.
@@ -272,7 +272,7 @@ impl Database {
     /// The peers, each as the gateway's JSON tells it.
     pub(crate) fn peers(&self) -> Result<Vec<serde_json::Value>, Failure> {
         match self {
-            Self::Here(node) => Ok(node.peers().iter().map(wire::peer_json).collect()),
+            Self::Here(node) => Ok(node.peers().iter().map(shape::peer).collect()),
             Self::There(client) => there::peers(client),
         }
     }

@@ -16,12 +16,12 @@ use serde_json::{Map, Value, json};
 use weald::{CollectionInfo, Sequence};
 
 use super::{
-    collections::retention_json,
     database::{Database, DiaryRange, ScanRange},
     failure::{Class, Failure},
     output::Output,
     progress,
     session::{self, Target},
+    shape,
     text::put_bytes,
 };
 
@@ -125,7 +125,7 @@ fn heading(info: &CollectionInfo) -> Value {
     json!({
         "collection": info.name.as_str(),
         "type": info.type_name.as_str(),
-        "retention": retention_json(&info.retention),
+        "retention": shape::retention(&info.retention),
     })
 }
 

@@ -2,13 +2,14 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId, RecoveryInfo, Time};
+use weald::{MemberInfo, PartitionId, PartitionInfo, PeerId, RecoveryInfo};
 use weald_core::millis;
 
 use super::{
     failure::Failure,
     output::Output,
     session::{self, Target},
+    shape,
 };
 
 /// Which partition, or all.
@@ -80,36 +81,15 @@ fn member(member: &MemberInfo) -> String {
 }
 
 fn partition_json(info: &PartitionInfo) -> Value {
-    let member = |member: &MemberInfo| {
-        json!({
-            "peer_id": member.peer.map(|peer| peer.to_string()),
-            "voter": member.is_voter,
-            "match_index": member.matched.map(|index| index.0),
-            "started_at": member.started.map(Time::as_millis),
-            "incarnation": member.incarnation,
-        })
-    };
     json!({
         "partition": info.partition.0,
         "role": info.role.as_str(),
         "coordinator": info.coordinator.map(|peer| peer.to_string()),
         "last_contact_ms": info.last_contact.map(millis),
         "epoch": info.epoch,
-        "recovery": info.recovery.as_ref().map(recovery_json),
+        "recovery": info.recovery.as_ref().map(shape::recovery),
         "trouble": info.trouble,
-        "members": info.members.iter().map(member).collect::<Vec<_>>(),
-    })
-}
-
-/// A forced recovery, for programs.
-pub(super) fn recovery_json(info: &RecoveryInfo) -> Value {
-    json!({
-        "generation": info.generation,
-        "beginner": info.beginner.to_string(),
-        "voters": info.voters.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "kept": info.kept.0,
-        "dropped_to": info.dropped_to.map(|index| index.0),
-        "at": info.at.as_millis(),
+        "members": info.members.iter().map(shape::member).collect::<Vec<_>>(),
     })
 }
 

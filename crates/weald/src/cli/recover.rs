@@ -8,9 +8,9 @@ use weald::{PartitionId, PeerId, RecoveryInfo, RecoveryOutcome, RecoveryRequest}
 
 use super::{
     failure::{Class, Failure},
-    operator::recovery_json,
     output::Output,
     session::{self, Target},
+    shape,
 };
 
 /// Lets a stopped node go on alone with partitions that have lost their majority for good. Without
@@ -84,7 +84,7 @@ fn tell(outcome: &RecoveryOutcome, apply: bool, output: &mut Output) -> Result<(
         Ok(info) => output.answer(
             || line(partition, info, apply),
             || {
-                let recovery = recovery_json(info);
+                let recovery = shape::recovery(info);
                 json!({ "partition": partition.0, "applied": apply, "recovery": recovery })
             },
         ),

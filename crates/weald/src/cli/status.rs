@@ -7,6 +7,7 @@ use super::{
     failure::Failure,
     output::Output,
     session::{self, Target},
+    shape,
 };
 
 /// Describes the database.
@@ -48,6 +49,8 @@ fn tell(
                 format!("partitions    {} kept here", status.partitions),
             ];
             lines.extend(status.voters.map(|voters| format!("voters        {voters}")));
+            let reached = status.reachability.as_ref();
+            lines.extend(reached.map(|reached| format!("reached       {reached}")));
             if status.partitions > 0 {
                 lines.push(format!("log applied   {}", status.applied.0));
                 lines.push(format!("checkpoint    {}", status.checkpointed.0));
@@ -65,9 +68,8 @@ fn tell(
                 "writes_waiting": status.writes_waiting,
                 "partitions": status.partitions,
                 "leaderless": status.leaderless,
-                "voters": status.voters.map(|voters| {
-                    json!({ "fewest": voters.fewest, "wanted": voters.wanted })
-                }),
+                "voters": status.voters.map(shape::voters),
+                "reachability": status.reachability.as_ref().map(shape::reachability),
             })
         },
     )

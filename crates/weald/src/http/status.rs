@@ -13,8 +13,9 @@ use super::{
     limits, percent,
     problem::Problem,
     query::Query,
+    shape,
 };
-use crate::{CollectionInfo, MemberInfo, PartitionInfo, RecoveryInfo, Retention, Time, Voters};
+use crate::{CollectionInfo, PartitionInfo};
 
 /// `GET /v1/status`: how the node is.
 pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answer {
@@ -36,28 +37,16 @@ pub(crate) async fn status(State(gateway): State<Gateway>, parts: Parts) -> Answ
         "writes_waiting": status.writes_waiting,
         "partitions": status.partitions,
         "leaderless": status.leaderless,
-        "voters": status.voters.map(voters_json),
+        "voters": status.voters.map(shape::voters),
+        "reachability": status.reachability.as_ref().map(shape::reachability),
         "collections": collections,
     })))
-}
-
-fn voters_json(voters: Voters) -> Value {
-    json!({ "fewest": voters.fewest, "wanted": voters.wanted })
 }
 
 /// `GET /v1/peers`: the peers that are connected.
 pub(crate) async fn peers(State(gateway): State<Gateway>, parts: Parts) -> Answer {
     Query::parse(parts.uri.query(), &[])?;
-    let one = |peer: crate::PeerInfo| {
-        json!({
-            "peer_id": peer.peer.to_string(),
-            "addresses": peer.addresses,
-            "rtt_us": peer.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-            "relayed": peer.relayed,
-            "since": peer.since.as_millis(),
-        })
-    };
-    let peers: Vec<Value> = gateway.node.peers().into_iter().map(one).collect();
+    let peers: Vec<Value> = gateway.node.peers().iter().map(shape::peer).collect();
     Ok(answer::json(&json!({ "peers": peers })))
 }
 
@@ -82,30 +71,9 @@ fn partition_json(info: &PartitionInfo) -> Value {
         "checkpointed": info.checkpointed.0,
         "log_time": info.log_time.as_millis(),
         "digest": { "index": info.digest_index.0, "digest": info.digest.to_string() },
-        "recovery": info.recovery.as_ref().map(recovery_json),
+        "recovery": info.recovery.as_ref().map(shape::recovery),
         "trouble": info.trouble,
-        "members": info.members.iter().map(member_json).collect::<Vec<_>>(),
-    })
-}
-
-fn recovery_json(info: &RecoveryInfo) -> Value {
-    json!({
-        "generation": info.generation,
-        "beginner": info.beginner.to_string(),
-        "voters": info.voters.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "kept": info.kept.0,
-        "dropped_to": info.dropped_to.map(|index| index.0),
-        "at": info.at.as_millis(),
-    })
-}
-
-fn member_json(member: &MemberInfo) -> Value {
-    json!({
-        "peer_id": member.peer.map(|peer| peer.to_string()),
-        "voter": member.is_voter,
-        "match_index": member.matched.map(|index| index.0),
-        "started_at": member.started.map(Time::as_millis),
-        "incarnation": member.incarnation,
+        "members": info.members.iter().map(shape::member).collect::<Vec<_>>(),
     })
 }
 
@@ -123,15 +91,7 @@ fn collection_json(info: &CollectionInfo) -> Value {
         "type": info.type_name.as_str(),
         "revision": info.revision.0,
         "entries": info.entries,
-        "retention": retention_json(&info.retention),
-    })
-}
-
-fn retention_json(retention: &Retention) -> Value {
-    json!({
-        "age_max_ms": retention.age_max.map(millis),
-        "entries_max": retention.entries_max,
-        "bytes_max": retention.bytes_max,
+        "retention": shape::retention(&info.retention),
     })
 }
 

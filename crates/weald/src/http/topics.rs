@@ -9,6 +9,7 @@ mod feed;
 pub(crate) mod groups;
 mod making;
 mod shape;
+mod sharing;
 
 use std::time::Duration;
 

@@ -154,6 +154,7 @@ impl Backend for Embedded {
             partitions: 1,
             leaderless: 0,
             voters: None,
+            reachability: None,
         }
     }
 

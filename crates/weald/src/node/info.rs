@@ -91,6 +91,35 @@ pub struct NodeStatus {
     /// How many voters the partitions that the node keeps have; `None` when it is alone, or does not
     /// know.
     pub voters: Option<Voters>,
+    /// How peers get through to the node; `None` when it is alone.
+    pub reachability: Option<Reachability>,
+}
+
+/// How peers get through to a node of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Reachability {
+    /// Whether they can dial it, as those say who were asked last; `None` while nobody has said, as where
+    /// `probe` is off.
+    pub direct: Option<bool>,
+    /// The address where they get through.
+    pub address: Option<String>,
+    /// The addresses where it is reached through a relay.
+    pub relayed: Vec<String>,
+}
+
+impl fmt::Display for Reachability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let relayed = self.relayed.join(", ");
+        match (self.direct, &self.address) {
+            (Some(true), Some(address)) => write!(f, "directly, at {address}"),
+            (Some(true), None) => f.write_str("directly"),
+            (_, _) if !relayed.is_empty() => write!(f, "through a relay, at {relayed}"),
+            (Some(false), _) => {
+                f.write_str("not directly: forward a port and name it as external, or name relays")
+            }
+            (None, _) => f.write_str("not known: no peer was asked, or none has answered"),
+        }
+    }
 }
 
 /// How many nodes vote on the writes of a partition. A majority of them has to be up; data is as safe

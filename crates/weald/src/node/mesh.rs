@@ -22,11 +22,11 @@ use weald_core::{
     BlockId, Clock, CollectionName, Digest, Entropy, LogIndex, PartitionId, PeerId, PeerInfo,
     ReadDependency, TransactionId, Transport,
 };
-use weald_p2p::Network;
+use weald_p2p::{Network, Reachable};
 use weald_pubsub::TopicAddress;
 
 use super::{
-    Home, MemberInfo, PartitionInfo, PartitionRole, RecoveryInfo, Weald, closed,
+    Home, MemberInfo, PartitionInfo, PartitionRole, Reachability, RecoveryInfo, Weald, closed,
     system::{SystemClock, SystemEntropy},
 };
 use crate::{
@@ -238,7 +238,8 @@ impl Backend for Mesh {
     }
 
     fn status(&self) -> NodeStatus {
-        NodeStatus { voters: self.voters(), ..self.reach.status() }
+        let reachability = Some(Reachability::of(&self.network));
+        NodeStatus { voters: self.voters(), reachability, ..self.reach.status() }
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -308,6 +309,17 @@ impl Backend for Mesh {
 
     fn close(self: Arc<Self>) -> Promise<()> {
         Promise::later(self.end())
+    }
+}
+
+impl Reachability {
+    fn of(network: &Network) -> Self {
+        let (direct, address) = match network.reachable() {
+            Reachable::Unknown => (None, None),
+            Reachable::At(address) => (Some(true), Some(address)),
+            Reachable::Nowhere => (Some(false), None),
+        };
+        Self { direct, address, relayed: network.relayed_addresses() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weald_pubsub::limits::GROUP_NAME_BYTES_MAX;
 use weald_pubsub::{Incarnation, MessageId, PublisherSequence, TopicPosition};
 
 use super::limits::{CREDIT_MAX, DURABLE_NAME_BYTES_MAX};
@@ -69,7 +70,7 @@ pub struct SubscribeOptions {
     /// under it next, on any node. Up to 128 bytes. Default: none; then nothing is kept.
     pub durable: Option<String>,
     /// Takes part in this group: each message goes to one of its consumers, and to another when it
-    /// is not acknowledged in time. Default: none. Excludes `durable`.
+    /// is not acknowledged in time. Up to 64 bytes. Default: none. Excludes `durable`.
     pub group: Option<String>,
     /// How long a consumer of a group may keep a message without acknowledging it, up to an hour.
     /// Default: 30 s.
@@ -100,9 +101,18 @@ pub(super) fn check_durable(name: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Invalid, "durable is a name of 1 to 128 bytes"))
 }
 
+/// Whether a group may have this name.
+fn check_group(name: &str) -> Result<()> {
+    if (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, "group is a name of 1 to 64 bytes"))
+}
+
 impl SubscribeOptions {
     pub(super) fn check(&self) -> Result<()> {
         self.durable.as_deref().map_or(Ok(()), check_durable)?;
+        self.group.as_deref().map_or(Ok(()), check_group)?;
         let rules = [
             ((1..=CREDIT_MAX).contains(&self.credit), "credit is 1 to 65536"),
             (self.durable.is_none() || self.group.is_none(), "a group keeps its own position"),

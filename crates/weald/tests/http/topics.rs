@@ -147,6 +147,75 @@ fn d63_d62_a_group_is_fetched_acknowledged_and_given_back_over_http() {
 }
 
 #[test]
+fn d63_d62_a_group_is_streamed_as_far_as_it_is_acknowledged_and_given_to_others_at_the_end() {
+    let place = Place::new();
+    let node = place.start();
+    for number in 1..=5 {
+        publish(&node, &format!("m{number}"));
+    }
+    let group = "/v1/topics/chat/groups/work%2Fers";
+    let state = || node.call(&format!("GET {group}")).done().json();
+    let acknowledge = |positions: &[u64]| {
+        let body = serde_json::json!({ "positions": positions }).to_string();
+        let settled = node.send(&format!("POST {group}/acknowledge"), body).done().json();
+        assert_eq!(settled["settled"], serde_json::json!(vec![true; positions.len()]));
+    };
+    let mut stream = subscribe(&node, "?group=work%2Fers&max=2&deadline_ms=600000");
+    let given = |stream: &mut Open| {
+        let Event { id, data, .. } = stream.expect("message");
+        assert_eq!(id, None, "what a client has seen says nothing about its group");
+        (data["position"].as_u64().unwrap(), data["attempt"].as_u64().unwrap())
+    };
+    assert_eq!([given(&mut stream), given(&mut stream)], [(1, 1), (2, 1)]);
+    assert_eq!((&state()["next"], state()["given"].as_array().unwrap().len()), (&3.into(), 2));
+    // One is done, so one more comes; nothing is given twice.
+    acknowledge(&[1]);
+    assert_eq!(given(&mut stream), (3, 1));
+    assert_eq!((&state()["next"], state()["given"].as_array().unwrap().len()), (&4.into(), 2));
+    acknowledge(&[3, 2]);
+    assert_eq!([given(&mut stream), given(&mut stream)], [(4, 1), (5, 1)]);
+    acknowledge(&[4]);
+    // What is left is another's once the stream has ended, long before its deadline.
+    drop(stream);
+    let patience = Instant::now() + Duration::from_secs(30);
+    let again = loop {
+        let fetch = format!("POST {group}/fetch?deadline_ms=600000");
+        let given = node.send(&fetch, "").done().lines();
+        if let Some(again) = given.into_iter().find(|given| given["position"] == 5) {
+            break again;
+        }
+        assert!(Instant::now() < patience, "the stream is still there");
+        // The node learns that a client is gone when it next says something to it.
+        publish(&node, "more");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(again["attempt"], 2);
+}
+
+#[test]
+fn a_groups_stream_refuses_what_says_where_a_client_is_and_tells_why() {
+    let place = Place::new();
+    let node = place.start();
+    publish(&node, "m1");
+    let call = |query: &str| node.call(&format!("GET /v1/topics/chat/subscribe?{query}"));
+    for query in ["group=g&durable=d", "group=g&from=now", "group=g&from=1"] {
+        let problem = call(query).refused(400, "invalid");
+        assert!(problem["detail"].as_str().unwrap().contains("group"), "{problem}");
+        assert!(problem["next"].as_str().unwrap().contains("leave it out"), "{problem}");
+    }
+    let resumed = Request::new("GET /v1/topics/chat/subscribe?group=g").header("Last-Event-ID", 1);
+    resumed.send(node.address).refused(400, "invalid");
+    for query in ["max=3", "deadline_ms=500", "group=g&max=x", "group=g&deadline_ms=0"] {
+        call(query).refused(400, "invalid");
+    }
+    for query in ["group=", &format!("group={}", "x".repeat(65))] {
+        call(query).refused(400, "invalid");
+    }
+    node.call("GET /v1/topics/chat/groups/g").refused(404, "not_found");
+    node.call("GET /v1/topics/none/subscribe?group=g").refused(404, "not_found");
+}
+
+#[test]
 fn what_has_expired_is_an_exact_gap() {
     let place = Place::new();
     let node = place.start();

@@ -11,6 +11,7 @@ mod demo;
 mod directories;
 mod export_import;
 mod following;
+mod hidden;
 mod mesh;
 mod networks;
 mod node;

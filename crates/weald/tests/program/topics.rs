@@ -48,6 +48,24 @@ fn ps1562_ps1740_a_durable_subscription_prints_each_message_in_one_of_its_runs()
 }
 
 #[test]
+fn d63_each_message_of_a_group_is_printed_by_one_of_its_runs() {
+    let place = Place::new();
+    place.run_with(&["topic", "pub", "jobs", "--lines", "-"], b"one\ntwo\nthree\nfour\n");
+    let sub =
+        |limit: &'static str| ["topic", "sub", "jobs", "--group", "work/ers", "--limit", limit];
+    assert_eq!(place.prints(&sub("2")), "1\tone\n2\ttwo\n");
+    assert_eq!(place.prints(&sub("1")), "3\tthree\n", "what was not printed is given back");
+    let place = Place::new();
+    let node = Node::start(&place);
+    node.run(&place, &["topic", "pub", "jobs", "--lines", "-"], b"one\ntwo\nthree\n");
+    let ended = node.run(&place, &sub("3"), b"");
+    assert_eq!((ended.code, &*ended.stdout), (0, "1\tone\n2\ttwo\n3\tthree\n"), "{ended:?}");
+    let state = node.get("/v1/topics/jobs/groups/work%2Fers").unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!((&state["next"], &state["given"]), (&4.into(), &Value::Array(Vec::new())));
+}
+
+#[test]
 fn d62_a_topic_is_made_under_rules_that_stay() {
     let place = Place::new();
     let create = ["topic", "create", "queue", "--available"];
@@ -120,6 +138,12 @@ const VERBS: &[&[&str]] = &[
     &["topic", "sub", "team/chat", "--durable", "the printer", "--until-caught-up"],
     &["topic", "sub", "team/chat", "--durable", "late", "--from", "3", "--until-caught-up"],
     &["topic", "sub", "team/chat", "--durable", ""],
+    &["topic", "sub", "team/chat", "--group", "the workers", "--limit", "2"],
+    &["topic", "sub", "team/chat", "--group", "g", "--durable", "d"],
+    &["topic", "sub", "team/chat", "--group", "g", "--from", "1"],
+    &["topic", "sub", "team/chat", "--group", "g", "--until-caught-up"],
+    &["topic", "sub", "team/chat", "--group", ""],
+    &["topic", "sub", "none", "--group", "g"],
     &["topic", "sub", "none"],
     &["topic", "show", "none"],
     &["topic", "lineage", "none"],

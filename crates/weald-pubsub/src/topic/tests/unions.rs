@@ -80,6 +80,31 @@ fn a_union_takes_the_lease_with_the_higher_nonce() {
 }
 
 #[test]
+fn a_union_brings_in_no_more_leases_than_may_be_asked_for_and_none_that_ends_earlier() {
+    let owner = identity(5);
+    let policy =
+        TopicPolicy { owner: Some(owner.public()), subscribers_max: 3, ..TopicPolicy::default() };
+    let mut site = Site::with(policy);
+    let of = |leases: Vec<Lease>| Union { messages: Vec::new(), leases };
+    let many = (1..=5).map(|n| testing::lease(n, 0, at(100))).collect();
+    assert_eq!(unite(&mut site, &owner, of(many)).unwrap().leases, 3, "there is room for three");
+    let ended = |n| Lease { standing: Standing::Ended, nonce: 2, ..testing::lease(n, 0, at(50)) };
+    assert_eq!(unite(&mut site, &owner, of(vec![ended(1)])).unwrap().leases, 1);
+    let all = topic().subscribers(&mut site.reader(), TopicVersion::ZERO, 9).unwrap();
+    let first = all.iter().find(|lease| lease.id == testing::subscriber(1)).unwrap();
+    assert_eq!((first.standing, first.expires_at), (Standing::Ended, at(100)));
+    // One has ended, so one more may begin; of one peer, as many as it may ask for.
+    let next = vec![testing::lease(6, 0, at(100)), testing::lease(7, 0, at(100))];
+    assert_eq!(unite(&mut site, &owner, of(next)).unwrap().leases, 1);
+    let own = (0..20).map(|stream| {
+        let id = SubscriberId { peer: testing::peer(8), stream };
+        Lease { id, ..ended(8) }
+    });
+    let taken = unite(&mut site, &owner, of(own.collect())).unwrap().leases;
+    assert_eq!(taken, limits::PEER_LEASES_MAX as u64);
+}
+
+#[test]
 fn imported_messages_of_one_sequence_are_forgotten_when_they_expire() {
     let (mut site, owner) = owned();
     let a = identity(1);

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::cli::{
     failure::{Class, Failure},
-    session,
+    session, shape,
 };
 
 /// The header with the id of a write.
@@ -241,7 +241,7 @@ pub(super) fn make(
         Kind::Tree => "tree",
         Kind::Diary => "diary",
     };
-    let body = json!({ "type": kind, "retention": wire::retention_json(&retention) }).to_string();
+    let body = json!({ "type": kind, "retention": shape::retention(&retention) }).to_string();
     let path = format!("/v1/collections/{}", wire::segment(name.as_bytes()));
     client.call(&Call::new("PUT", path).body(body.as_bytes()))?.done().map(drop)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weald::{
-    Availability, Bytes, ImportReport, PublishOptions, StartAt, SubscribeOptions, Subscription,
-    Topic, TopicEvent, TopicPolicy, TopicPosition, TopicVersion, Weald,
+    Availability, Bytes, ErrorKind, ImportReport, PublishOptions, StartAt, SubscribeOptions,
+    Subscription, Topic, TopicEvent, TopicPolicy, TopicPosition, TopicVersion, Weald,
 };
 
 use super::{
@@ -65,17 +65,46 @@ pub(crate) enum TopicNews {
     },
 }
 
+/// How to subscribe.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Subscribing<'a> {
+    /// Where to begin; with the oldest message that is retained.
+    pub(crate) from: Option<StartAt>,
+    /// The name under which it goes on where it was.
+    pub(crate) durable: Option<&'a str>,
+    /// The group whose messages it shares.
+    pub(crate) group: Option<&'a str>,
+}
+
 /// A subscription.
 pub(crate) enum TopicFeed {
     Here(Box<Subscription>),
-    /// With whom a durable one acknowledges.
-    There(Feed<TopicNews>, Option<Cursor>),
+    /// With where it acknowledges, if it does.
+    There(Feed<TopicNews>, Option<Settling>),
 }
 
-/// A durable cursor at a node.
-pub(crate) struct Cursor {
+/// Where a durable subscription, or one of a group, acknowledges at a node.
+pub(crate) struct Settling {
     client: Client,
     path: String,
+    body: fn(u64) -> Value,
+}
+
+impl Settling {
+    fn of(client: &Client, topic: &str, subscribing: Subscribing<'_>) -> Option<Self> {
+        let segment = |name: &str| wire::segment(name.as_bytes());
+        let (what, body): (String, fn(u64) -> Value) = match subscribing {
+            Subscribing { durable: Some(name), .. } => {
+                (format!("/cursors/{}", segment(name)), |position| json!({ "position": position }))
+            }
+            Subscribing { group: Some(name), .. } => (
+                format!("/groups/{}/acknowledge", segment(name)),
+                |position| json!({ "positions": [position] }),
+            ),
+            _ => return None,
+        };
+        Some(Self { client: client.clone(), path: path(topic, &what), body })
+    }
 }
 
 impl TopicFeed {
@@ -90,15 +119,19 @@ impl TopicFeed {
         }
     }
 
-    /// Everything up to `position` is done: a durable one goes on behind it.
+    /// Everything up to `position` is done: a durable one goes on behind it. In a group, this message is;
+    /// one that was let pass is given again, which is no failure.
     pub(crate) async fn acknowledge(&self, position: u64) -> Result<(), Failure> {
         match self {
             Self::Here(subscription) => {
-                Ok(subscription.acknowledge(TopicPosition(position)).await?)
+                match subscription.acknowledge(TopicPosition(position)).await {
+                    Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
+                    done => Ok(done?),
+                }
             }
             Self::There(_, None) => Ok(()),
-            Self::There(_, Some(Cursor { client, path })) => {
-                let body = json!({ "position": position }).to_string();
+            Self::There(_, Some(Settling { client, path, body })) => {
+                let body = body(position).to_string();
                 let call = Call::new("POST", path.as_str()).body(body.as_bytes());
                 client.call(&call)?.done().map(drop)
             }
@@ -175,26 +208,27 @@ impl Database {
         }
     }
 
-    /// Subscribes to a topic that is there, under a durable name or none.
+    /// Subscribes to a topic that is there.
     pub(crate) async fn subscribe(
         &self,
         topic: &str,
-        (from, durable): (StartAt, Option<&str>),
+        subscribing: Subscribing<'_>,
     ) -> Result<TopicFeed, Failure> {
         match self {
             Self::Here(node) => {
-                let durable = durable.map(str::to_owned);
-                let options = SubscribeOptions { from, durable, ..SubscribeOptions::default() };
+                let owned = |name: Option<&str>| name.map(str::to_owned);
+                let options = SubscribeOptions {
+                    from: subscribing.from.unwrap_or_default(),
+                    durable: owned(subscribing.durable),
+                    group: owned(subscribing.group),
+                    ..SubscribeOptions::default()
+                };
                 let subscription = open(node, topic).await?.subscribe(options).await?;
                 Ok(TopicFeed::Here(Box::new(subscription)))
             }
             Self::There(client) => {
-                let feed = subscribe_there(client, topic, (from, durable))?;
-                let cursor = durable.map(|name| Cursor {
-                    client: client.clone(),
-                    path: path(topic, &format!("/cursors/{}", wire::segment(name.as_bytes()))),
-                });
-                Ok(TopicFeed::There(feed, cursor))
+                let feed = subscribe_there(client, topic, subscribing)?;
+                Ok(TopicFeed::There(feed, Settling::of(client, topic, subscribing)))
             }
         }
     }
@@ -307,15 +341,18 @@ fn published(told: &Value) -> Option<Published> {
 fn subscribe_there(
     client: &Client,
     topic: &str,
-    (from, durable): (StartAt, Option<&str>),
+    Subscribing { from, durable, group }: Subscribing<'_>,
 ) -> Result<Feed<TopicNews>, Failure> {
-    let from = match from {
+    let from = match from.unwrap_or_default() {
         StartAt::Beginning => None,
         StartAt::Now => Some("from=now".to_owned()),
         StartAt::After(position) => Some(format!("from={}", position.next())),
     };
-    let durable = durable.map(|name| format!("durable={}", wire::segment(name.as_bytes())));
-    let query: Vec<String> = from.into_iter().chain(durable).collect();
+    let named = |what: &str, name: Option<&str>| {
+        name.map(|name| format!("{what}={}", wire::segment(name.as_bytes())))
+    };
+    let query = from.into_iter().chain(named("durable", durable)).chain(named("group", group));
+    let query: Vec<String> = query.collect();
     let path = path(topic, &format!("/subscribe?{}", query.join("&")));
     follow(client, path, ("topic", topic), |name, data| match name {
         "message" => wire::message(data).map(TopicNews::Message),

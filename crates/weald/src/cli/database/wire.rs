@@ -6,9 +6,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Value, json};
 use weald::{
-    Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole, PeerInfo,
-    RawDiaryEntry, RawEntry, RawTreeChange, RecoveryInfo, Retention, Revision, Sequence, Time,
-    TransactionStatus, VerifyReport, Voters,
+    Bytes, CollectionInfo, Damage, MemberInfo, NodeStatus, PartitionInfo, PartitionRole,
+    RawDiaryEntry, RawEntry, RawTreeChange, Reachability, RecoveryInfo, Retention, Revision,
+    Sequence, Time, TransactionStatus, VerifyReport, Voters,
 };
 
 use super::TopicMessage;
@@ -101,15 +101,6 @@ pub(super) fn collection(listed: &Value) -> Option<CollectionInfo> {
     })
 }
 
-/// How much of a new collection is kept.
-pub(super) fn retention_json(retention: &Retention) -> Value {
-    json!({
-        "age_max_ms": retention.age_max.map(weald_core::millis),
-        "entries_max": retention.entries_max,
-        "bytes_max": retention.bytes_max,
-    })
-}
-
 /// What became of a transaction.
 pub(super) fn outcome_json(status: &TransactionStatus) -> Value {
     match status {
@@ -134,6 +125,16 @@ pub(super) fn status(told: &Value) -> Option<NodeStatus> {
         partitions: count("partitions")?,
         leaderless: count("leaderless")?,
         voters: voters(&told["voters"]),
+        reachability: reachability(&told["reachability"]),
+    })
+}
+
+fn reachability(told: &Value) -> Option<Reachability> {
+    let relayed = told["relayed"].as_array()?;
+    Some(Reachability {
+        direct: told["direct"].as_bool(),
+        address: text(&told["address"]),
+        relayed: relayed.iter().map(text).collect::<Option<_>>()?,
     })
 }
 
@@ -199,17 +200,6 @@ fn role(word: &str) -> Option<PartitionRole> {
         PartitionRole::Outsider,
     ];
     all.into_iter().find(|role| role.as_str() == word)
-}
-
-/// A peer, as the gateway tells it.
-pub(super) fn peer_json(peer: &PeerInfo) -> Value {
-    json!({
-        "peer_id": peer.peer.to_string(),
-        "addresses": peer.addresses,
-        "rtt_us": peer.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-        "relayed": peer.relayed,
-        "since": peer.since.as_millis(),
-    })
 }
 
 /// What a check found.

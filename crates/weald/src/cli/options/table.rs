@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use weald::{Compression, EngineKind, NodeConfig, PeerId};
+use weald::{Compression, EngineKind, NodeConfig, PeerId, Probe};
 
 use super::Settings;
 
@@ -134,6 +134,24 @@ pub(super) const OPTIONS: &[Row] = &[
         Shape::Switch,
         &["true"],
         |all, values| switch(values).map(|is_on| all.node.lookups = is_on),
+    ),
+    row(
+        ("serve-relay", "BOOL", "Carry connections for nodes that nobody can dial"),
+        Shape::Switch,
+        &["false"],
+        |all, values| switch(values).map(|is_on| all.node.serve_relay = is_on),
+    ),
+    row(
+        ("relays", "MULTIADDR", "Be reached at one of these relays, nodes of the network"),
+        Shape::List,
+        &[],
+        |all, values| list(values, &mut all.node.relays),
+    ),
+    row(
+        ("probe", "WHOM", "Ask peers whether they can dial this node: off, public or all"),
+        Shape::One,
+        &["off"],
+        |all, values| probe(one(values)?).map(|probe| all.node.probe = probe),
     ),
     row(("allow", "PEER", "Let only these peers connect"), Shape::List, &[], |all, values| {
         peers(&mut all.node.allow, values)
@@ -279,6 +297,17 @@ fn pre_shared_key(node: &mut NodeConfig, values: &[String]) -> Result<(), String
     let key: PeerId = digits.parse().map_err(|error| format!("{path} holds no key: {error}"))?;
     node.pre_shared_key = Some(*key.digest().as_bytes());
     Ok(())
+}
+
+fn probe(text: &str) -> Result<Probe, String> {
+    match text {
+        "off" => Ok(Probe::Off),
+        "public" => Ok(Probe::Public),
+        "all" => Ok(Probe::All),
+        other => Err(format!(
+            "no peers {other:?}; say off, public, or all to ask those at private addresses, too"
+        )),
+    }
 }
 
 fn engine(text: &str) -> Result<EngineKind, String> {

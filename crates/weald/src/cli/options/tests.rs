@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use weald::Probe;
+
 use super::{sources::parse_file, *};
 
 fn settings(
@@ -66,6 +68,27 @@ fn d16_the_width_of_replication_is_set_in_each_place() {
 }
 
 #[test]
+fn relays_and_asking_are_set_in_each_place() {
+    let relay = "/ip4/1.2.3.4/tcp/1/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE";
+    let network = |found: Result<Vec<Setting>, Failure>| {
+        let NodeConfig { serve_relay, relays, probe, .. } =
+            Settings::of(&found.unwrap()).unwrap().node;
+        (serve_relay, relays, probe)
+    };
+    let all = (true, vec![relay.to_owned()], Probe::All);
+    let file = format!("serve_relay = true\nrelays = [\"{relay}\"]\nprobe = \"all\"");
+    assert_eq!(network(settings(&[], &[], &file)), all);
+    let variables =
+        [("WEALD_SERVE_RELAY", "true"), ("WEALD_RELAYS", relay), ("WEALD_PROBE", "all")];
+    assert_eq!(network(settings(&[], &variables, "")), all);
+    let flags = [("serve-relay", "true"), ("relays", relay), ("probe", "all")];
+    assert_eq!(network(settings(&flags, &[], "")), all);
+    // Each goes before the next.
+    let found = network(settings(&[("probe", "public")], &[("WEALD_SERVE_RELAY", "false")], &file));
+    assert_eq!(found, (false, vec![relay.to_owned()], Probe::Public));
+}
+
+#[test]
 fn an_unknown_name_is_refused_and_the_nearest_named() {
     assert!(told(settings(&[], &[], "lisen = 1")).contains("did you mean listen?"));
     assert!(told(settings(&[], &[("WEALD_HTP", "x")], "")).contains("did you mean WEALD_HTTP?"));
@@ -86,6 +109,10 @@ fn a_wrong_value_is_told_with_its_place() {
     wrong("partitions", "-1", "no number");
     wrong("responsibility-k", "2", "1, 3 or 5");
     wrong("mdns", "yes", "true or false");
+    wrong("probe", "yes", "off, public, or all");
+    wrong("serve-relay", "maybe", "true or false");
+    wrong("serve-relay", "true", "serve_relay needs external");
+    wrong("relays", "/ip4/127.0.0.1/tcp/1", "end with the relay's peer");
     wrong("engine", "lmdb", "redb or rocksdb");
     wrong("allow", "somebody", "no peer id");
     wrong("psk-file", "/no/such/file", "cannot be read");

@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 use weald::{StartAt, TopicPosition};
 
 use crate::cli::{
-    database::{TopicFeed, TopicMessage, TopicNews},
+    database::{Subscribing, TopicFeed, TopicMessage, TopicNews},
     failure::Failure,
     follow::{FollowOptions, Follower, Interrupt},
     output::Output,
@@ -25,6 +25,10 @@ pub(crate) struct Subscribe {
     /// Go on behind what was printed under this name before, whichever node it was printed through
     #[arg(long, value_name = "NAME")]
     durable: Option<String>,
+    /// Share the messages with all who subscribe for this group: each is acknowledged once it is printed,
+    /// and given to another when it was not in time
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "durable", "until_caught_up"])]
+    group: Option<String>,
     #[command(flatten)]
     follow: FollowOptions,
 }
@@ -62,9 +66,12 @@ impl Progress {
 impl Subscribe {
     pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         session::existing(target, async |database| {
-            let from = self.from.unwrap_or_default();
-            let start = (from, self.durable.as_deref());
-            let mut subscription = database.subscribe(&self.topic, start).await?;
+            let subscribing = Subscribing {
+                from: self.from,
+                durable: self.durable.as_deref(),
+                group: self.group.as_deref(),
+            };
+            let mut subscription = database.subscribe(&self.topic, subscribing).await?;
             let printed = self.print(&mut subscription, output).await;
             subscription.end().await;
             printed
@@ -87,6 +94,10 @@ impl Subscribe {
                     print_message(&message, output)?;
                     follower.item(output)?;
                     progress.printed = message.position;
+                    if self.group.is_some() {
+                        output.flush()?;
+                        subscription.acknowledge(message.position).await?;
+                    }
                 }
                 TopicNews::CaughtUp => {
                     follower.caught_up(output)?;

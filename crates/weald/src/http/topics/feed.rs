@@ -3,7 +3,7 @@
 //! An event's id is the last position that it tells, so that a client which sends its last one in
 //! `Last-Event-ID` goes on behind it. After a `reset`, which begins the topic's positions anew, that
 //! is 0. A stream with a `durable` name begins where its cursor is, whatever the client says that it
-//! has seen.
+//! has seen. One of a `group` shares what the topic has with the group's other consumers.
 
 use axum::{extract::State, http::request::Parts};
 use serde_json::json;
@@ -17,14 +17,19 @@ use super::{
         problem::Problem,
         query::Query,
     },
-    message_json, name,
+    message_json, name, sharing,
 };
 use crate::{Result, StartAt, SubscribeOptions, Subscription, TopicEvent, TopicPosition};
 
 /// `GET /v1/topics/{name}/subscribe`: what the topic retains from `from` on, then what comes.
 pub(crate) async fn subscribe(State(gateway): State<Gateway>, parts: Parts) -> Answer {
     let name = name(&parts.uri)?;
-    let query = Query::parse(parts.uri.query(), &["from", "durable"])?;
+    let known = [&["from", "durable"][..], &sharing::PARAMETERS].concat();
+    let query = Query::parse(parts.uri.query(), &known)?;
+    if let Some(group) = query.text("group")? {
+        return sharing::share(&gateway, (&parts, &query), (&name, group)).await;
+    }
+    sharing::refuse_without_group(&query)?;
     let (from, durable) = (start(&parts, &query)?, query.text("durable")?.map(str::to_owned));
     // A subscription is noted in the topic: there has to be room for its stream first.
     let permit = gateway.admit_stream()?;

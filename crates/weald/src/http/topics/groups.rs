@@ -126,12 +126,15 @@ fn settled(gateway: &Gateway, name: &str, settled: Result<Vec<bool>>) -> Answer 
     Ok(answer::json(&json!({ "settled": settled })))
 }
 
+/// A message that was given, and how often it was.
+pub(super) fn given_json(message: &TopicMessage) -> Value {
+    let mut given = message_json(message);
+    given["attempt"] = message.attempt.into();
+    given
+}
+
 fn lines(given: &[TopicMessage]) -> Response<Body> {
-    let line = |message| {
-        let mut line = message_json(message);
-        line["attempt"] = message.attempt.into();
-        format!("{line}\n")
-    };
+    let line = |message| format!("{}\n", given_json(message));
     let mut response = Response::new(Body::from(given.iter().map(line).collect::<String>()));
     answer::kind(&mut response, "application/x-ndjson");
     response

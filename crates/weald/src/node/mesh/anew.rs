@@ -109,6 +109,10 @@ fn at_its_port(listen: &str, bound: &[String]) -> String {
     for protocol in ["/tcp/", "/udp/"] {
         let Some((host, rest)) = listen.split_once(&format!("{protocol}0")) else { continue };
         let port = |address: &'_ String| -> Option<String> {
+            // A place at a relay has the relay's port.
+            if address.contains("/p2p-circuit") {
+                return None;
+            }
             address.split_once(protocol)?.1.split('/').next().map(str::to_owned)
         };
         if let Some(port) = bound.iter().find_map(port) {
@@ -151,6 +155,7 @@ mod tests {
     #[test]
     fn a_node_that_begins_anew_listens_where_it_did() {
         let bound = [
+            "/ip4/10.0.0.9/tcp/60/p2p/12D3/p2p-circuit/p2p/12D3".to_owned(),
             "/ip4/127.0.0.1/udp/50/quic-v1/p2p/12D3".to_owned(),
             "/ip4/127.0.0.1/tcp/40/p2p/12D3".to_owned(),
             "/ip4/10.0.0.7/tcp/40/p2p/12D3".to_owned(),

@@ -17,12 +17,14 @@ use weald_core::{
     Clock, Entropy, Executor, FrameSink, Handlers, PeerId, Priority, Transport,
     identity::{Identity, KeyStore},
 };
-use weald_p2p::{Admission, Config as NetworkConfig, Discovery, Multicast, Network, PreSharedKey};
+use weald_p2p::{
+    Admission, Config as NetworkConfig, Discovery, Multicast, Network, PreSharedKey, Reachability,
+};
 use weald_storage::{header::OUTBOX_FOLDER, state::StateConfig};
 
 use super::{Mesh, anew::supervise, events::Events, seeking};
 use crate::{
-    Config, Error, ErrorKind, NodeConfig, Result,
+    Config, Error, ErrorKind, NodeConfig, Probe, Result,
     founding::{Dialer, Founding, FoundingParts, Inbox, JOIN, Pins, authority, read_pin},
     members::{Letterbox, Members, MembersConfig, MembersParts, STATE_PAGE, StartError},
     node::{Drawn, Home, Running, Weald, blocking, start::registry, system::SystemEntropy},
@@ -186,6 +188,11 @@ impl Assembly {
         let multicast = if self.config.mdns { Multicast::Local } else { Multicast::Off };
         let lookups = self.config.lookups;
         config.discovery = Discovery { multicast, lookups, ..Discovery::default() };
+        // Nobody has to reach a node that takes part in nothing.
+        if !self.config.light {
+            config.relays = self.config.relays.clone();
+            config.reachability = reachability(&self.config);
+        }
         Ok(config)
     }
 
@@ -338,6 +345,17 @@ fn routing_map(map: &founding::Map) -> Option<routing::Map> {
     Some(routing::Map::computed(version, &map.ranges()?, &map.nodes(), map.responsibility_k()))
 }
 
+fn reachability(config: &NodeConfig) -> Reachability {
+    let probe = config.probe != Probe::Off;
+    Reachability {
+        relay_server: config.serve_relay,
+        relay_client: probe || !config.relays.is_empty(),
+        probe,
+        probe_local: config.probe == Probe::All,
+        ..Reachability::default()
+    }
+}
+
 /// Connects to what founding wants to be connected to.
 struct Dial(Network);
 
@@ -371,7 +389,9 @@ fn network_error(error: weald_p2p::StartError) -> Error {
     let kind = match &error {
         weald_p2p::StartError::Address { .. }
         | weald_p2p::StartError::QuicWithKey(_)
-        | weald_p2p::StartError::TooManySeeds(_) => ErrorKind::Invalid,
+        | weald_p2p::StartError::TooManySeeds(_)
+        | weald_p2p::StartError::NoRelay(_)
+        | weald_p2p::StartError::TooManyRelays(_) => ErrorKind::Invalid,
         _ => ErrorKind::Unavailable,
     };
     Error::caused(kind, error.to_string(), error)

@@ -247,8 +247,7 @@ async fn may_subscribe(shelf: &dyn Shelf, code: pubsub::Topic, peer: PeerId) -> 
 
 /// Whether a payload has actions on topics.
 pub(super) fn has_topics(payload: &Payload) -> bool {
-    let name = TopicType::type_name();
-    actions(payload).iter().any(|action| action.type_name == name)
+    actions(payload).iter().any(|action| action.type_name.as_str() == TopicType::NAME)
 }
 
 /// What is signed in a payload, to be checked.

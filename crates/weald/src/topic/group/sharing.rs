@@ -44,8 +44,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// What the application has not taken yet.
     waiting: VecDeque<TopicMessage>,
-    /// What was fetched and not acknowledged, with its deadlines.
+    /// What was fetched and is neither acknowledged nor let pass, with its deadlines.
     held: BTreeMap<TopicPosition, Time>,
     taken: TopicPosition,
     waker: Option<Waker>,
@@ -112,9 +113,13 @@ impl Sharing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<TopicEvent>>> {
         let mut state = self.shared.state.lock();
-        if let Some(message) = state.waiting.pop_front() {
-            state.taken = state.taken.max(message.position);
-            return Poll::Ready(Some(Ok(TopicEvent::Message(message))));
+        while let Some(message) = state.waiting.pop_front() {
+            if state.held.contains_key(&message.position) {
+                state.taken = state.taken.max(message.position);
+                return Poll::Ready(Some(Ok(TopicEvent::Message(message))));
+            }
+            // It is another's by now, and there is room again once the last of these is gone.
+            self.shared.wake.notify_one();
         }
         if let Some(ended) = &mut state.ended {
             return Poll::Ready(ended.take().map(Err));
@@ -153,11 +158,25 @@ impl Shared {
         state.wake_up();
     }
 
-    /// How many messages may be fetched; `None` after the end.
+    /// How many messages may be fetched; `None` after the end. An application that has let some pass
+    /// before it took them is given none until it takes again: what nobody sees is not to become a dead
+    /// letter.
     fn room(&self, now: Time) -> Option<usize> {
         let mut state = self.state.lock();
         state.held.retain(|_, deadline| now < *deadline);
-        state.ended.is_none().then(|| self.credit.saturating_sub(state.held.len()))
+        if state.ended.is_some() {
+            return None;
+        }
+        let is_stuck =
+            state.waiting.front().is_some_and(|first| !state.held.contains_key(&first.position));
+        let room = self.credit.saturating_sub(state.held.len());
+        Some(if is_stuck { 0 } else { room })
+    }
+
+    /// Of what was fetched, only this is the consumer's still: the rest was acknowledged or given back by
+    /// another hold on it, as by a call to the gateway.
+    fn keep(&self, is_given: impl Fn(TopicPosition) -> bool) {
+        self.state.lock().held.retain(|position, _| is_given(*position));
     }
 }
 
@@ -219,8 +238,12 @@ impl Fetching {
         loop {
             signal.listen(&topic.node)?;
             let now = time(&topic.node)?;
+            if shared.room(now).is_none() {
+                return Ok(false);
+            }
+            let has_more = self.look(&consumer, now).await?;
             let Some(room) = shared.room(now) else { return Ok(false) };
-            if room == 0 || !self.has_more(&consumer, now).await? {
+            if room == 0 || !has_more {
                 return Ok(true);
             }
             let messages = consumer.fetch(room, shared.within, shared.start).await?;
@@ -231,12 +254,16 @@ impl Fetching {
         }
     }
 
-    /// Whether a fetch would be given something: each takes a place in the log. Where nothing is
-    /// logged log time stands still, so the clock may ask, too.
-    async fn has_more(&self, consumer: &GroupConsumer, now: Time) -> Result<bool> {
+    /// Looks what the group has: what of this consumer's is done, and whether a fetch would be given
+    /// something, since each takes a place in the log. Where nothing is logged log time stands still, so
+    /// the clock may ask, too.
+    async fn look(&self, consumer: &GroupConsumer, now: Time) -> Result<bool> {
         let next = consumer.topic.head().await?.next;
         let (state, log_time) = consumer.state_at().await?;
         let Some(GroupState { next: given_next, given, .. }) = state else { return Ok(true) };
+        let me = consumer.topic.node.running()?.topics.keys()?.public().peer_id();
+        let is_mine = |position| given.get(&position).is_some_and(|held| held.consumer == me);
+        self.ending.0.keep(is_mine);
         Ok(given_next < next || given.values().any(|held| held.deadline <= now.max(log_time)))
     }
 }

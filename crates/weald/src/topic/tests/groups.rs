@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use weald_pubsub::TopicPosition;
 
-use super::{HandClock, node};
+use super::{HandClock, next, node};
 use crate::{ErrorKind, StartAt, SubscribeOptions, TopicEvent, Weald};
 
 fn sharing(credit: u64) -> SubscribeOptions {
@@ -53,6 +53,44 @@ async fn d63_what_is_not_acknowledged_is_given_again_and_at_last_a_dead_letter()
     assert_eq!((dead.len(), dead[0].position, dead[0].attempts), (1, TopicPosition(1), 2));
     assert_eq!(worker.bury(vec![TopicPosition(1)]).await.unwrap(), [true]);
     assert_eq!(worker.acknowledge(vec![TopicPosition(1)]).await.unwrap(), [false]);
+}
+
+#[tokio::test]
+async fn what_another_hold_on_a_consumer_acknowledges_makes_room_for_more() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    for number in 1..=4 {
+        jobs.publish(format!("{number}")).await.unwrap();
+    }
+    let mut worker = jobs.subscribe(sharing(2)).await.unwrap();
+    let given = [next(&mut worker).await, next(&mut worker).await];
+    let given = given.map(|event| event.into_message().unwrap().position);
+    assert_eq!(given, [TopicPosition(1), TopicPosition(2)]);
+    let more = tokio::time::timeout(Duration::from_millis(1500), worker.next()).await;
+    assert!(more.is_err(), "as much as may be held is held: {more:?}");
+    let done = jobs.consumer("workers").acknowledge(given.to_vec()).await.unwrap();
+    assert_eq!(done, [true, true]);
+    assert_eq!(next(&mut worker).await.into_message().unwrap().position, TopicPosition(3));
+}
+
+#[tokio::test]
+async fn what_was_let_pass_before_the_application_took_it_is_not_told_and_not_given_again_to_it() {
+    let clock = HandClock::at(1_000_000);
+    let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
+    let jobs = node.topic("jobs").create().await.unwrap();
+    for number in 1..=2 {
+        jobs.publish(format!("{number}")).await.unwrap();
+    }
+    let mut worker = jobs.subscribe(sharing(2)).await.unwrap();
+    clock.pass(31);
+    let consumer = jobs.consumer("workers");
+    let given = consumer.fetch(10, Duration::from_secs(30), StartAt::Beginning).await.unwrap();
+    let given: Vec<_> = given.iter().map(|given| (given.position.0, given.attempt)).collect();
+    assert_eq!(given, [(1, 2), (2, 2)], "they have passed once");
+    consumer.acknowledge(vec![TopicPosition(1), TopicPosition(2)]).await.unwrap();
+    jobs.publish("3").await.unwrap();
+    let first = next(&mut worker).await.into_message().unwrap();
+    assert_eq!((first.position, first.attempt), (TopicPosition(3), 1));
 }
 
 #[tokio::test]
