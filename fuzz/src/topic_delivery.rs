@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use weald_core::Time;
 use weald_pubsub::{
-    Delivery, DeliveryInput, DeliveryOutput, Message, Part, StreamId, StreamRequest, TopicItem,
-    TopicPage, TopicPosition,
+    Delivery, DeliveryInput, DeliveryOutput, LargeMessage, Message, Part, StreamId, StreamRequest,
+    TopicItem, TopicPage, TopicPosition,
 };
 
 use crate::script::{Play, Script, play};
-use crate::topics::{PEOPLE, message};
+use crate::topics::{LARGE, PEOPLE, message};
 
 /// Outputs between two inputs; each stream may be sent some.
 const OUTPUTS_MAX: usize = 1024;
@@ -24,11 +24,20 @@ struct Stream {
     fill: Option<(TopicPosition, TopicPosition)>,
 }
 
+/// What the topic has at a position.
+#[derive(Clone, Copy)]
+enum Kept {
+    Message,
+    Large,
+    Nothing,
+}
+
 struct World {
     delivery: Delivery,
     message: Message,
-    /// Whether the topic still has what stands at each position, from 1.
-    kept: Vec<bool>,
+    large: LargeMessage,
+    /// What stands at each position, from 1.
+    kept: Vec<Kept>,
     streams: BTreeMap<StreamId, Stream>,
     /// Reads that were asked for and not answered.
     reads: Vec<(TopicPosition, usize)>,
@@ -45,6 +54,7 @@ impl Play for World {
         Self {
             delivery: Delivery::new(TopicPosition(1)),
             message: message(&PEOPLE[2], (1, 1), lasts, "x".into()),
+            large: LargeMessage::of(&LARGE).expect("a large message"),
             kept: Vec::new(),
             streams: BTreeMap::new(),
             reads: Vec::new(),
@@ -75,7 +85,11 @@ impl World {
             }
             3 | 4 => {
                 let added = script.below(12).min(POSITIONS_MAX - self.kept.len());
-                self.kept.extend((0..added).map(|_| script.byte() < 200));
+                self.kept.extend((0..added).map(|_| match script.byte() {
+                    0..32 => Kept::Large,
+                    32..200 => Kept::Message,
+                    _ => Kept::Nothing,
+                }));
                 DeliveryInput::Applied(self.end())
             }
             // A read that nobody asked for says nothing.
@@ -133,10 +147,13 @@ impl World {
         let skipped = usize::try_from(first.0 - 1).unwrap_or(usize::MAX);
         let mut next = first;
         let mut items = Vec::new();
-        for is_kept in self.kept.iter().skip(skipped).take(limit) {
-            items.push(match is_kept {
-                true => TopicItem::Message { position: next, message: self.message.clone() },
-                false => TopicItem::Gone { first: next, last: next },
+        for kept in self.kept.iter().skip(skipped).take(limit) {
+            items.push(match kept {
+                Kept::Message => {
+                    TopicItem::Message { position: next, message: self.message.clone() }
+                }
+                Kept::Large => TopicItem::Large { position: next, message: self.large.clone() },
+                Kept::Nothing => TopicItem::Gone { first: next, last: next },
             });
             next = next.next();
         }

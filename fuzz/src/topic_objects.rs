@@ -9,12 +9,12 @@ use weald_pubsub::limits::{HEAD_BYTES_MAX, PAGE_BYTES_MAX};
 use weald_pubsub::merge::{Fork, merge};
 use weald_pubsub::page::PageEntry;
 use weald_pubsub::{
-    AdminRequest, Cid, CoordinatorObject, CoordinatorSnapshot, CreationToken, Delivery,
-    DeliveryInput, GroupAnswer, GroupRequest, GroupState, Lease, LeaseAnswer, LeaseRequest,
-    Message, MessageCollection, MessageEntry, Outbox, Page, PageMap, Part, PruneAnswer,
-    PublishAnswer, PublisherRecord, Signed, Skip, StreamId, StreamRequest, SubscriberCollection,
-    Topic, TopicItem, TopicNote, TopicOptions, TopicPolicy, TopicPosition, TopicType, TopicVersion,
-    Union, UnionAnswer,
+    AdminRequest, BodyAnswer, BodyRequest, Cid, CoordinatorObject, CoordinatorSnapshot,
+    CreationToken, Delivery, DeliveryInput, GroupAnswer, GroupRequest, GroupState, LargeMessage,
+    Lease, LeaseAnswer, LeaseRequest, Message, MessageCollection, MessageEntry, Outbox, Page,
+    PageMap, Part, PruneAnswer, PublishAnswer, PublisherRecord, Signed, Skip, StreamId,
+    StreamRequest, SubscriberCollection, Topic, TopicItem, TopicNote, TopicOptions, TopicPolicy,
+    TopicPosition, TopicType, TopicVersion, Union, UnionAnswer,
 };
 
 use crate::topics::address;
@@ -52,6 +52,13 @@ fn objects(data: &[u8]) {
         assert_ne!(Message { expires_at, ..other }.id(&address()), id);
         let holds = message.verify(&address());
         assert_eq!(verify_all(&[message.claim(&address())]).is_ok(), holds);
+    }
+    if let Ok(large) = LargeMessage::decode(data) {
+        assert_eq!(LargeMessage::decode(&large.encode()).as_ref(), Ok(&large));
+        let lengths = (0..large.chunk_count().min(64)).map(|nth| large.chunk_bytes(nth));
+        let bytes: usize = lengths.sum();
+        assert!(!large.is_sound() || bytes == large.body_bytes as usize, "{large:?}");
+        assert_eq!(large.with_body(&[]), None, "nobody finds a body of this digest");
     }
     if let Ok(head) = CoordinatorObject::decode(data) {
         let encoded = head.encode();
@@ -163,6 +170,8 @@ fn inner(data: &[u8]) {
     // They are signed for moments that are not this one, or for nobody.
     assert!(proofs[1..4].iter().flatten().all(|holds| !holds));
     again!(GroupState, data);
+    again!(BodyRequest, data).map(|request| request.is_bounded());
+    again!(BodyAnswer, data);
     again!(TopicOptions, data);
     again!(Union, data);
 }

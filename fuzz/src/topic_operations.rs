@@ -17,6 +17,7 @@ use weald_core::{
     Action, Context, CreateMode, Executed, LogIndex, PlacementKey, Rejection, Time, TransactionId,
     TypeSet, identity::KeyStore,
 };
+use weald_pubsub::limits::BODY_CHUNK_BYTES;
 use weald_pubsub::{Rate, Topic, TopicPolicy, TopicRefusal, TopicType};
 
 use self::model::Model;
@@ -30,6 +31,8 @@ static EXECUTOR: LazyLock<CollectionExecutor> = LazyLock::new(|| {
     CollectionExecutor::new(registry)
 });
 
+/// Bytes of the largest body that the topic allows: of three chunks.
+const BODY_BYTES_MAX: usize = 2 * BODY_CHUNK_BYTES + 1;
 /// Operations of one input.
 const STEPS_MAX: usize = 60;
 
@@ -77,6 +80,7 @@ fn policy(script: &mut Script<'_>) -> TopicPolicy {
             false => plain.publish_rate,
         },
         attempts_max: if has(7) { 2 } else { plain.attempts_max },
+        body_bytes_max: BODY_BYTES_MAX,
         ..plain
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use weald_core::Time;
 use weald_core::codec::{Kind, decode};
 use weald_pubsub::{
-    Event, LeaseAction, LeaseAnswer, Message, Part, StreamRequest, Subscriber, SubscriberConfig,
-    SubscriberId, SubscriberInput, SubscriberOutput, TopicItem, TopicPosition, TopicRefusal,
-    TopicVersion,
+    BodyAnswer, BodyRequest, Event, LargeMessage, LeaseAction, LeaseAnswer, Message, Part,
+    StreamRequest, Subscriber, SubscriberConfig, SubscriberId, SubscriberInput, SubscriberOutput,
+    TopicItem, TopicPosition, TopicRefusal, TopicVersion,
 };
 
 use crate::script::{Play, Script, play};
-use crate::topics::{PEOPLE, address, message, peer};
+use crate::topics::{LARGE, PEOPLE, address, message, peer};
 
 /// The envelope of a part, as the targets of objects have it.
 const INNER: Kind = Kind(255);
@@ -34,6 +34,10 @@ struct World {
     /// The last nonce that was asked for.
     nonce: u64,
     has_left: bool,
+    /// Where the application waits, since there was no event for it.
+    waits_at: Option<TopicPosition>,
+    /// The last part of a body that was asked for.
+    fetch: Option<(u64, BodyRequest)>,
 }
 
 /// Reads `data` as what happens to a subscriber.
@@ -68,6 +72,8 @@ impl Play for World {
             told_generation: generation,
             nonce: 0,
             has_left: false,
+            waits_at: None,
+            fetch: None,
         }
     }
 
@@ -81,7 +87,7 @@ impl Play for World {
 impl World {
     fn step(&mut self, script: &mut Script<'_>) {
         let member = peer(script.below(3));
-        let input = match script.byte() % 16 {
+        let input = match script.byte() % 19 {
             0 => SubscriberInput::Members((0..script.below(4)).map(peer).collect()),
             1 | 2 => SubscriberInput::Connected(member),
             3 => SubscriberInput::Disconnected(member),
@@ -107,6 +113,14 @@ impl World {
                 self.now = self.now.after(Duration::from_millis(script.below(40_000) as u64));
                 return self.subscriber.handle_timeout(self.now);
             }
+            16 | 17 => match self.body(script) {
+                Some(input) => input,
+                None => return,
+            },
+            18 => match decode::<BodyAnswer>(INNER, script.bytes(4096)) {
+                Ok(answer) => SubscriberInput::Body(self.fetch.map_or(0, |fetch| fetch.0), answer),
+                Err(_) => return,
+            },
             _ if script.byte() < 200 => return self.subscriber.renew(self.now),
             _ => {
                 self.has_left = true;
@@ -122,8 +136,31 @@ impl World {
             self.generation = generation;
             self.next = TopicPosition(1);
             (self.told, self.acknowledged) = (TopicPosition::ZERO, TopicPosition::ZERO);
+            (self.waits_at, self.fetch) = (None, None);
         }
         SubscriberInput::Reset { generation }
+    }
+
+    /// An answer about a body: right, wrong, late, or to nothing that was asked.
+    fn body(&self, script: &mut Script<'_>) -> Option<SubscriberInput> {
+        let (number, request) = self.fetch?;
+        let chunks = LARGE.body.chunks(weald_pubsub::limits::BODY_CHUNK_BYTES);
+        let asked = chunks.skip(request.first as usize).take(request.count as usize);
+        let mut chunks: Vec<_> = asked.map(bytes::Bytes::copy_from_slice).collect();
+        let answer = match script.byte() % 8 {
+            0 => BodyAnswer::Gone,
+            1 => BodyAnswer::NotHere,
+            2 => {
+                chunks.pop();
+                BodyAnswer::Chunks(chunks)
+            }
+            3 => {
+                BodyAnswer::Chunks(chunks.iter().map(|chunk| vec![0; chunk.len()].into()).collect())
+            }
+            _ => BodyAnswer::Chunks(chunks),
+        };
+        let number = if script.byte() >= 240 { number ^ 1 } else { number };
+        Some(SubscriberInput::Body(number, answer))
     }
 
     /// A part near what is wanted: whole, or with a hole, an overlap or an end that is not its own.
@@ -145,6 +182,9 @@ impl World {
             let (first, last) = (TopicPosition(first), TopicPosition(last));
             items.push(match is_gone {
                 true => TopicItem::Gone { first, last },
+                false if script.byte() >= 192 => {
+                    TopicItem::Large { position: first, message: self.large(script) }
+                }
                 false => TopicItem::Message { position: first, message: self.message(script) },
             });
             at = last.next().0;
@@ -163,11 +203,27 @@ impl World {
         Message { sequence, ..self.message.clone() }
     }
 
+    /// A large message, now and then one that cannot be.
+    fn large(&self, script: &mut Script<'_>) -> LargeMessage {
+        let large = LargeMessage::of(&LARGE).expect("a large message");
+        match script.byte() {
+            255 => LargeMessage { body_bytes: u32::MAX, ..large },
+            _ => large,
+        }
+    }
+
     fn take(&mut self, script: &mut Script<'_>) {
         for _ in 0..=script.below(12) {
-            let Some(event) = self.subscriber.poll_event() else { return };
+            let Some(event) = self.subscriber.poll_event() else {
+                self.waits_at = Some(self.next);
+                return;
+            };
             let (first, last) = match event {
-                Event::Message { position, .. } => (position, position),
+                Event::Message { position, message, .. } => {
+                    let is_it = message.body.len() <= 1 || message.body == LARGE.body;
+                    assert!(is_it, "a body that nobody has published");
+                    (position, position)
+                }
                 Event::Gap { first, last } => (first, last),
                 Event::Reset { generation } => {
                     assert!(generation == self.generation && generation > self.told_generation);
@@ -214,6 +270,13 @@ impl World {
                     self.nonce = request.nonce;
                 }
                 SubscriberOutput::Persist(position) => assert!(position <= self.told),
+                SubscriberOutput::Fetch { number, request, .. } => {
+                    assert!(!self.has_left && request.is_bounded());
+                    assert_eq!(request.position, self.next, "a body that is not the next");
+                    assert_eq!(self.waits_at, Some(self.next), "nobody has asked for it");
+                    assert!(self.fetch.is_none_or(|(before, _)| before < number));
+                    self.fetch = Some((number, request));
+                }
                 _ => {}
             }
         }

@@ -21,6 +21,13 @@ pub(crate) fn peer(nth: usize) -> PeerId {
     PEOPLE[nth % PEOPLE.len()].public().peer_id()
 }
 
+/// A message whose body is of two chunks.
+pub(crate) static LARGE: LazyLock<Message> = LazyLock::new(|| {
+    let lasts = (Time::from_millis(1), Time::MAX);
+    let body = vec![7; weald_pubsub::limits::BODY_CHUNK_BYTES + 1];
+    message(&PEOPLE[2], (1, 1), lasts, body.into())
+});
+
 /// The message of `keys` at a place in one of its runs.
 pub(crate) fn message(
     keys: &Identity,

@@ -85,7 +85,8 @@ pub enum DeliveryOutput {
 pub struct Part {
     /// Its first position.
     pub from: TopicPosition,
-    /// What is there, in order: messages, and ranges of what is gone.
+    /// What is there, in order: messages, those with large bodies without them, and ranges of what
+    /// is gone.
     pub items: Vec<TopicItem>,
     /// The position behind it.
     pub next: TopicPosition,
@@ -99,7 +100,7 @@ impl Part {
     pub fn within(&self, from: TopicPosition, until: TopicPosition) -> Self {
         let (from, next) = (self.from.max(from), self.next.min(until));
         let clip = |item: &TopicItem| match item {
-            TopicItem::Message { position, .. } => {
+            TopicItem::Message { position, .. } | TopicItem::Large { position, .. } => {
                 (from <= *position && *position < next).then(|| item.clone())
             }
             TopicItem::Gone { first, last } => {

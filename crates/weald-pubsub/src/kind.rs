@@ -44,6 +44,8 @@ pub(crate) const GROUP_ANSWER: Kind = nth(16);
 pub(crate) const PRUNE_ANSWER: Kind = nth(17);
 /// The answer to a union.
 pub(crate) const UNION_ANSWER: Kind = nth(18);
+/// A [`LargeMessage`](crate::LargeMessage).
+pub(crate) const LARGE_MESSAGE: Kind = nth(19);
 
 /// The block of a topic's head.
 pub(crate) const HEAD_BLOCK: BlockKind = structure(0);

@@ -33,6 +33,7 @@
 //! ```
 
 mod assignment;
+mod body;
 mod delivery;
 mod head;
 mod id;
@@ -56,13 +57,14 @@ mod testing;
 mod topic;
 
 pub use assignment::assign;
+pub use body::{BodyAnswer, BodyRequest};
 pub use delivery::{Delivery, DeliveryInput, DeliveryOutput, Part, StreamId, StreamRequest};
 pub use head::{ChannelState, CoordinatorObject, HeadError, HistoryEntry, Side};
 pub use id::{
     Incarnation, MessageId, PublisherSequence, SubscriberId, TopicAddress, TopicId, TopicPosition,
     TopicVersion,
 };
-pub use message::{Draft, Message, Skip, Source};
+pub use message::{Draft, LargeMessage, Message, Skip, Source};
 pub use messages::{MessageCollection, MessageEdit, MessageEntry, PackedMessages};
 pub use page::{Cid, Page, PageFault, PageMap, PageRef, Summary};
 pub use policy::{Access, Availability, Bucket, PolicyError, Rate, TopicPolicy, WorkRule};

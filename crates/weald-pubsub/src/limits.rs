@@ -26,6 +26,11 @@ pub const SUBSCRIBER_LEAF_MAX: usize = 40;
 pub const PEER_LEASES_MAX: usize = 16;
 /// Bytes of a message's body, whatever a policy allows.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a chunk: a body that has more is kept and fetched in chunks of so many, the last of them
+/// shorter.
+pub const BODY_CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks of a body that are asked for at once.
+pub const BODY_CHUNKS_MAX: u32 = 4;
 /// Peers that an access list names.
 pub const ACCESS_PEERS_MAX: usize = 256;
 /// Bits of work that a policy may ask for.
@@ -36,6 +41,9 @@ pub const FRESHNESS: Duration = Duration::from_secs(5 * 60);
 pub const PRUNE_STEP: usize = 64;
 /// Entries that one prune removes, at most.
 pub const PRUNE_MAX: usize = 512;
+/// Leaves of the tree of bodies that one prune removes: large messages have some each, and all that a
+/// transaction changes has to stay below what it may touch.
+pub const PRUNE_LEAVES_MAX: u64 = 256;
 /// Runs of one publisher that a topic remembers.
 pub const PEER_INCARNATIONS_MAX: u32 = 16;
 /// Messages of one publish or union.
@@ -56,7 +64,8 @@ pub const GROUP_DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
 pub const GROUP_IDLE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Messages that one read of a topic delivers.
 pub const DELIVERY_READ_MAX: usize = 256;
-/// Bytes of bodies that one read of a topic delivers; one message goes however large it is.
+/// Bytes of bodies that one read of a topic delivers; one message goes however large it is. Bodies in
+/// chunks are not delivered with their messages and do not count.
 pub const DELIVERY_READ_BYTES_MAX: u64 = 512 * 1024;
 /// Streams of one topic at one member.
 pub const DELIVERY_STREAMS_MAX: usize = 10_000;

@@ -1,5 +1,7 @@
 //! Messages: signed, named by what they are, fixed before the first attempt to publish them.
 
+mod large;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
@@ -7,6 +9,9 @@ use weald_core::{
     codec::{self, CodecError},
     identity::{Claim, KeyError, KeyStore, PublicKey, Signature},
 };
+
+pub use large::LargeMessage;
+pub(crate) use large::chunk_count;
 
 use crate::{Incarnation, MessageId, PublisherSequence, TopicAddress, kind};
 
@@ -63,7 +68,7 @@ impl Message {
         let Draft { incarnation, sequence, published_at, expires_at, body } = draft;
         let publisher = keys.public();
         let source = Source { publisher: publisher.peer_id(), incarnation, sequence };
-        let id = message_id(address, &source, expires_at, &body);
+        let id = message_id(address, &source, expires_at, body_digest(&body));
         let signature = keys.sign(SIGNED_AS, &signed_bytes(&id, published_at))?;
         let work = 0;
         Ok(Self {
@@ -91,7 +96,7 @@ impl Message {
 
     /// The id: a digest of network, topic, publisher, incarnation, sequence, body and expiry.
     pub fn id(&self, address: &TopicAddress) -> MessageId {
-        message_id(address, &self.source(), self.expires_at, &self.body)
+        message_id(address, &self.source(), self.expires_at, body_digest(&self.body))
     }
 
     /// Who published it, and as which of its messages.
@@ -190,8 +195,17 @@ impl Skip {
     }
 }
 
-fn message_id(address: &TopicAddress, source: &Source, expires_at: Time, body: &[u8]) -> MessageId {
-    let covered = (address, source, expires_at, Digest::of("weald body", &[body]));
+fn body_digest(body: &[u8]) -> Digest {
+    Digest::of("weald body", &[body])
+}
+
+fn message_id(
+    address: &TopicAddress,
+    source: &Source,
+    expires_at: Time,
+    body: Digest,
+) -> MessageId {
+    let covered = (address, source, expires_at, body);
     MessageId(Digest::of("weald message id", &[&codec::encode(kind::SIGNED, &covered)]))
 }
 

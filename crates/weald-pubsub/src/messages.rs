@@ -12,6 +12,7 @@ use crate::{
     Cid, Incarnation, Message, MessageId, PublisherSequence, Source, TopicAddress, TopicPosition,
     kind,
     limits::PAGE_FANOUT,
+    message::chunk_count,
     page::{Children, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
 };
 
@@ -38,6 +39,11 @@ impl MessageEntry {
         let bytes = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
         let (id, source) = (message.id(address), message.source());
         Self { position, id, source, expires_at: message.expires_at, bytes }
+    }
+
+    /// Chunks in which the body is kept; none where it is kept with its message.
+    pub const fn chunk_count(&self) -> u32 {
+        chunk_count(self.bytes)
     }
 }
 

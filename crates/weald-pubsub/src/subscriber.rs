@@ -3,9 +3,12 @@
 //!
 //! The driver feeds inputs with the time, carries out [`SubscriberOutput`]s, and calls
 //! [`Subscriber::handle_timeout`] at [`Subscriber::poll_timeout`]. The application takes
-//! [`Event`]s; what it has not taken bounds what the member may send. Spurious inputs are harmless.
+//! [`Event`]s; what it has not taken bounds what the member may send. The body of a large message is
+//! fetched when the application asks for an event and that message is the next. Spurious inputs are
+//! harmless.
 
 mod events;
+mod fetching;
 mod lease;
 mod window;
 
@@ -14,12 +17,13 @@ use std::{collections::VecDeque, time::Duration};
 use weald_core::{PeerId, Time};
 
 use crate::{
-    LeaseAnswer, LeaseRequest, Part, StreamRequest, SubscriberId, TopicId, TopicPosition,
-    TopicRefusal, assign,
+    BodyAnswer, BodyRequest, LeaseAnswer, LeaseRequest, Part, StreamRequest, SubscriberId, TopicId,
+    TopicPosition, TopicRefusal, assign,
 };
 
 pub use events::Event;
 use events::Events;
+use fetching::Fetching;
 use lease::LeaseKeeper;
 use window::Window;
 
@@ -34,6 +38,8 @@ pub struct SubscriberConfig {
     pub redial_delay: Duration,
     /// The longest pause before a member is dialled again. Default: 5 s.
     pub redial_delay_max: Duration,
+    /// After how long without an answer some chunks of a body are asked of another member. Default: 3 s.
+    pub body_timeout: Duration,
     /// How long a subscription lasts without renewal. Default: 30 min.
     pub lease: Duration,
     /// A member that is tried before those that are assigned: the one in the subscriber's own
@@ -48,9 +54,18 @@ impl Default for SubscriberConfig {
             check_interval: Duration::from_secs(2),
             redial_delay: Duration::from_millis(50),
             redial_delay_max: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(3),
             lease: Duration::from_secs(30 * 60),
             near: None,
         }
+    }
+}
+
+impl SubscriberConfig {
+    /// The pause after so many failures in a row.
+    fn pause(&self, failures: u32) -> Duration {
+        let factor = 1_u32 << failures.min(16);
+        (self.redial_delay * factor).min(self.redial_delay_max)
     }
 }
 
@@ -65,6 +80,9 @@ pub enum SubscriberInput {
     Disconnected(PeerId),
     /// A member has sent a part.
     Part(PeerId, Part),
+    /// What came of the [`SubscriberOutput::Fetch`] of this number; [`BodyAnswer::NotHere`] where the
+    /// member was not reached.
+    Body(u64, BodyAnswer),
     /// The topic has answered a lease request.
     Leased(LeaseAnswer),
     /// The topic, or whoever stands before it, has refused a lease request.
@@ -88,6 +106,23 @@ pub enum SubscriberOutput {
     Hangup(PeerId),
     /// Send a request to the member that is connected.
     Send(PeerId, StreamRequest),
+    /// Ask a member for a part of a body, also one that no stream is open to; then
+    /// [`SubscriberInput::Body`]. One is under way at a time: an earlier one is not needed any more.
+    Fetch {
+        /// Names the request in its answer.
+        number: u64,
+        /// The member.
+        member: PeerId,
+        /// What is asked.
+        request: BodyRequest,
+    },
+    /// The body that a member has given, or the last part of it, was not that of the message.
+    Refused {
+        /// The member.
+        member: PeerId,
+        /// Where the message stands.
+        position: TopicPosition,
+    },
     /// Sign a lease request and bring it to the topic.
     Lease(LeaseRequest),
     /// Keep the cursor durably, with [`Subscriber::generation`]: everything up to here was
@@ -123,6 +158,7 @@ pub struct Subscriber {
     link: Link,
     window: Window,
     events: Events,
+    fetching: Fetching,
     lease: LeaseKeeper,
     outputs: VecDeque<SubscriberOutput>,
 }
@@ -144,6 +180,7 @@ impl Subscriber {
             link: Link::Waiting(now),
             window: Window::new(cursor),
             events: Events::new(cursor),
+            fetching: Fetching::default(),
             lease: LeaseKeeper::new(id.stream, config.lease, now),
             outputs: VecDeque::new(),
         }
@@ -174,7 +211,7 @@ impl Subscriber {
 
     /// Whether there is something to do.
     pub fn has_outputs(&self) -> bool {
-        !self.outputs.is_empty()
+        !self.outputs.is_empty() || self.fetching.is_new()
     }
 
     /// Whether the subscription has ended and nothing is left to be carried out.
@@ -209,6 +246,7 @@ impl Subscriber {
             SubscriberInput::Connected(member) => self.handle_connected(now, member),
             SubscriberInput::Disconnected(member) => self.handle_disconnected(now, member),
             SubscriberInput::Part(member, part) => self.handle_part(now, member, part),
+            SubscriberInput::Body(number, answer) => self.handle_body(now, number, answer),
             SubscriberInput::Leased(answer) => self.lease.handle_answer(now, &answer),
             SubscriberInput::LeaseRefused(refusal) => self.lease.handle_refusal(now, &refusal),
             SubscriberInput::Reset { generation } => self.handle_reset(now, generation),
@@ -236,6 +274,7 @@ impl Subscriber {
             }
             _ => {}
         }
+        self.fetch_on(now);
     }
 
     /// When [`Subscriber::handle_timeout`] is due.
@@ -246,7 +285,8 @@ impl Subscriber {
             Link::Dialling(_) => None,
             Link::Ended => return None,
         };
-        [link, Some(self.lease.due())].into_iter().flatten().min()
+        let fetch = self.fetching.due().filter(|_| !self.order.is_empty());
+        [link, fetch, Some(self.lease.due())].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -254,8 +294,13 @@ impl Subscriber {
         self.outputs.pop_front()
     }
 
-    /// The next event for the application.
+    /// The next event for the application. `None` also while the body of the next message is not here:
+    /// it is fetched from now on, and [`Subscriber::handle_timeout`] is due.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(large) = self.events.large() {
+            let settled = self.fetching.settle(large)?;
+            self.events.replace_first(settled);
+        }
         let event = self.events.take()?;
         if matches!(event, Event::Reset { .. }) {
             self.outputs.push_back(SubscriberOutput::Persist(self.events.cursor()));
@@ -288,6 +333,7 @@ impl Subscriber {
 
     fn handle_connected(&mut self, now: Time, member: PeerId) {
         if self.link == Link::Dialling(member) {
+            self.fetching.prefer_the_first();
             self.ask(now, member);
         }
     }
@@ -309,8 +355,7 @@ impl Subscriber {
         if !is_it {
             return;
         }
-        let factor = 1_u32 << self.failures.min(16);
-        let delay = (self.config.redial_delay * factor).min(self.config.redial_delay_max);
+        let delay = self.config.pause(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.window.forget_parts();
         self.link = Link::Waiting(now.after(delay));
@@ -346,11 +391,37 @@ impl Subscriber {
         }
     }
 
+    fn handle_body(&mut self, now: Time, number: u64, answer: BodyAnswer) {
+        let wrong = self.fetching.handle_answer(now, &self.config, (number, answer));
+        if let Some((member, position)) = wrong {
+            self.outputs.push_back(SubscriberOutput::Refused { member, position });
+        }
+    }
+
+    /// Asks for what is missing of a body, if that is due: the member that serves the stream, then the
+    /// others.
+    fn fetch_on(&mut self, now: Time) {
+        if self.fetching.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let serving = match self.link {
+            Link::Open { member, .. } => Some(member),
+            Link::Waiting(_) | Link::Dialling(_) | Link::Ended => None,
+        };
+        let others = self.order.iter().copied().filter(|member| Some(*member) != serving);
+        let members: Vec<PeerId> = serving.into_iter().chain(others).collect();
+        let request = self.fetching.poll_request(now, &self.config, &members);
+        if let Some((number, member, request)) = request {
+            self.outputs.push_back(SubscriberOutput::Fetch { number, member, request });
+        }
+    }
+
     fn handle_reset(&mut self, now: Time, generation: u64) {
         if self.link == Link::Ended || !self.events.reset(generation) {
             return;
         }
         self.window = Window::new(TopicPosition::ZERO);
+        self.fetching.forget();
         if let Link::Open { member, .. } = self.link {
             self.ask(now, member);
         }
@@ -365,6 +436,7 @@ impl Subscriber {
             self.outputs.push_back(SubscriberOutput::Lease(request));
         }
         self.link = Link::Ended;
+        self.fetching.forget();
     }
 }
 

@@ -47,6 +47,12 @@ pub(crate) fn message(keys: &Identity, sequence: u64, body: &'static str) -> Mes
     Message::sign(&address(), draft(sequence, body), keys).unwrap()
 }
 
+/// A message with a body of so many bytes, no two chunks of it alike.
+pub(crate) fn sized(keys: &Identity, sequence: u64, bytes: usize) -> Message {
+    let body: Vec<u8> = (0..251).cycle().take(bytes).collect();
+    Message::sign(&address(), draft(sequence, body), keys).unwrap()
+}
+
 /// The entry of a message that nobody wrote.
 pub(crate) fn entry(position: u64, publisher: u64, expires_at: Time) -> MessageEntry {
     MessageEntry {
@@ -136,7 +142,12 @@ impl Site {
         let mut overlay = Overlay::new(&self.blocks);
         let executed = self.executor.execute(&self.context(), actions, &mut overlay).unwrap();
         let (answers, commits) = match executed {
-            Executed::Done { answers, commits } => (answers, commits),
+            Executed::Done { answers, commits } => {
+                let limits = TransactionLimits::default();
+                let (count, bytes) = (overlay.changed_count(), overlay.changed_bytes());
+                assert!(count <= limits.blocks_max && bytes <= limits.bytes_max, "{count} {bytes}");
+                (answers, commits)
+            }
             Executed::Refused(rejection) => {
                 assert!(overlay.is_clean(), "a refused transaction leaves no trace");
                 return Err(rejection);
@@ -195,7 +206,7 @@ impl Site {
     pub(crate) fn bodies(&self) -> Vec<(u64, Bytes)> {
         let body = |item| match item {
             TopicItem::Message { position, message } => Some((position.0, message.body)),
-            TopicItem::Gone { .. } => None,
+            TopicItem::Gone { .. } | TopicItem::Large { .. } => None,
         };
         self.read(0).items.into_iter().filter_map(body).collect()
     }

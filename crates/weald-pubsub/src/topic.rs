@@ -2,7 +2,7 @@
 //!
 //! **Blocks.** The collection's header names five blocks that keep their ids: the head, the books
 //! (what the head does not say: roots by block, lineage, counts) and three trees: bodies by position,
-//! publishers, groups. Pages are blocks, too; each is rewritten where it stands, by splices, and its
+//! large ones in chunks, publishers, groups. Pages are blocks, too; each is rewritten where it stands, by splices, and its
 //! older versions are those of the block. Every action loads the head and the books once and writes
 //! what it changed once.
 
@@ -10,6 +10,7 @@ mod admin;
 mod admission;
 mod answer;
 mod blocks;
+mod bodies;
 mod books;
 mod group;
 mod handle;

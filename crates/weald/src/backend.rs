@@ -8,7 +8,7 @@ use weald_core::{
     BlockId, BlockSource, CollectionName, Digest, Fault, LogIndex, PartitionId, PeerId, PeerInfo,
     Position, ReadDependency, StateView, Time, TransactionId,
 };
-use weald_pubsub::TopicAddress;
+use weald_pubsub::{BodyAnswer, BodyRequest, TopicAddress};
 use weald_storage::state::PartitionStore;
 
 use crate::{
@@ -93,6 +93,11 @@ pub(crate) trait Backend: Send + Sync {
 
     /// A stream of a topic from a member on another node, under a number of this node's own.
     fn link(&self, _: PeerId, _: TopicAddress, _: u64) -> Promise<Link> {
+        Promise::Ready(Err(Error::new(ErrorKind::Unavailable, "the node is alone")))
+    }
+
+    /// A part of the body of a message, from a member on another node.
+    fn body(&self, _: PeerId, _: TopicAddress, _: BodyRequest) -> Promise<BodyAnswer> {
         Promise::Ready(Err(Error::new(ErrorKind::Unavailable, "the node is alone")))
     }
 

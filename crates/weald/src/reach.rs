@@ -50,7 +50,7 @@ use weald_core::{
     At, BlockId, Clock, CollectionName, Digest, LogIndex, Outcome, PartitionId, PeerId,
     PlacementKey, ReadDependency, StateError, StateStore, Time, TransactionId, Transport,
 };
-use weald_pubsub::TopicAddress;
+use weald_pubsub::{BodyAnswer, BodyRequest, TopicAddress};
 
 use crate::{
     Config, Consistency, Error, ErrorKind, Metric, NodeStatus, Result,
@@ -434,6 +434,10 @@ impl Backend for Reach {
 
     fn link(&self, peer: PeerId, topic: TopicAddress, stream: u64) -> Promise<Link> {
         Promise::later(topics::link(Arc::clone(&self.core), peer, (topic, stream)))
+    }
+
+    fn body(&self, peer: PeerId, topic: TopicAddress, request: BodyRequest) -> Promise<BodyAnswer> {
+        Promise::later(topics::body(Arc::clone(&self.core), peer, (topic, request)))
     }
 
     fn kept(&self) -> Option<Kept> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weald_core::Time;
 use weald_core::identity::{Identity, KeyStore};
-use weald_pubsub::limits::{FRESHNESS, PRUNE_MAX};
+use weald_pubsub::limits::{BODY_CHUNK_BYTES, FRESHNESS, PRUNE_MAX};
 use weald_pubsub::{
     AdminAction, AdminRequest, BatchMode, Bucket, ChannelState, Incarnation, Lease, LeaseAction,
     LeaseAnswer, LeaseRequest, Message, PruneAnswer, PublishAnswer, PublisherSequence, Signed,
@@ -14,7 +14,7 @@ use weald_pubsub::{
 };
 
 use super::model::lifetime;
-use super::{World, is, topic};
+use super::{BODY_BYTES_MAX, World, is, topic};
 use crate::script::Script;
 use crate::topics::{PEOPLE, address, message, peer};
 
@@ -40,7 +40,10 @@ impl World {
             _ => next,
         };
         let len = match script.byte() {
-            255 => 11 * 1024,
+            255 => BODY_BYTES_MAX + 1,
+            254 => BODY_BYTES_MAX,
+            253 => BODY_CHUNK_BYTES + 1,
+            252 => BODY_CHUNK_BYTES,
             byte => usize::from(byte),
         };
         let body = vec![script.byte(); len].into();

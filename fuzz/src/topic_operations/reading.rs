@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use weald_pubsub::limits::{HEAD_BYTES_MAX, PAGE_BYTES_MAX};
 use weald_pubsub::{
-    ChannelState, CoordinatorObject, Lease, MessageCollection, MessageEntry, Page, PageMap,
-    Standing, SubscriberCollection, TopicItem, TopicPosition, TopicReadError, TopicVersion,
+    BodyAnswer, BodyRequest, ChannelState, CoordinatorObject, LargeMessage, Lease,
+    MessageCollection, MessageEntry, Page, PageMap, Standing, SubscriberCollection, TopicItem,
+    TopicPosition, TopicReadError, TopicVersion,
 };
 
 use super::{World, topic};
@@ -35,6 +37,7 @@ impl World {
             head => head.expect("the topic is there"),
         };
         self.check_messages();
+        self.check_bodies();
         self.check_pages(&head);
         self.check_leases(&head);
     }
@@ -73,9 +76,37 @@ impl World {
                         })
                     }
                     TopicItem::Gone { .. } => {}
+                    TopicItem::Large { .. } => panic!("a body was left out: {item:?}"),
                 }
             }
             assert_eq!(at, page.next);
+        }
+    }
+
+    /// A body that is read in chunks is that of its message.
+    fn check_bodies(&self) {
+        let mut at = TopicPosition(1);
+        while at.0 <= self.model.accepted.len() as u64 {
+            let read = topic().read_lazily(&mut self.members.reader(), at, (50, self.now));
+            let page = read.expect("the topic is there");
+            for item in &page.items {
+                let TopicItem::Large { position, message } = item else { continue };
+                assert_eq!(message.id(&address()), self.model.at(*position).id);
+                let chunks =
+                    (0..message.chunk_count()).map(|nth| self.chunk(*position, message, nth));
+                let whole = message.with_body(&chunks.collect::<Vec<_>>());
+                assert!(whole.is_some(), "another body: {message:?}");
+            }
+            assert!(page.next > at, "a read that does not move");
+            at = page.next;
+        }
+    }
+
+    fn chunk(&self, position: TopicPosition, message: &LargeMessage, first: u32) -> Bytes {
+        let request = BodyRequest { position, digest: message.body_digest, first, count: 1 };
+        match topic().body(&mut self.members.reader(), &request, self.now) {
+            Ok(BodyAnswer::Chunks(mut chunks)) if chunks.len() == 1 => chunks.remove(0),
+            other => panic!("a chunk is not there: {other:?}"),
         }
     }
 

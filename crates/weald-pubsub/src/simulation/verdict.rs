@@ -45,6 +45,7 @@ impl World {
     pub(super) fn check(&self) {
         assert!(self.is_complete(), "{:?}", self.seen);
         assert!(self.seen.len() > 50, "something was seen");
+        assert!(self.fetches > 0, "bodies were fetched");
         let count = self.truth.len() as u64;
         assert_eq!(count + 1, self.site.head().next.0, "every position was given to a message");
         let ids: BTreeSet<_> = self.truth.values().map(|(id, _)| *id).collect();

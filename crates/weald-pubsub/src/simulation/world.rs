@@ -1,5 +1,7 @@
 //! The parts of a run and how they go on.
 
+mod reading;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -10,17 +12,20 @@ use super::{
     verdict::last_of,
 };
 use crate::{
-    Availability, BatchMode, Delivery, DeliveryInput, DeliveryOutput, Event, Incarnation,
-    LeaseAnswer, Message, MessageId, Outbox, Part, PublishAnswer, Publisher, PublisherInput,
-    PublisherOutput, PublisherRecord, PublisherSequence, Skip, StreamId, StreamRequest, Subscriber,
-    SubscriberConfig, SubscriberId, SubscriberInput, SubscriberOutput, TopicPage, TopicPolicy,
-    TopicPosition, TopicRefusal,
+    Availability, BatchMode, BodyAnswer, BodyRequest, Delivery, DeliveryInput, DeliveryOutput,
+    Event, Incarnation, LeaseAnswer, Message, MessageId, Outbox, Part, PublishAnswer, Publisher,
+    PublisherInput, PublisherOutput, PublisherRecord, PublisherSequence, Skip, StreamId,
+    StreamRequest, Subscriber, SubscriberConfig, SubscriberId, SubscriberInput, SubscriberOutput,
+    TopicPolicy, TopicPosition, TopicRefusal,
+    limits::BODY_CHUNK_BYTES,
     signed::Signed,
     testing::{Site, address, at, identity, peer, topic},
 };
 
 const MEMBERS: u64 = 3;
 const PUBLISHERS: u64 = 3;
+/// Bytes of a large body: of two chunks, a part that is asked for at once.
+const LARGE_BYTES: usize = BODY_CHUNK_BYTES + 1;
 /// How long a subscription lasts without renewal.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 
@@ -37,6 +42,8 @@ pub(super) struct Faults {
 enum Packet {
     ToMember(u64, StreamId, StreamRequest),
     ToSubscriber(PeerId, Part),
+    Fetch(u64, u64, BodyRequest),
+    Body(u64, BodyAnswer),
     Publish(u64, u64, Vec<Message>),
     Skip(u64, u64, Skip),
     Answer(u64, u64, Vec<Result<Option<crate::Published>, TopicRefusal>>),
@@ -78,6 +85,8 @@ pub(super) struct World {
     /// What the log accepted, by position.
     pub(super) truth: BTreeMap<TopicPosition, (MessageId, Time)>,
     crashes: u64,
+    /// Parts of bodies that were asked for.
+    pub(super) fetches: u64,
     /// How often the topic has prolonged the subscription.
     pub(super) renewals: u64,
 }
@@ -88,6 +97,7 @@ fn config() -> SubscriberConfig {
         check_interval: Duration::from_millis(200),
         redial_delay: Duration::from_millis(10),
         redial_delay_max: Duration::from_millis(200),
+        body_timeout: Duration::from_millis(150),
         lease: LEASE,
         near: None,
     }
@@ -112,11 +122,13 @@ impl World {
             down_until: Time::ZERO,
         };
         let subscriber_keys = identity(99);
+        let body_bytes_max = LARGE_BYTES;
+        let policy = TopicPolicy { messages_max: 200, body_bytes_max, ..TopicPolicy::default() };
         let mut world = Self {
             entropy: SeededEntropy::new(seed),
             faults,
             now,
-            site: Site::with(TopicPolicy { messages_max: 200, ..TopicPolicy::default() }),
+            site: Site::with(policy),
             actors: (0..PUBLISHERS).map(actor).collect(),
             members: (0..MEMBERS).map(member).collect(),
             subscriber: new_subscriber(&subscriber_keys, TopicPosition::ZERO, now),
@@ -127,6 +139,7 @@ impl World {
             network: Network::new(),
             truth: BTreeMap::new(),
             crashes: 0,
+            fetches: 0,
             renewals: 0,
         };
         world.tell_members();
@@ -181,8 +194,12 @@ impl World {
         let nth = index(self.draw(PUBLISHERS));
         let ttl = [Duration::from_millis(150), Duration::from_secs(1000)];
         let ttl = ttl[usize::from(self.draw(4) > 0)];
+        let large = self.draw(24);
         let actor = &mut self.actors[nth];
-        let body = Bytes::from(actor.publisher.outbox().last().0.to_string());
+        let body = match large {
+            0 => Bytes::from(vec![u8::try_from(nth).unwrap(); LARGE_BYTES]),
+            _ => Bytes::from(actor.publisher.outbox().last().0.to_string()),
+        };
         actor.publisher.publish(self.now, (body, ttl), &actor.keys).unwrap();
     }
 
@@ -295,6 +312,15 @@ impl World {
             Packet::ToSubscriber(member, part) => {
                 self.subscriber.handle(self.now, SubscriberInput::Part(member, part));
             }
+            Packet::Fetch(nth, number, request) => {
+                if self.members[index(nth)].down_until <= self.now {
+                    let answer = self.body(nth, &request);
+                    self.send(&Packet::Body(number, answer));
+                }
+            }
+            Packet::Body(number, answer) => {
+                self.subscriber.handle(self.now, SubscriberInput::Body(number, answer));
+            }
             Packet::Publish(nth, call, messages) => {
                 let answer = self.site.act(topic().publish(messages.clone(), BatchMode::Each));
                 let results = PublishAnswer::decode(&answer.unwrap()).unwrap().results;
@@ -384,6 +410,11 @@ impl World {
                 let stream = StreamId(self.stream);
                 self.send(&Packet::ToMember(number(member), stream, request));
             }
+            SubscriberOutput::Fetch { number: request_number, member, request } => {
+                self.fetches += 1;
+                self.send(&Packet::Fetch(number(member), request_number, request));
+            }
+            SubscriberOutput::Refused { member, .. } => panic!("{member} is honest"),
             SubscriberOutput::Lease(request) => {
                 let signed = Signed::new(&address(), request, &self.subscriber_keys).unwrap();
                 self.send(&Packet::Lease(Box::new(signed)));
@@ -405,15 +436,6 @@ impl World {
             }
             DeliveryOutput::Refuse(stream) => panic!("refused: {stream:?}"),
         }
-    }
-
-    /// The topic as a member that has applied it up to `end` reads it.
-    fn read(&self, from: TopicPosition, limit: usize, end: TopicPosition) -> TopicPage {
-        let limit = limit.min(7);
-        let page = topic().read(&mut self.site.reader(), from, (limit, self.now)).unwrap();
-        let part = Part { from, items: page.items, next: page.next, end };
-        let part = part.within(from, end);
-        TopicPage { items: part.items, next: part.next, end }
     }
 
     fn carry_out_publisher(&mut self, nth: u64, output: PublisherOutput) {

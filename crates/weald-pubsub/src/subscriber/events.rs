@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use weald_core::PeerId;
 
 use crate::{
-    Incarnation, Message, Part, PublisherSequence, TopicItem, TopicPosition,
+    Incarnation, LargeMessage, Message, Part, PublisherSequence, Source, TopicItem, TopicPosition,
     limits::SUBSCRIBER_PUBLISHERS_MAX,
 };
 
@@ -46,21 +46,19 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// The last position that the event is about.
-    fn last(&self) -> Option<TopicPosition> {
-        match self {
-            Self::Message { position, .. } => Some(*position),
-            Self::Gap { last, .. } => Some(*last),
-            Self::CaughtUp { .. } | Self::Lagged { .. } | Self::Reset { .. } => None,
-        }
-    }
+/// What waits for the application.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Waiting {
+    /// What stands at the next positions.
+    Item(TopicItem),
+    /// A word about the topic.
+    Word(Event),
 }
 
-/// Events that wait for the application; as many as its window lets arrive.
+/// What waits for the application; as many as its window lets arrive.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Events {
-    waiting: VecDeque<Event>,
+    waiting: VecDeque<Waiting>,
     /// The last position among them.
     added: TopicPosition,
     /// The last position that was taken.
@@ -112,15 +110,23 @@ impl Events {
     pub(super) fn add(&mut self, part: Part) {
         assert_eq!(part.from, self.added.next(), "parts come without holes and without overlap");
         for item in part.items {
-            let event = match item {
-                TopicItem::Message { position, message } => {
-                    let passed = self.passed(&message, position);
-                    Event::Message { position, message: Box::new(message), passed }
-                }
-                TopicItem::Gone { first, last } => Event::Gap { first, last },
-            };
-            self.added = event.last().expect("what is at a position");
-            self.waiting.push_back(event);
+            self.added = item.range().1;
+            self.waiting.push_back(Waiting::Item(item));
+        }
+    }
+
+    /// The message that comes next, if its body is to be fetched.
+    pub(super) fn large(&self) -> Option<(TopicPosition, &LargeMessage)> {
+        match self.waiting.front()? {
+            Waiting::Item(TopicItem::Large { position, message }) => Some((*position, message)),
+            Waiting::Item(_) | Waiting::Word(_) => None,
+        }
+    }
+
+    /// What comes next is this: the same message with its body, or the gap that it has left.
+    pub(super) fn replace_first(&mut self, item: TopicItem) {
+        if let Some(first) = self.waiting.front_mut() {
+            *first = Waiting::Item(item);
         }
     }
 
@@ -129,23 +135,39 @@ impl Events {
         let is_at_end = self.added.next() >= end;
         if is_at_end && !self.is_caught_up {
             self.is_caught_up = true;
-            self.waiting.push_back(Event::CaughtUp { next: end });
+            self.waiting.push_back(Waiting::Word(Event::CaughtUp { next: end }));
         }
         if is_at_end {
             self.is_lagging = false;
         } else if is_full && self.is_caught_up && !self.is_lagging {
             self.is_lagging = true;
-            self.waiting.push_back(Event::Lagged { next: end });
+            self.waiting.push_back(Waiting::Word(Event::Lagged { next: end }));
         }
     }
 
+    /// What comes next; `None` also where that is a message whose body is not here.
     pub(super) fn take(&mut self) -> Option<Event> {
-        let event = self.waiting.pop_front()?;
-        self.taken = event.last().unwrap_or(self.taken);
-        if let Event::Reset { generation } = event {
-            self.told_generation = generation;
+        if self.large().is_some() {
+            return None;
         }
-        Some(event)
+        Some(match self.waiting.pop_front()? {
+            Waiting::Word(event) => {
+                if let Event::Reset { generation } = event {
+                    self.told_generation = generation;
+                }
+                event
+            }
+            Waiting::Item(TopicItem::Message { position, message }) => {
+                self.taken = position;
+                let passed = self.passed(&message.source(), position);
+                Event::Message { position, message: Box::new(message), passed }
+            }
+            Waiting::Item(item) => {
+                let (first, last) = item.range();
+                self.taken = last;
+                Event::Gap { first, last }
+            }
+        })
     }
 
     /// Moves the cursor; `false` when it does not move.
@@ -164,13 +186,12 @@ impl Events {
         }
         let told_generation = self.told_generation;
         *self = Self { generation, told_generation, ..Self::new(TopicPosition::ZERO) };
-        self.waiting.push_back(Event::Reset { generation });
+        self.waiting.push_back(Waiting::Word(Event::Reset { generation }));
         true
     }
 
     /// The sequences between a message and the one before it of the same run.
-    fn passed(&mut self, message: &Message, position: TopicPosition) -> u64 {
-        let source = message.source();
+    fn passed(&mut self, source: &Source, position: TopicPosition) -> u64 {
         let run = (source.publisher, source.incarnation);
         let before = self.sequences.get(&run).map(|(sequence, _)| *sequence);
         if before.is_none() && self.sequences.len() >= SUBSCRIBER_PUBLISHERS_MAX {

@@ -1,5 +1,7 @@
 //! A subscriber, input by input.
 
+mod bodies;
+
 use weald_core::codec;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Part, TopicPosition, limits::SUBSCRIBER_PARTS_MAX};
+use crate::{Part, TopicItem, TopicPosition, limits::SUBSCRIBER_PARTS_MAX};
 
 /// Parts of a topic around the next position that is wanted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -118,12 +118,17 @@ fn limit_of(taken: TopicPosition, window: u64) -> TopicPosition {
     TopicPosition(taken.0.saturating_add(1).saturating_add(window.max(1)))
 }
 
-/// Whether the items of a part are all of it, in order. A member that lies here is not believed.
+/// Whether the items of a part are all of it, in order, and may be. A member that lies here is not
+/// believed.
 fn is_whole(part: &Part) -> bool {
     let mut at = part.from;
     for item in &part.items {
         let (first, last) = item.range();
-        if first != at || last < first {
+        let is_sound = match item {
+            TopicItem::Large { message, .. } => message.is_sound(),
+            TopicItem::Message { .. } | TopicItem::Gone { .. } => true,
+        };
+        if first != at || last < first || !is_sound {
             return false;
         }
         at = last.next();

@@ -7,7 +7,8 @@ use weald_collections::{Stop, btree::Direction};
 
 use super::{
     PruneAnswer,
-    blocks::{bodies, records, tree_error},
+    blocks::{records, tree_error},
+    bodies::removable,
     books::OpenTopic,
     group::GroupState,
     publishers::{PEER_KEY_LEN, PeerRecord, RUN_KEY_LEN, RunRecord},
@@ -58,29 +59,31 @@ impl OpenTopic<'_, '_, '_> {
         };
         let kept = removed.iter().map(is_too_much).position(|is_over| !is_over);
         removed.truncate(kept.unwrap_or(removed.len()));
-        self.remove_messages(&removed)
+        self.remove_messages(removed)?;
+        Ok(())
     }
 
     pub(super) fn prune_messages(&mut self, limit: usize) -> Result<usize, Stop> {
         let (messages, now) = (self.books.messages, self.now());
         let expired = messages.expired(&mut self.pages(), now, limit)?;
-        self.remove_messages(&expired)?;
-        Ok(expired.len())
+        self.remove_messages(expired)
     }
 
-    fn remove_messages(&mut self, removed: &[MessageEntry]) -> Result<(), Stop> {
+    /// Removes the first of some messages, as many as a transaction may; how many these are.
+    fn remove_messages(&mut self, found: Vec<MessageEntry>) -> Result<usize, Stop> {
+        let removed = removable(found);
         if removed.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let edits: Vec<_> = removed.iter().map(|entry| (entry.position, None)).collect();
         let messages = self.books.messages;
         self.books.messages = messages.edit(&mut self.pages(), &edits)?;
-        let mut tree = bodies(self.root.bodies);
-        for entry in removed {
-            tree.delete(self.scope, &entry.position.0.to_be_bytes()).map_err(tree_error)?;
+        for entry in &removed {
+            self.delete_body(entry)?;
             self.books.bytes = self.books.bytes.saturating_sub(u64::from(entry.bytes));
         }
-        self.forget(removed)
+        self.forget(&removed)?;
+        Ok(removed.len())
     }
 
     pub(super) fn prune_leases(&mut self, limit: usize) -> Result<usize, Stop> {
@@ -192,8 +195,7 @@ impl OpenTopic<'_, '_, '_> {
     pub(super) fn clear(&mut self, limit: usize) -> Result<PruneAnswer, Stop> {
         let messages = self.books.messages;
         let found = messages.range(&mut self.pages(), TopicPosition::ZERO, limit)?;
-        self.remove_messages(&found)?;
-        let mut removed = found.len();
+        let mut removed = self.remove_messages(found)?;
         let subscribers = self.books.subscribers;
         let room = limit - removed;
         let found = subscribers.changed_after(&mut self.pages(), TopicVersion::ZERO, room)?;

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weald_collections::Stop;
-use weald_core::{PeerId, Time, codec, identity::verify_all};
+use weald_core::{PeerId, Time, identity::verify_all};
 
 use super::{
     BatchMode, PublishAnswer, Published,
-    blocks::{bodies, tree_error},
     books::OpenTopic,
     invalid,
     publishers::{PeerRecord, RunId, RunRecord, Stretch},
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     Message, MessageEdit, MessageEntry, MessageId, PublisherSequence, Skip, Source, TopicPosition,
-    TopicRefusal, kind,
+    TopicRefusal,
     limits::{BATCH_MAX, CONTENT_GRACE, PEER_INCARNATIONS_MAX},
 };
 
@@ -319,9 +318,7 @@ impl OpenTopic<'_, '_, '_> {
         batch
             .edits
             .push((position, Some(MessageEntry { position, id, source, expires_at, bytes })));
-        let value = codec::encode(kind::MESSAGE, message);
-        let mut tree = bodies(self.root.bodies);
-        tree.put(self.scope, &position.0.to_be_bytes(), &value).map_err(tree_error)?;
+        self.put_body(position, message)?;
         self.books.bytes += u64::from(bytes);
         Ok(position)
     }

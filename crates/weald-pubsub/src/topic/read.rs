@@ -1,26 +1,21 @@
 //! Reading a topic's blocks.
 
-use std::{cmp::Ordering, ops::Bound};
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weald_collections::{
-    BlockReader, ReadError,
-    btree::{Direction, Scan},
-    open,
-};
-use weald_core::{BlockId, Halt, PeerId, Time, codec};
+use weald_collections::{BlockReader, ReadError, open};
+use weald_core::{Halt, PeerId, Time, codec};
 
 use super::{
     GroupState, Topic, TopicOptions, TopicType,
-    blocks::{BlockPages, bodies, records, unreadable},
+    blocks::{BlockPages, records, unreadable},
+    bodies::{Kept, chunks, count, kept, whole},
     books::{Books, TopicRoot, read_head_and_books, read_snapshot},
     publishers::last_run,
 };
 use crate::{
-    ChannelState, Cid, CoordinatorObject, CoordinatorSnapshot, Incarnation, Lease, Leaving,
-    Message, MessageEntry, Page, PageMap, SubscriberId, TopicPosition, TopicVersion, kind,
-    limits::DELIVERY_READ_BYTES_MAX,
+    BodyAnswer, BodyRequest, ChannelState, Cid, CoordinatorObject, CoordinatorSnapshot,
+    Incarnation, LargeMessage, Lease, Leaving, Message, MessageEntry, Page, PageMap, SubscriberId,
+    TopicPosition, TopicVersion, kind, limits::DELIVERY_READ_BYTES_MAX,
 };
 
 /// Why a topic could not be read.
@@ -57,13 +52,20 @@ pub enum TopicItem {
         /// The last of them.
         last: TopicPosition,
     },
+    /// A message whose body is fetched by itself.
+    Large {
+        /// Where it stands.
+        position: TopicPosition,
+        /// Everything of it but the body.
+        message: LargeMessage,
+    },
 }
 
 impl TopicItem {
     /// The first and the last position that it is about.
     pub const fn range(&self) -> (TopicPosition, TopicPosition) {
         match self {
-            Self::Message { position, .. } => (*position, *position),
+            Self::Message { position, .. } | Self::Large { position, .. } => (*position, *position),
             Self::Gone { first, last } => (*first, *last),
         }
     }
@@ -78,6 +80,15 @@ pub struct TopicPage {
     pub next: TopicPosition,
     /// The position that the next message of the topic gets.
     pub end: TopicPosition,
+}
+
+/// How bodies in chunks are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LargeBodies {
+    /// With their messages.
+    Whole,
+    /// Not at all.
+    Left,
 }
 
 /// A topic as it was opened.
@@ -175,19 +186,49 @@ impl Topic {
         from: TopicPosition,
         (limit, now): (usize, Time),
     ) -> Result<TopicPage, TopicReadError> {
+        self.page(reader, from, (limit, now), LargeBodies::Whole)
+    }
+
+    /// As [`Topic::read`], without the bodies that are kept in chunks: a subscriber fetches these one
+    /// by one when it comes to them ([`Topic::body`]).
+    ///
+    /// # Errors
+    /// See [`TopicReadError`].
+    pub fn read_lazily<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        from: TopicPosition,
+        (limit, now): (usize, Time),
+    ) -> Result<TopicPage, TopicReadError> {
+        self.page(reader, from, (limit, now), LargeBodies::Left)
+    }
+
+    fn page<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        from: TopicPosition,
+        (limit, now): (usize, Time),
+        large: LargeBodies,
+    ) -> Result<TopicPage, TopicReadError> {
         let Opened { root, head, books, .. } = self.opened(reader)?;
         let end = head.next;
         let mut entries = books.messages.range(&mut BlockPages(reader), from, limit)?;
         let is_full = entries.len() >= limit;
-        let is_last = !is_cut(&mut entries) && !is_full;
+        let is_last = !is_cut(&mut entries, large) && !is_full;
         let mut next = from.max(TopicPosition(1));
         let mut items = Vec::with_capacity(entries.len());
-        let mut bodies = Bodies::of(reader, &root, &entries);
-        for entry in entries.iter().filter(|entry| entry.expires_at > now) {
-            push_gone(&mut items, next, entry.position);
-            let message = bodies.message(entry)?;
-            items.push(TopicItem::Message { position: entry.position, message });
-            next = entry.position.next();
+        let found = kept(reader, root.bodies, &entries, |entry| entry.expires_at > now)?;
+        for (entry, kept) in found {
+            let position = entry.position;
+            push_gone(&mut items, next, position);
+            items.push(match (kept, large) {
+                (Kept::Large(message), LargeBodies::Left) => TopicItem::Large { position, message },
+                (kept, _) => {
+                    let message = whole(reader, root.bodies, (&entry, kept))?;
+                    TopicItem::Message { position, message }
+                }
+            });
+            next = position.next();
         }
         let behind = if is_last { end } else { entries.last().map_or(next, |e| e.position.next()) };
         push_gone(&mut items, next, behind);
@@ -219,7 +260,38 @@ impl Topic {
     ) -> Result<Option<Message>, TopicReadError> {
         let Opened { root, books, .. } = self.opened(reader)?;
         let entry = books.messages.get(&mut BlockPages(reader), position)?;
-        Ok(entry.map(|entry| read_message(reader, &root, &entry)).transpose()?)
+        let mut found = kept(reader, root.bodies, entry.as_slice(), |_| true)?;
+        let Some((entry, kept)) = found.pop() else { return Ok(None) };
+        Ok(Some(whole(reader, root.bodies, (&entry, kept))?))
+    }
+
+    /// Some chunks of the body of a large message that has not expired at `now`. Of the body only
+    /// these are read.
+    ///
+    /// # Errors
+    /// See [`TopicReadError`].
+    pub fn body<R: BlockReader + ?Sized>(
+        &self,
+        reader: &mut R,
+        request: &BodyRequest,
+        now: Time,
+    ) -> Result<BodyAnswer, TopicReadError> {
+        let Opened { root, head, books, .. } = self.opened(reader)?;
+        if request.position >= head.next || !request.is_bounded() {
+            return Ok(BodyAnswer::NotHere);
+        }
+        let entry = books.messages.get(&mut BlockPages(reader), request.position)?;
+        let Some(entry) = entry.filter(|entry| entry.expires_at > now) else {
+            return Ok(BodyAnswer::Gone);
+        };
+        let mut found = kept(reader, root.bodies, &[entry], |_| true)?;
+        let Some((_, Kept::Large(large))) = found.pop() else { return Ok(BodyAnswer::NotHere) };
+        let range = request.range(&large);
+        if large.body_digest != request.digest || range.is_empty() {
+            return Ok(BodyAnswer::NotHere);
+        }
+        let found = chunks(reader, root.bodies, (request.position, &large), range)?;
+        Ok(BodyAnswer::Chunks(found))
     }
 
     /// The subscriptions written after `version`, up to `limit` of them.
@@ -336,7 +408,8 @@ impl Topic {
         Ok((pages, books.messages.cid(), books.subscribers.cid()))
     }
 
-    /// Bytes of all blocks of bodies, pages and records, for measurements.
+    /// How many messages are kept with their bodies: as many as the head says, or blocks are damaged.
+    /// Reads all of them.
     ///
     /// # Errors
     /// See [`TopicReadError`].
@@ -345,22 +418,16 @@ impl Topic {
         reader: &mut R,
     ) -> Result<u64, TopicReadError> {
         let root = self.opened(reader)?.root;
-        let everything = weald_collections::btree::EVERYTHING;
-        let tree = bodies(root.bodies);
-        let mut count = 0;
-        for entry in tree.range(reader, everything, Direction::Forward) {
-            entry?;
-            count += 1;
-        }
-        Ok(count)
+        Ok(count(reader, root.bodies)?)
     }
 }
 
 /// Cuts entries to what one read delivers; whether any were left out.
-fn is_cut(entries: &mut Vec<MessageEntry>) -> bool {
+fn is_cut(entries: &mut Vec<MessageEntry>, large: LargeBodies) -> bool {
     let mut bytes = 0;
     let is_over = |entry: &MessageEntry| {
-        bytes += u64::from(entry.bytes);
+        let is_carried = entry.chunk_count() == 0 || large == LargeBodies::Whole;
+        bytes += if is_carried { u64::from(entry.bytes) } else { 0 };
         bytes > DELIVERY_READ_BYTES_MAX
     };
     let over = entries.iter().position(is_over).map(|nth| nth.max(1));
@@ -372,47 +439,5 @@ fn is_cut(entries: &mut Vec<MessageEntry>) -> bool {
 fn push_gone(items: &mut Vec<TopicItem>, from: TopicPosition, to: TopicPosition) {
     if from < to {
         items.push(TopicItem::Gone { first: from, last: TopicPosition(to.0 - 1) });
-    }
-}
-
-fn read_message<R: BlockReader + ?Sized>(
-    reader: &mut R,
-    root: &TopicRoot,
-    entry: &MessageEntry,
-) -> Result<Message, Halt> {
-    Bodies::of(reader, root, std::slice::from_ref(entry)).message(entry)
-}
-
-/// The bodies of entries that follow one another, read in one pass over their tree.
-struct Bodies<'r, R: ?Sized> {
-    root: BlockId,
-    scan: Scan<'r, R>,
-}
-
-impl<'r, R: BlockReader + ?Sized> Bodies<'r, R> {
-    fn of(reader: &'r mut R, root: &TopicRoot, entries: &[MessageEntry]) -> Self {
-        let key = |entry: Option<&MessageEntry>| entry.map_or(0, |e| e.position.0).to_be_bytes();
-        let (first, last) = (key(entries.first()), key(entries.last()));
-        let bounds = (Bound::Included(&first[..]), Bound::Included(&last[..]));
-        let scan = bodies(root.bodies).range(reader, bounds, Direction::Forward);
-        Self { root: root.bodies, scan }
-    }
-
-    /// The message of an entry behind those before.
-    fn message(&mut self, entry: &MessageEntry) -> Result<Message, Halt> {
-        let key = entry.position.0.to_be_bytes();
-        for found in self.scan.by_ref() {
-            let found = found?;
-            match found.key[..].cmp(&key[..]) {
-                Ordering::Less => {}
-                Ordering::Equal => {
-                    let message = Message::decode(&found.value);
-                    return message.map_err(|error| unreadable(self.root, &error));
-                }
-                Ordering::Greater => break,
-            }
-        }
-        let detail = format!("a body is not there: position={}", entry.position);
-        Err(weald_core::Fault::Damaged { id: self.root, detail }.into())
     }
 }

@@ -1,6 +1,7 @@
 //! Topics over a partition in memory.
 
 mod groups;
+mod large;
 mod leases;
 mod model;
 mod pruning;

@@ -166,7 +166,7 @@ impl Topics {
     fn read_at(&self, name: Name, from: TopicPosition, limit: usize) -> Option<TopicPage> {
         let machine = self.machine(name)?;
         let how = (limit.min(READ_MAX), machine.partition().time());
-        machine.topic(|reader| topic().read(reader, from, how))
+        machine.topic(|reader| topic().read_lazily(reader, from, how))
     }
 
     fn send_part(&mut self, from: Name, stream: StreamId, mut part: Part) {

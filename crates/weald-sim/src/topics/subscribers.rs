@@ -240,6 +240,12 @@ impl Topics {
                     self.schedule.add(self.now.after(delay), event);
                 }
             }
+            SubscriberOutput::Fetch { request, .. } => {
+                self.fail("INV9 topic", format!("nobody publishes large bodies: {request:?}"));
+            }
+            SubscriberOutput::Refused { member, position } => {
+                self.fail("INV9 topic", format!("{member} gave no body of {position}"));
+            }
             SubscriberOutput::Lease(request) => self.lease(id, request),
             SubscriberOutput::Persist(cursor) => {
                 self.subscribers.get_mut(&id).expect("it was added").cursor = cursor;

@@ -23,7 +23,7 @@ use weald_core::{
     ReadDependency, TransactionId, Transport,
 };
 use weald_p2p::{Network, Reachable};
-use weald_pubsub::TopicAddress;
+use weald_pubsub::{BodyAnswer, BodyRequest, TopicAddress};
 
 use super::{
     Home, MemberInfo, PartitionInfo, PartitionRole, Reachability, RecoveryInfo, Weald, closed,
@@ -228,6 +228,10 @@ impl Backend for Mesh {
 
     fn link(&self, peer: PeerId, topic: TopicAddress, stream: u64) -> Promise<Link> {
         self.reach.link(peer, topic, stream)
+    }
+
+    fn body(&self, peer: PeerId, topic: TopicAddress, request: BodyRequest) -> Promise<BodyAnswer> {
+        self.reach.body(peer, topic, request)
     }
 
     fn kept(&self) -> Option<Kept> {

@@ -28,6 +28,8 @@ pub(crate) const STREAMS_MAX: usize = 16_384;
 pub(crate) const PEER_STREAMS_MAX: usize = 4096;
 /// Questions of one stream that wait here at a time.
 pub(crate) const STREAM_ASKS_MAX: usize = 4;
+/// Parts of bodies that are read for other nodes at a time.
+pub(crate) const BODY_READS_MAX: usize = 64;
 /// How long a stream is kept that its subscriber does not ask for.
 pub(crate) const STREAM_IDLE_MAX: Duration = Duration::from_secs(15);
 /// Submissions whose signatures are checked together.

@@ -15,7 +15,7 @@ use weald_core::{
     TransactionId,
     codec::{self, CodecError},
 };
-use weald_pubsub::{Part, StreamRequest, TopicAddress};
+use weald_pubsub::{BodyAnswer, BodyRequest, Part, StreamRequest, TopicAddress};
 
 use crate::{Consistency, kinds};
 
@@ -189,6 +189,13 @@ pub(crate) enum TopicAsk {
         /// The stream.
         stream: u64,
     },
+    /// A part of the body of a large message of this topic. It needs no stream.
+    Body {
+        /// The topic.
+        topic: TopicAddress,
+        /// Which part.
+        request: BodyRequest,
+    },
 }
 
 /// What a subscriber is told.
@@ -209,6 +216,8 @@ pub(crate) enum TopicTold {
     NoTopic,
     /// What the stream begins with: the generation of the topic's partition.
     Generation(u32),
+    /// What there is of a body.
+    Body(BodyAnswer),
 }
 
 /// What a node tells of itself and of what it knows.

@@ -2,6 +2,7 @@
 
 mod auditing;
 mod blocks;
+mod bodies;
 mod checking;
 mod figures;
 mod following;
@@ -40,6 +41,7 @@ use crate::{
 };
 
 use auditing::{Auditor, Audits};
+use bodies::BodyReads;
 use checking::{Check, Checks};
 use figures::Figures;
 use topics::Streams;
@@ -55,6 +57,8 @@ pub(crate) struct Server {
     followers: AtomicUsize,
     /// Topics that are served to others.
     streams: Streams,
+    /// Bodies that are read for others.
+    bodies: BodyReads,
     /// Submissions whose signatures are to be checked.
     checks: Checks,
     /// Entries of other coordinators that are to be looked at.
@@ -94,6 +98,7 @@ impl Server {
             members,
             followers: AtomicUsize::new(0),
             streams: Streams::default(),
+            bodies: BodyReads::default(),
             checks: Checks::default(),
             audits: Audits::default(),
             figures: Figures::default(),

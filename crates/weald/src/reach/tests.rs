@@ -1,6 +1,7 @@
 //! Handles of nodes that reach each other over a network in memory: everything that they promise on
 //! one node holds on many.
 
+mod bodies;
 mod clients;
 mod creations;
 mod light;

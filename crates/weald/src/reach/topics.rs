@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use weald_core::{
     At, BlockId, CallError, Calling, CollectionName, Digest, PeerId, Request as Call,
 };
-use weald_pubsub::{Part, StreamRequest, TopicAddress};
+use weald_pubsub::{BodyAnswer, BodyRequest, Part, StreamRequest, TopicAddress};
 
 use super::{
     Core, PAUSE,
@@ -155,6 +155,19 @@ pub(super) async fn link(
     let carrier = Carrier { asker: Arc::clone(&core.asker), peer, stream, wanted, news };
     core.asker.runtime().spawn(carrier.run());
     Ok(Link::far(asks, heard))
+}
+
+/// A part of the body of a message, from a member on another node.
+pub(super) async fn body(
+    core: Arc<Core>,
+    peer: PeerId,
+    (topic, request): (TopicAddress, BodyRequest),
+) -> Result<BodyAnswer> {
+    match ask(&core.asker, peer, &TopicAsk::Body { topic, request }).await {
+        Ok(TopicTold::Body(answer)) => Ok(answer),
+        Ok(_) => Err(Error::new(ErrorKind::Unavailable, "the topic is not served there")),
+        Err(error) => Err(Error::caused(ErrorKind::Unavailable, error.to_string(), error)),
+    }
 }
 
 /// Carries a stream over the network.

@@ -141,11 +141,13 @@ impl Topic {
         let address = *self.address();
         let event = |item| match item {
             TopicItem::Message { position, message } => {
-                TopicEvent::Message(TopicMessage::new(&address, position, message, 0))
+                Some(TopicEvent::Message(TopicMessage::new(&address, position, message, 0)))
             }
-            TopicItem::Gone { first, last } => TopicEvent::Gap { first, last },
+            TopicItem::Gone { first, last } => Some(TopicEvent::Gap { first, last }),
+            // Bodies were read with their messages.
+            TopicItem::Large { .. } => None,
         };
-        Ok(page.items.into_iter().map(event).collect())
+        Ok(page.items.into_iter().filter_map(event).collect())
     }
 
     /// All pages of both collections by their content: what a merge starts from.

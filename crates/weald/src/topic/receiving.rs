@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use weald_core::{Clock, PeerId};
 use weald_pubsub::{
-    LeaseRequest, Subscriber, SubscriberConfig, SubscriberId, SubscriberInput, SubscriberOutput,
-    TopicAddress, TopicPosition,
+    BodyAnswer, LeaseRequest, Subscriber, SubscriberConfig, SubscriberId, SubscriberInput,
+    SubscriberOutput, TopicAddress, TopicPosition,
 };
 
 use super::{
@@ -32,10 +32,12 @@ use crate::{Error, ErrorKind, Result, node::closed};
 
 mod acknowledging;
 mod dialling;
+mod fetching;
 mod keeping;
 mod leasing;
 
 pub(crate) use acknowledging::{Acknowledging, Farewell};
+pub(super) use fetching::BodyFigures;
 
 /// Where a subscription begins.
 pub(super) struct Start {
@@ -117,6 +119,7 @@ impl Receiving {
             leasing: None,
             next_lease: None,
             keeping: None,
+            fetching: None,
             generation: start.generation,
             durable,
         };
@@ -167,10 +170,12 @@ impl Receiving {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<TopicEvent>>> {
         let mut state = self.shared.state.lock();
-        if let Some(event) = state.machine.poll_event() {
-            if state.machine.has_outputs() {
-                self.shared.wake.notify_one();
-            }
+        let event = state.machine.poll_event();
+        // There may be more room, or a body is to be fetched.
+        if state.machine.has_outputs() {
+            self.shared.wake.notify_one();
+        }
+        if let Some(event) = event {
             return Poll::Ready(Some(Ok(TopicEvent::of(&self.shared.address, event))));
         }
         if let Some(ended) = &mut state.ended {
@@ -283,6 +288,8 @@ struct Task {
     /// The request that follows.
     next_lease: Option<LeaseRequest>,
     keeping: Option<Pending<Option<Bookmark>>>,
+    /// A part of a body that was asked for, by its number.
+    fetching: Option<Pending<(u64, BodyAnswer)>>,
     /// The generation of the topic's partition, as the last stream began with it, or as it was when
     /// the subscription was made that goes on here.
     generation: Option<u64>,
@@ -295,6 +302,7 @@ enum Happened {
     News(PeerId, Option<News>),
     Leased((u64, leasing::Answered)),
     Kept(Option<Bookmark>),
+    Body(u64, BodyAnswer),
     Dialled(PeerId, Result<Link>),
     Woken,
 }
@@ -361,6 +369,10 @@ impl Task {
                     link.send(request);
                 }
             }
+            SubscriberOutput::Fetch { number, member, request } => {
+                self.fetch(number, (member, request));
+            }
+            SubscriberOutput::Refused { member, position } => self.refuse(member, position),
             SubscriberOutput::Lease(request) => self.next_lease = Some(request),
             // The machine's cursor is looked at.
             SubscriberOutput::Persist(_) => {}
@@ -373,6 +385,7 @@ impl Task {
             (peer, news) = next_news(&mut self.link) => Happened::News(peer, news),
             answered = done(&mut self.leasing) => Happened::Leased(answered),
             kept = done(&mut self.keeping) => Happened::Kept(kept),
+            (number, answer) = done(&mut self.fetching) => Happened::Body(number, answer),
             (peer, link) = done(&mut self.dialling) => Happened::Dialled(peer, link),
             () = shared.wake.notified() => Happened::Woken,
         }
@@ -399,6 +412,10 @@ impl Task {
             Happened::Kept(kept) => {
                 self.keeping = None;
                 self.kept(kept);
+            }
+            Happened::Body(number, answer) => {
+                self.fetching = None;
+                self.shared().handle(SubscriberInput::Body(number, answer));
             }
             Happened::Dialled(peer, dialled) => {
                 self.dialling = None;

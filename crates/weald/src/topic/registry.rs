@@ -19,6 +19,7 @@ use super::{
     once::Lane,
     outbox::{Left, LeftRuns, Outboxes},
     publishing::{Publishing, Run},
+    receiving::BodyFigures,
 };
 use crate::{Consistency, Error, ErrorKind, Metric, Result, Weald, node::blocking};
 
@@ -38,6 +39,7 @@ pub(crate) struct Topics {
     nonce: AtomicU64,
     /// The last run of any of this node's publishers.
     incarnation: AtomicU64,
+    bodies: BodyFigures,
 }
 
 impl Topics {
@@ -46,7 +48,8 @@ impl Topics {
         let (publishing, serving) = (Mutex::default(), Mutex::default());
         let (outboxes, left) = (None, Mutex::default());
         let (lanes, nonce, incarnation) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
-        Self { keys, publishing, outboxes, left, serving, lanes, nonce, incarnation }
+        let bodies = BodyFigures::default();
+        Self { keys, publishing, outboxes, left, serving, lanes, nonce, incarnation, bodies }
     }
 
     /// The same with an outbox, and what is left in it.
@@ -73,9 +76,16 @@ impl Topics {
         (options.policy.availability == Availability::Available).then_some(options)
     }
 
-    /// What the outbox counts.
+    /// What the outbox and the subscriptions count.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
-        self.outboxes.as_ref().map(|outboxes| outboxes.metrics()).unwrap_or_default()
+        let mut metrics = self.bodies.metrics();
+        metrics.extend(self.outboxes.iter().flat_map(|outboxes| outboxes.metrics()));
+        metrics
+    }
+
+    /// What the subscriptions count.
+    pub(super) fn bodies(&self) -> &BodyFigures {
+        &self.bodies
     }
 
     /// A number above all before: the time, or one more.

@@ -215,7 +215,7 @@ impl Shared {
     async fn read(&self, from: TopicPosition, limit: usize) -> Result<TopicPage> {
         let version = self.shelf.view().wait().await?;
         let limits = (limit, version.log_time());
-        look_at(&version, |reader| self.code.read(reader, from, limits)).await
+        look_at(&version, |reader| self.code.read_lazily(reader, from, limits)).await
     }
 
     async fn reach(&self) -> Result<TopicPosition> {

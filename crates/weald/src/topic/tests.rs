@@ -16,6 +16,7 @@ use crate::{
     ErrorKind, PublishOptions, StartAt, SubscribeOptions, Subscription, TopicEvent, Weald,
 };
 
+mod bodies;
 mod groups;
 
 /// A clock that is set by hand.

@@ -21,16 +21,24 @@ impl BlockSource for Noting<'_> {
     }
 }
 
+/// The blocks that `look` reads.
+pub(super) fn blocks_of(
+    site: &Site,
+    look: impl FnOnce(&mut SourceReader<'_>),
+) -> Vec<&weald_core::StoredBlock> {
+    let source = Noting { blocks: &site.blocks, read: RefCell::default() };
+    look(&mut SourceReader(&source));
+    let read = source.read.into_inner();
+    read.iter().filter_map(|id| site.blocks.0.get(id)).map(|stored| &**stored).collect()
+}
+
 /// The kinds of the blocks that `look` reads, and whether one of them holds `needle`.
 fn reads_of(
     site: &Site,
     needle: &[u8],
     look: impl FnOnce(&mut SourceReader<'_>),
 ) -> (Vec<BlockKind>, bool) {
-    let source = Noting { blocks: &site.blocks, read: RefCell::default() };
-    look(&mut SourceReader(&source));
-    let read = source.read.into_inner();
-    let blocks: Vec<_> = read.iter().filter_map(|id| site.blocks.0.get(id)).collect();
+    let blocks = blocks_of(site, look);
     let holds = |payload: &[u8]| payload.windows(needle.len()).any(|window| window == needle);
     let kinds = blocks.iter().map(|stored| stored.block.kind).collect();
     (kinds, blocks.iter().any(|stored| holds(&stored.block.payload)))
@@ -62,7 +70,7 @@ fn ps64_ps103_ps104_ps105_ps1729_ps1731_the_order_is_that_of_positions_and_times
     site.publish(vec![of(&a, 1, 90), of(&b, 1, 30), of(&a, 2, 60)]);
     let told = |item| match item {
         TopicItem::Message { position, message } => (position.0, message),
-        TopicItem::Gone { first, .. } => panic!("{first} is gone"),
+        other => panic!("{other:?}"),
     };
     let mut seen: Vec<_> = site.read(1).items.into_iter().map(told).collect();
     let bodies = |seen: &[(u64, Message)]| {

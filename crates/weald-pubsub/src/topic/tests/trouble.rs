@@ -5,7 +5,10 @@ use std::cell::Cell;
 use weald_core::{Action, BlockId, BlockRead, BlockSource, Executed, Fault, Halt};
 
 use super::*;
-use crate::testing::Blocks;
+use crate::{
+    limits::{BODY_BYTES_MAX, BODY_CHUNK_BYTES},
+    testing::{Blocks, sized},
+};
 
 /// What happens instead of a read.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +39,15 @@ impl BlockSource for Failing<'_> {
 /// A topic with messages of which some have expired, a subscription and a group.
 fn used() -> (Site, Identity) {
     let owner = identity(5);
-    let policy = TopicPolicy { owner: Some(owner.public()), ..TopicPolicy::default() };
+    let (owner_key, body_bytes_max) = (Some(owner.public()), BODY_BYTES_MAX);
+    let policy = TopicPolicy { owner: owner_key, body_bytes_max, ..TopicPolicy::default() };
     let (mut site, keys) = (Site::with(policy), identity(1));
     for n in 1..=20 {
         site.publish_one(lasting(&keys, n, at(20 + n))).unwrap();
     }
+    let body = vec![7; BODY_CHUNK_BYTES + 1];
+    let large = Draft { expires_at: at(24), ..draft(1, body) };
+    site.publish_one(Message::sign(&address(), large, &identity(6)).unwrap()).unwrap();
     for action in [subscribe(&site, 1), fetch(&site, 1)] {
         site.act(action).unwrap();
     }
@@ -75,6 +82,7 @@ fn operations(site: &Site, owner: &Identity) -> Vec<Action> {
     };
     vec![
         topic().publish(vec![message(&keys, 21, "one more")], BatchMode::Each),
+        topic().publish(vec![sized(&keys, 21, 2 * BODY_CHUNK_BYTES + 1)], BatchMode::Each),
         topic().skip(vec![skip]),
         subscribe(site, 2),
         fetch(site, 2),

@@ -4,6 +4,7 @@ use weald_cluster::routing::{Answer, Purpose, Reign, Ticket, Version};
 use weald_core::{
     Block, BlockKind, Epoch, PartitionId, PeerId, PlacementKey, Rejection, codec::CodecError,
 };
+use weald_pubsub::{TopicId, TopicPosition};
 
 use super::*;
 
@@ -78,6 +79,36 @@ fn reply() -> Reply {
     Reply { ticket: Ticket(1), attempt: 2, answer }
 }
 
+fn topic_asks() -> Vec<TopicAsk> {
+    let topic = TopicAddress { network: Digest::ZERO, topic: TopicId::of("chat") };
+    let (from, until) = (TopicPosition(1), TopicPosition(300));
+    let digest = Digest::from_bytes([5; 32]);
+    let request = BodyRequest { position: until, digest, first: 4, count: 2 };
+    vec![
+        TopicAsk::Network,
+        TopicAsk::Begin { stream: 7, topic },
+        TopicAsk::Deliver { stream: 7, request: StreamRequest::Open { from, until } },
+        TopicAsk::Next { stream: 7 },
+        TopicAsk::End { stream: 7 },
+        TopicAsk::Body { topic, request },
+    ]
+}
+
+fn topic_tolds() -> Vec<TopicTold> {
+    vec![
+        TopicTold::Network(Digest::from_bytes([5; 32])),
+        TopicTold::Done,
+        TopicTold::Parts(vec!["part".into()]),
+        TopicTold::NotHere,
+        TopicTold::Denied,
+        TopicTold::NoTopic,
+        TopicTold::Generation(3),
+        TopicTold::Body(BodyAnswer::Chunks(vec!["chunk".into(), "last".into()])),
+        TopicTold::Body(BodyAnswer::Gone),
+        TopicTold::Body(BodyAnswer::NotHere),
+    ]
+}
+
 /// The bytes of a message that can be read back, and not when they are cut short.
 fn one<T: Wire + PartialEq + std::fmt::Debug>(message: &T) -> Bytes {
     let bytes = message.to_wire();
@@ -107,6 +138,8 @@ fn messages() -> Vec<(&'static str, Bytes)> {
     all.push(("told", one(&told)));
     all.push(("request", one(&request())));
     all.push(("reply", one(&reply())));
+    all.extend(topic_asks().iter().map(|message| ("topic ask", one(message))));
+    all.extend(topic_tolds().iter().map(|message| ("topic told", one(message))));
     all
 }
 

@@ -23,6 +23,7 @@ use weald_pubsub::{self as pubsub, TopicAddress, TopicId, TopicType};
 use super::Server;
 use crate::{
     ErrorKind, Result,
+    backend::Version,
     reach::{
         limits::{
             ANSWER_BYTES_MAX, FOLLOW_WAIT, PEER_STREAMS_MAX, STREAM_ASKS_MAX, STREAM_IDLE_MAX,
@@ -99,6 +100,7 @@ impl Server {
                 self.streams.held.lock().streams.remove(&(peer, stream));
                 reply.send(Ok(TopicTold::Done.to_wire()));
             }
+            Ok(TopicAsk::Body { topic, request }) => self.serve_body(peer, (topic, request), reply),
         }
     }
 
@@ -113,15 +115,7 @@ impl Server {
         topic: TopicAddress,
     ) -> std::result::Result<Bytes, Refusal> {
         let code = pubsub::Topic::new(topic);
-        let header = BlockId::header(&code.collection());
-        if !self.asker.has_map() {
-            return Err(Refusal::Busy);
-        }
-        let partition = self.asker.partition(header.placement());
-        let Some(hosted) = self.members.hosted(partition) else {
-            return Ok(TopicTold::NotHere.to_wire());
-        };
-        let shelf: Arc<dyn Shelf> = Arc::new(HostedShelf::new(hosted, header));
+        let Some(shelf) = self.shelf(code)? else { return Ok(TopicTold::NotHere.to_wire()) };
         let told = match may_subscribe(&*shelf, code, id.0).await {
             Ok(true) => {
                 let is_kept = self.keep(id, code, shelf);
@@ -132,6 +126,20 @@ impl Server {
             Err(error) => return Err(Refusal::Failed(error.to_string())),
         };
         Ok(told.to_wire())
+    }
+
+    /// Where the topic is in this process; `None` where it is not.
+    pub(super) fn shelf(
+        &self,
+        code: pubsub::Topic,
+    ) -> std::result::Result<Option<Arc<dyn Shelf>>, Refusal> {
+        let header = BlockId::header(&code.collection());
+        if !self.asker.has_map() {
+            return Err(Refusal::Busy);
+        }
+        let partition = self.asker.partition(header.placement());
+        let hosted = self.members.hosted(partition);
+        Ok(hosted.map(|hosted| Arc::new(HostedShelf::new(hosted, header)) as Arc<dyn Shelf>))
     }
 
     /// Keeps a stream; `false` when there are too many.
@@ -239,8 +247,16 @@ impl Stream {
 }
 
 async fn may_subscribe(shelf: &dyn Shelf, code: pubsub::Topic, peer: PeerId) -> Result<bool> {
-    let version = shelf.view().wait().await?;
-    let options = look_at(&version, |reader| code.options(reader)).await?;
+    is_allowed(&shelf.view().wait().await?, code, peer).await
+}
+
+/// Whether the policy of a topic lets a peer subscribe.
+pub(super) async fn is_allowed(
+    version: &Version,
+    code: pubsub::Topic,
+    peer: PeerId,
+) -> Result<bool> {
+    let options = look_at(version, |reader| code.options(reader)).await?;
     let is_its = options.address == *code.address();
     Ok(is_its && options.policy.subscribers.allows(&peer))
 }

@@ -14,7 +14,7 @@ use crate::{
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn next(subscription: &mut Subscription) -> TopicEvent {
+pub(super) async fn next(subscription: &mut Subscription) -> TopicEvent {
     let event = tokio::time::timeout(PATIENCE, subscription.next()).await;
     event.expect("it comes").expect("it goes on").unwrap()
 }
