@@ -1,6 +1,9 @@
 //! Networks of three processes: what their users and their operators see.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
+use weald::{NodeConfig, Weald};
 
 use crate::mesh::{Mesh, NODES, Plan};
 
@@ -96,6 +99,31 @@ fn d22_w53_w123_w178_w181_w182_three_members_lose_one_then_two_and_recover() {
 }
 
 /// What `weald health` says of a node: exit code and word.
+/// It is told of one node, which sends it on to another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_keeps_nothing_finds_a_coordinator_that_it_was_not_told_of() {
+    let mesh = Mesh::start(quiet(3, 1));
+    let known = (mesh.coordinator(0) + 1) % NODES;
+    let addresses = mesh.node(known).card["addresses"].as_array().unwrap();
+    let config = NodeConfig {
+        light: true,
+        network: "mesh".into(),
+        bootstrap: addresses.iter().map(|address| address.as_str().unwrap().to_owned()).collect(),
+        mdns: false,
+        ..NodeConfig::default()
+    };
+    let client = Weald::node(config).start().await.unwrap();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while let Err(why) = client.readiness() {
+        assert!(Instant::now() < patience, "not ready: {why}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let stock = client.raw_tree("stock").open_or_create().await.unwrap();
+    stock.put("apple", "1").await.unwrap();
+    client.close().await.unwrap();
+    assert_eq!(mesh.prints(known, &["tree", "get", "stock", "apple"]), "1\n");
+}
+
 fn health(mesh: &Mesh, node: usize) -> (i32, String) {
     let ended = mesh.run(node, &["--json", "health"]);
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
