@@ -169,10 +169,7 @@ impl Reach {
 
     /// Nodes of the network and who coordinates partitions, as far as is known.
     pub(crate) fn nodes(&self) -> BTreeSet<PeerId> {
-        self.core.asker.with_map(|map| {
-            let coordinators = map.partitions().into_keys().filter_map(|id| map.coordinator(id));
-            map.nodes().copied().chain(coordinators).collect()
-        })
+        self.core.asker.nodes()
     }
 
     /// Tells when a node could not be asked.

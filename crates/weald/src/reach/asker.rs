@@ -1,7 +1,7 @@
 //! Asking whoever can serve a question: drives the [`Router`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
@@ -224,6 +224,14 @@ impl Asker {
     /// Looks at all that is known.
     pub(super) fn with_map<T>(&self, look: impl FnOnce(&Map) -> T) -> T {
         look(self.state.lock().router.map())
+    }
+
+    /// Nodes of the network and who coordinates partitions, as far as is known.
+    pub(super) fn nodes(&self) -> BTreeSet<PeerId> {
+        self.with_map(|map| {
+            let coordinators = map.partitions().into_keys().filter_map(|id| map.coordinator(id));
+            map.nodes().copied().chain(coordinators).collect()
+        })
     }
 
     /// Tells when a node could not be asked.
