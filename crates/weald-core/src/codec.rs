@@ -8,6 +8,9 @@
 //! trailing bytes. Payloads laid out by hand for small splices (tree nodes, chain blocks, log
 //! segments) do not pass through here; `docs/format.md` describes them.
 
+pub mod by_hand;
+pub mod raw;
+
 use bincode::{enc::write::Writer, error::EncodeError};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -209,6 +212,18 @@ impl Sink for Counted {
 /// # Errors
 /// When the bytes are not exactly one envelope of this version and kind.
 pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, CodecError> {
+    let content = content(kind, bytes)?;
+    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+    let (value, read) = bincode::serde::decode_from_slice(content, config)
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    match content.len() - read {
+        0 => Ok(value),
+        left => Err(CodecError::Trailing(left)),
+    }
+}
+
+/// What is in an envelope.
+fn content(kind: Kind, bytes: &[u8]) -> Result<&[u8], CodecError> {
     if bytes.len() > DECODE_BYTES_MAX {
         return Err(CodecError::TooLarge { bytes: bytes.len(), max: DECODE_BYTES_MAX });
     }
@@ -221,13 +236,7 @@ pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, CodecE
     if found != kind.0 {
         return Err(CodecError::Kind { found, expected: kind.0 });
     }
-    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
-    let (value, read) = bincode::serde::decode_from_slice(content, config)
-        .map_err(|error| CodecError::Malformed(error.to_string()))?;
-    match content.len() - read {
-        0 => Ok(value),
-        left => Err(CodecError::Trailing(left)),
-    }
+    Ok(content)
 }
 
 #[cfg(test)]

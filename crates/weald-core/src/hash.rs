@@ -13,7 +13,7 @@ use crate::{
 
 /// A SHA-256 digest: 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Digest([u8; 32]);
+pub struct Digest(#[serde(with = "crate::codec::raw")] [u8; 32]);
 
 impl Digest {
     /// The digest of nothing; it begins every hash chain.

@@ -102,6 +102,7 @@ impl fmt::Display for PlacementKey {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BlockId {
     key: PlacementKey,
+    #[serde(with = "crate::codec::raw")]
     unique: [u8; 16],
 }
 
@@ -214,7 +215,7 @@ pub struct Epoch {
 
 /// Names one formatting of a disk: 16 random bytes made when a store is created (rule C11).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StoreId(pub [u8; 16]);
+pub struct StoreId(#[serde(with = "crate::codec::raw")] pub [u8; 16]);
 
 impl fmt::Debug for StoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

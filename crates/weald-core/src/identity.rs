@@ -20,7 +20,7 @@ use sealed::Sealed;
 
 /// An Ed25519 public key: 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PublicKey([u8; 32]);
+pub struct PublicKey(#[serde(with = "crate::codec::raw")] [u8; 32]);
 
 impl PublicKey {
     /// Wraps the 32 bytes of a key. Whether they are a point on the curve shows at
@@ -57,7 +57,9 @@ impl fmt::Debug for PublicKey {
 /// An Ed25519 signature: the 32-byte parts R and s.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Signature {
+    #[serde(with = "crate::codec::raw")]
     r: [u8; 32],
+    #[serde(with = "crate::codec::raw")]
     s: [u8; 32],
 }
 

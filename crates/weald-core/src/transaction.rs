@@ -17,6 +17,7 @@ pub const CALLER_ID_MAX: usize = 128;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TransactionId {
     home: PlacementKey,
+    #[serde(with = "crate::codec::raw")]
     unique: [u8; 16],
 }
 
@@ -127,6 +128,7 @@ pub struct TransactionBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct SessionStamp {
     /// The session: 16 random bytes that one client draws at its start.
+    #[serde(with = "crate::codec::raw")]
     pub session: [u8; 16],
     /// The request's number in the session, from 1.
     pub number: u64,

@@ -74,6 +74,7 @@ pub struct HistoryEntry {
     /// The version.
     pub version: TopicVersion,
     /// The first 16 bytes of its root.
+    #[serde(with = "weald_core::codec::raw")]
     pub root: [u8; 16],
 }
 
