@@ -18,6 +18,9 @@ use crate::{
     limits::{BATCH_MAX, GROUP_IDLE_MAX, PRUNE_MAX, PRUNE_STEP},
 };
 
+/// Messages that a publish removes by the way, at most.
+const ROOM_MAX: usize = BATCH_MAX + PRUNE_STEP;
+
 impl OpenTopic<'_, '_, '_> {
     /// Removes up to `limit` entries that have expired; of a topic that has ended, whatever is left.
     pub(crate) fn prune(&mut self, limit: usize) -> Result<PruneAnswer, Stop> {
@@ -44,21 +47,25 @@ impl OpenTopic<'_, '_, '_> {
         let is_over =
             |count, bytes| count > self.policy.messages_max || bytes > self.policy.bytes_max;
         let (mut count, mut bytes) = (self.books.messages.len(), self.books.bytes);
-        if !is_over(count, bytes) {
-            return Ok(());
-        }
         let messages = self.books.messages;
-        let limit = BATCH_MAX + PRUNE_STEP;
-        let pages = &mut super::blocks::BlockPages(&mut *self.scope);
-        let mut removed = messages.range(pages, TopicPosition::ZERO, limit)?;
-        let is_too_much = |entry: &MessageEntry| {
-            let is_over = is_over(count, bytes);
-            count -= 1;
-            bytes = bytes.saturating_sub(u64::from(entry.bytes));
-            is_over
-        };
-        let kept = removed.iter().map(is_too_much).position(|is_over| !is_over);
-        removed.truncate(kept.unwrap_or(removed.len()));
+        let (mut removed, mut from) = (Vec::new(), TopicPosition::ZERO);
+        while is_over(count, bytes) && removed.len() < ROOM_MAX {
+            // How many are too many is known; of bytes it shows, so that more are read each time.
+            let over = count.saturating_sub(self.policy.messages_max);
+            let over = usize::try_from(over).unwrap_or(usize::MAX).max(removed.len());
+            let limit = over.clamp(1, ROOM_MAX - removed.len());
+            let pages = &mut super::blocks::BlockPages(&mut *self.scope);
+            let found = messages.range(pages, from, limit)?;
+            let Some(last) = found.last() else { break };
+            from = last.position.next();
+            for entry in found {
+                if is_over(count, bytes) {
+                    count -= 1;
+                    bytes = bytes.saturating_sub(u64::from(entry.bytes));
+                    removed.push(entry);
+                }
+            }
+        }
         self.remove_messages(removed)?;
         Ok(())
     }
