@@ -65,7 +65,7 @@ pub use id::{
     TopicVersion,
 };
 pub use message::{Draft, LargeMessage, Message, Skip, Source};
-pub use messages::{MessageCollection, MessageEdit, MessageEntry, PackedMessages};
+pub use messages::{MessageCollection, MessageEdit, MessageEntry};
 pub use page::{Cid, Page, PageFault, PageMap, PageRef, Summary};
 pub use policy::{Access, Availability, Bucket, PolicyError, Rate, TopicPolicy, WorkRule};
 pub use publisher::{

@@ -6,14 +6,23 @@
 //! every other page as it is.
 
 use serde::{Deserialize, Serialize};
-use weald_core::{BlockKind, PeerId, Time, codec::Kind};
+use weald_core::{
+    BlockKind, Digest, PeerId, Time,
+    codec::{
+        CodecError, Kind,
+        by_hand::{Reader, Writer},
+    },
+};
 
 use crate::{
     Cid, Incarnation, Message, MessageId, PublisherSequence, Source, TopicAddress, TopicPosition,
     kind,
     limits::PAGE_FANOUT,
     message::chunk_count,
-    page::{Children, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
+    page::{
+        Children, Link, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page,
+        malformed,
+    },
 };
 
 const FANOUT_BITS: u32 = PAGE_FANOUT.trailing_zeros();
@@ -47,72 +56,48 @@ impl MessageEntry {
     }
 }
 
-/// An entry in a leaf: the position less the leaf's first, and the publisher by its place in the
-/// leaf's list.
-#[derive(Serialize, Deserialize)]
-struct PackedEntry {
-    slot: u8,
-    id: MessageId,
-    publisher: u8,
-    incarnation: Incarnation,
-    sequence: PublisherSequence,
-    expires_at: Time,
-    bytes: u32,
-}
+/// Bytes that an entry takes at least where it is encoded.
+const ENTRY_BYTES_MIN: usize = 38;
 
-/// The entries of a leaf. Publishers stand once, in the order of their first message here.
-#[derive(Serialize, Deserialize)]
-#[expect(missing_debug_implementations, reason = "only the codec sees it")]
-pub struct PackedMessages {
-    leaf: u64,
-    publishers: Vec<PeerId>,
-    entries: Vec<PackedEntry>,
-}
-
+/// A leaf is encoded as its number, its publishers, each once in the order of their first message here, and its
+/// entries, with the position less the leaf's first and the publisher by its place in that list.
 impl PageEntry for MessageEntry {
     const KIND: Kind = kind::MESSAGE_PAGE;
     const BLOCK: BlockKind = kind::MESSAGE_PAGE_BLOCK;
     // The id, and numbers of which two are times.
     const ENCODED_BYTES: usize = 72;
-    type Packed = PackedMessages;
 
-    fn pack(entries: &[Self]) -> PackedMessages {
-        let leaf = entries.first().map_or(0, |entry| index_of(entry.position.0, 0));
-        let mut publishers = Vec::new();
-        let mut pack = |entry: &Self| {
-            let publisher = entry.source.publisher;
-            let known = publishers.iter().position(|known| *known == publisher);
-            let place = known.unwrap_or_else(|| {
-                publishers.push(publisher);
-                publishers.len() - 1
-            });
-            PackedEntry {
-                slot: slot_of(entry.position.0, 0),
-                id: entry.id,
-                publisher: u8::try_from(place).expect("a leaf has few entries"),
-                incarnation: entry.source.incarnation,
-                sequence: entry.source.sequence,
-                expires_at: entry.expires_at,
-                bytes: entry.bytes,
-            }
-        };
-        let entries = entries.iter().map(&mut pack).collect();
-        PackedMessages { leaf, publishers, entries }
+    fn write(entries: &[Self], writer: &mut Writer) {
+        writer.number(entries.first().map_or(0, |entry| index_of(entry.position.0, 0)));
+        let (publishers, places) = publishers_of(entries);
+        writer.len(publishers.len());
+        publishers.iter().for_each(|publisher| writer.array(publisher.digest().as_bytes()));
+        writer.len(entries.len());
+        for (entry, place) in entries.iter().zip(places) {
+            writer.byte(slot_of(entry.position.0, 0));
+            writer.array(entry.id.digest().as_bytes());
+            writer.byte(place);
+            writer.number(entry.source.incarnation.0);
+            writer.number(entry.source.sequence.0);
+            writer.number(entry.expires_at.as_millis());
+            writer.number(entry.bytes.into());
+        }
     }
 
-    fn unpack(packed: PackedMessages) -> Option<Vec<Self>> {
-        let PackedMessages { leaf, publishers, entries } = packed;
-        let first = leaf.checked_mul(PAGE_FANOUT)?;
-        let unpack = |entry: PackedEntry| {
-            let publisher = *publishers.get(usize::from(entry.publisher))?;
-            let PackedEntry { id, incarnation, sequence, expires_at, bytes, .. } = entry;
-            let is_here = u64::from(entry.slot) < PAGE_FANOUT;
-            let position = TopicPosition(first.checked_add(u64::from(entry.slot))?);
-            let source = Source { publisher, incarnation, sequence };
-            is_here.then_some(Self { position, id, source, expires_at, bytes })
-        };
-        let entries: Vec<Self> = entries.into_iter().map(unpack).collect::<Option<_>>()?;
-        entries.is_sorted_by(|a, b| a.position < b.position).then_some(entries)
+    fn read(reader: &mut Reader<'_>) -> Result<Vec<Self>, CodecError> {
+        let first = reader.number()?.checked_mul(PAGE_FANOUT).ok_or_else(malformed)?;
+        let len = reader.len(size_of::<Digest>())?;
+        let publishers = (0..len).map(|_| reader.array().map(Digest::from_bytes));
+        let publishers: Vec<PeerId> =
+            publishers.map(|digest| digest.map(PeerId::from_digest)).collect::<Result<_, _>>()?;
+        let len = reader.len(ENTRY_BYTES_MIN)?;
+        let entries = (0..len).map(|_| read_entry(reader, first, &publishers));
+        let entries: Vec<Self> = entries.collect::<Result<_, _>>()?;
+        if entries.is_sorted_by(|a, b| a.position < b.position) {
+            Ok(entries)
+        } else {
+            Err(malformed())
+        }
     }
 
     fn version(&self) -> u64 {
@@ -122,6 +107,43 @@ impl PageEntry for MessageEntry {
     fn expires_at(&self) -> Time {
         self.expires_at
     }
+}
+
+/// The publishers of entries, each once, and the place of each entry's in that list.
+fn publishers_of(entries: &[MessageEntry]) -> (Vec<PeerId>, Vec<u8>) {
+    let mut publishers = Vec::new();
+    let place = |entry: &MessageEntry| {
+        let publisher = entry.source.publisher;
+        let known = publishers.iter().rposition(|known| *known == publisher);
+        let place = known.unwrap_or_else(|| {
+            publishers.push(publisher);
+            publishers.len() - 1
+        });
+        u8::try_from(place).expect("a leaf has few entries")
+    };
+    let places = entries.iter().map(place).collect();
+    (publishers, places)
+}
+
+/// An entry of the leaf whose first position is `first`.
+fn read_entry(
+    reader: &mut Reader<'_>,
+    first: u64,
+    publishers: &[PeerId],
+) -> Result<MessageEntry, CodecError> {
+    let slot = u64::from(reader.byte()?);
+    let id = MessageId(Digest::from_bytes(reader.array()?));
+    let publisher = publishers.get(usize::from(reader.byte()?)).ok_or_else(malformed)?;
+    let source = Source {
+        publisher: *publisher,
+        incarnation: Incarnation(reader.number()?),
+        sequence: PublisherSequence(reader.number()?),
+    };
+    let expires_at = Time::from_millis(reader.number()?);
+    let bytes = u32::try_from(reader.number()?).map_err(|_| malformed())?;
+    let is_here = slot < PAGE_FANOUT;
+    let position = first.checked_add(slot).filter(|_| is_here).ok_or_else(malformed)?;
+    Ok(MessageEntry { position: TopicPosition(position), id, source, expires_at, bytes })
 }
 
 /// A version of a topic's messages: the root of its pages. The default has none.
@@ -140,7 +162,7 @@ impl<L> Default for MessageCollection<L> {
 /// Puts an entry at a position, or takes the one there away.
 pub type MessageEdit = (TopicPosition, Option<MessageEntry>);
 
-impl<L: Copy + PartialEq + std::fmt::Debug> MessageCollection<L> {
+impl<L: Link> MessageCollection<L> {
     /// The content id of the root.
     pub fn cid(&self) -> Cid {
         self.root.map_or(Cid::EMPTY, |root| root.cid)

@@ -15,10 +15,13 @@ mod walk;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use weald_core::{
-    BlockKind, Digest, Time,
-    codec::{self, CodecError, Kind},
+    BlockId, BlockKind, Digest, Time,
+    codec::{
+        self, CodecError, Kind,
+        by_hand::{Reader, Writer},
+    },
 };
 
 use crate::{kind, limits::CONTENT_GRACE};
@@ -130,14 +133,15 @@ pub trait PageEntry: Clone + PartialEq + fmt::Debug {
     const BLOCK: BlockKind;
     /// Bytes of an encoded entry, about: what a leaf's buffer is made for.
     const ENCODED_BYTES: usize;
-    /// A leaf's entries as they are encoded.
-    type Packed: Serialize + DeserializeOwned;
 
-    /// Packs the entries of a leaf.
-    fn pack(entries: &[Self]) -> Self::Packed;
+    /// Writes the entries of a leaf.
+    fn write(entries: &[Self], writer: &mut Writer);
 
-    /// Unpacks what [`PageEntry::pack`] made; `None` when it cannot have made it.
-    fn unpack(packed: Self::Packed) -> Option<Vec<Self>>;
+    /// Reads what [`PageEntry::write`] wrote, and checks that it can have written it.
+    ///
+    /// # Errors
+    /// When the bytes are something else.
+    fn read(reader: &mut Reader<'_>) -> Result<Vec<Self>, CodecError>;
 
     /// What the version range of a page covers.
     fn version(&self) -> u64;
@@ -146,7 +150,7 @@ pub trait PageEntry: Clone + PartialEq + fmt::Debug {
     fn expires_at(&self) -> Time;
 }
 
-impl<E: PageEntry, L: Copy> Page<E, L> {
+impl<E: PageEntry, L: Link> Page<E, L> {
     /// What is known of the entries below it; `None` for a page without any.
     pub fn summary(&self) -> Option<Summary> {
         match self {
@@ -189,32 +193,107 @@ impl<E: PageEntry, L: Copy> Page<E, L> {
     }
 }
 
-/// A page as it is encoded.
-#[derive(Serialize, Deserialize)]
-enum Encoded<P, L> {
-    Leaf(P),
-    Inner(u8, Vec<(u8, PageRef<L>)>),
+/// What finds a page besides its content id, as it is encoded with that.
+pub trait Link: Copy + PartialEq + fmt::Debug {
+    /// Bytes that it takes.
+    const LEN: usize;
+
+    /// Writes it.
+    fn write(self, writer: &mut Writer);
+
+    /// Reads what [`Link::write`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are something else.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
 
-/// A child as it is encoded takes about so many bytes.
+/// Where pages are found by content id.
+impl Link for () {
+    const LEN: usize = 0;
+
+    fn write(self, _: &mut Writer) {}
+
+    fn read(_: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(())
+    }
+}
+
+impl Link for BlockId {
+    const LEN: usize = Self::LEN + 1;
+
+    fn write(self, writer: &mut Writer) {
+        writer.number(self.placement().as_u64());
+        writer.array(&self.to_bytes()[size_of::<u64>()..]);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut bytes = [0; Self::LEN];
+        let (key, unique) = bytes.split_at_mut(size_of::<u64>());
+        key.copy_from_slice(&reader.number()?.to_be_bytes());
+        unique.copy_from_slice(&reader.array::<16>()?);
+        Ok(Self::from_bytes(bytes))
+    }
+}
+
+/// The variants of a page as they are encoded.
+const LEAF: u64 = 0;
+const INNER: u64 = 1;
+
+/// A child as it is encoded takes about so many bytes, and at least so many.
 const CHILD_BYTES: usize = 96;
+const CHILD_BYTES_MIN: usize = 38;
 /// And what stands before the entries of a page.
 const HEAD_BYTES: usize = 64;
 
 /// A leaf's bytes; it has no links, so it is the same for all kinds of them.
 fn encode_leaf<E: PageEntry>(entries: &[E], kind: Kind) -> Bytes {
-    let expected = HEAD_BYTES + entries.len() * E::ENCODED_BYTES;
-    codec::encode_sized(kind, &Encoded::<E::Packed, ()>::Leaf(E::pack(entries)), expected)
+    let mut writer = Writer::new(kind, HEAD_BYTES + entries.len() * E::ENCODED_BYTES);
+    writer.number(LEAF);
+    E::write(entries, &mut writer);
+    writer.finish()
 }
 
-impl<E: PageEntry, L: Copy + Serialize> Page<E, L> {
+fn write_child<L: Link>(&(slot, child): &(u8, PageRef<L>), writer: &mut Writer) {
+    let PageRef { cid, summary, link } = child;
+    writer.byte(slot);
+    writer.array(cid.digest().as_bytes());
+    let Summary { count, first, last, earliest, latest } = summary;
+    for number in [count, first, last, earliest.as_millis(), latest.as_millis()] {
+        writer.number(number);
+    }
+    link.write(writer);
+}
+
+fn read_child<L: Link>(reader: &mut Reader<'_>) -> Result<(u8, PageRef<L>), CodecError> {
+    let (slot, cid) = (reader.byte()?, Cid(Digest::from_bytes(reader.array()?)));
+    let summary = Summary {
+        count: reader.number()?,
+        first: reader.number()?,
+        last: reader.number()?,
+        earliest: Time::from_millis(reader.number()?),
+        latest: Time::from_millis(reader.number()?),
+    };
+    Ok((slot, PageRef { cid, summary, link: L::read(reader)? }))
+}
+
+/// What is said of bytes that are no page.
+pub(crate) fn malformed() -> CodecError {
+    CodecError::Malformed("not a page".to_owned())
+}
+
+impl<E: PageEntry, L: Link> Page<E, L> {
     pub(crate) fn encode_as(&self, kind: Kind) -> Bytes {
         match self {
             Self::Leaf(entries) => encode_leaf(entries, kind),
             Self::Inner { level, children } => {
-                let expected = HEAD_BYTES + children.len() * CHILD_BYTES;
-                let encoded = Encoded::<E::Packed, L>::Inner(*level, children.clone());
-                codec::encode_sized(kind, &encoded, expected)
+                let expected = HEAD_BYTES + children.len() * (CHILD_BYTES + L::LEN);
+                let mut writer = Writer::new(kind, expected);
+                writer.number(INNER);
+                writer.byte(*level);
+                writer.len(children.len());
+                children.iter().for_each(|child| write_child(child, &mut writer));
+                writer.finish()
             }
         }
     }
@@ -242,19 +321,25 @@ impl<E: PageEntry, L: Copy + Serialize> Page<E, L> {
 /// Where the kind stands in an envelope, behind the version of the format.
 const KIND_AT: usize = codec::ENVELOPE_LEN - 1;
 
-impl<E: PageEntry, L: Copy + DeserializeOwned> Page<E, L> {
+impl<E: PageEntry, L: Link> Page<E, L> {
     /// Reads a page and checks that it is one: entries or children, each once and in order.
     pub(crate) fn decode_as(kind: Kind, bytes: &[u8]) -> Result<Self, CodecError> {
-        let malformed = || CodecError::Malformed("not a page".to_owned());
-        let page = match codec::decode::<Encoded<E::Packed, L>>(kind, bytes)? {
-            Encoded::Leaf(packed) => Self::Leaf(E::unpack(packed).ok_or_else(malformed)?),
-            Encoded::Inner(level, children) => {
+        let mut reader = Reader::open(kind, bytes)?;
+        let page = match reader.number()? {
+            LEAF => Self::Leaf(E::read(&mut reader)?),
+            INNER => {
+                let level = reader.byte()?;
+                let len = reader.len(CHILD_BYTES_MIN)?;
+                let children = (0..len).map(|_| read_child(&mut reader));
+                let children: Children<L> = children.collect::<Result<_, _>>()?;
                 if !children.is_sorted_by(|(a, _), (b, _)| a < b) {
                     return Err(malformed());
                 }
                 Self::Inner { level, children }
             }
+            _ => return Err(malformed()),
         };
+        reader.end()?;
         page.summary().map(|_| page).ok_or_else(malformed)
     }
 }
@@ -272,7 +357,7 @@ impl<E: PageEntry> Page<E, ()> {
 /// Where pages are found.
 pub trait Pages<E: PageEntry> {
     /// What finds a page besides its content id.
-    type Link: Copy + PartialEq + fmt::Debug;
+    type Link: Link;
     /// Why a page was not read.
     type Error;
 
@@ -307,13 +392,89 @@ pub trait PagesMut<E: PageEntry>: Pages<E> {
 
 #[cfg(test)]
 mod tests {
-    use weald_core::BlockId;
+    use weald_core::PeerId;
 
     use super::*;
     use crate::{
-        MessageEntry,
-        testing::{at, entry},
+        Incarnation, Lease, MessageEntry, MessageId, PublisherSequence, Source,
+        testing::{at, entry, lease},
     };
+
+    /// A page as serde would encode it.
+    #[derive(Serialize)]
+    enum Plain<P, L> {
+        Leaf(P),
+        Inner(u8, Vec<(u8, PageRef<L>)>),
+    }
+
+    type PlainEntry = (u8, MessageId, u8, Incarnation, PublisherSequence, Time, u32);
+
+    fn plain_leaf(entries: &[MessageEntry]) -> (u64, Vec<PeerId>, Vec<PlainEntry>) {
+        let mut publishers: Vec<PeerId> = Vec::new();
+        let mut plain = Vec::new();
+        for MessageEntry { position, id, source, expires_at, bytes } in entries {
+            if !publishers.contains(&source.publisher) {
+                publishers.push(source.publisher);
+            }
+            let place = publishers.iter().position(|one| *one == source.publisher).unwrap();
+            let (slot, place) = ((position.0 % 64).try_into().unwrap(), place.try_into().unwrap());
+            let Source { incarnation, sequence, .. } = *source;
+            plain.push((slot, *id, place, incarnation, sequence, *expires_at, *bytes));
+        }
+        (entries[0].position.0 / 64, publishers, plain)
+    }
+
+    #[test]
+    fn pages_are_encoded_as_serde_would() {
+        for first in [0, 64, 1 << 20, 1 << 40] {
+            let entries: Vec<_> = (0..64)
+                .map(|n| entry(first + n, n % 7, at(first * 3 + n)))
+                .filter(|entry| entry.position.0 % 5 != 3)
+                .collect();
+            let leaf = Page::<_, BlockId>::Leaf(entries.clone());
+            let plain = Plain::<_, ()>::Leaf(plain_leaf(&entries));
+            assert_eq!(leaf.encode(), codec::encode(kind::MESSAGE_PAGE, &plain));
+            let link = BlockId::header(&"c".parse().unwrap());
+            let children: Children<BlockId> =
+                vec![(0, leaf.reference(link)), (9, leaf.reference(link))];
+            let inner = Page::<MessageEntry, _>::Inner { level: 2, children: children.clone() };
+            let stored =
+                codec::encode(kind::STORED_PAGE, &Plain::<(), _>::Inner(2, children.clone()));
+            assert_eq!(inner.encode_as(kind::STORED_PAGE), stored);
+            let unlinked =
+                |(slot, PageRef { cid, summary, .. })| (slot, PageRef { cid, summary, link: () });
+            let sent = Plain::<(), ()>::Inner(2, children.into_iter().map(unlinked).collect());
+            assert_eq!(inner.encode(), codec::encode(kind::MESSAGE_PAGE, &sent));
+        }
+    }
+
+    #[test]
+    fn leases_are_encoded_as_serde_would() {
+        let mut leases: Vec<Lease> = (0..20).map(|n| lease(n, n << (n * 2), at(n << n))).collect();
+        leases.sort_by_key(|lease| lease.id);
+        let page = Page::<Lease, ()>::Leaf(leases.clone());
+        let plain = codec::encode(kind::SUBSCRIBER_PAGE, &Plain::<_, ()>::Leaf(leases));
+        assert_eq!(page.encode(), plain);
+        assert_eq!(Page::decode(&plain), Ok(page));
+    }
+
+    #[test]
+    fn bytes_of_a_page_that_are_changed_or_cut_are_refused_or_are_another_page() {
+        let entries: Vec<_> = (0..20).map(|n| entry(n, n % 3, at(1000 + n))).collect();
+        let leaf = Page::<MessageEntry, ()>::Leaf(entries);
+        let inner = Page::Inner { level: 1, children: vec![(0, leaf.reference(()))] };
+        for page in [leaf, inner] {
+            let bytes = page.encode();
+            for nth in 0..bytes.len() {
+                assert!(Page::<MessageEntry, ()>::decode(&bytes[..nth]).is_err(), "{nth}");
+                let mut changed = bytes.to_vec();
+                changed[nth] ^= 0x81;
+                if let Ok(other) = Page::<MessageEntry, ()>::decode(&changed) {
+                    assert_ne!(other, page, "{nth}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_is_stored_of_a_page_is_its_encoding_and_names_what_is_sent() {

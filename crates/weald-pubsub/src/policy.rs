@@ -167,6 +167,16 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// One that is full again at this time, in microseconds of log time.
+    pub(crate) const fn full(at_micros: u64) -> Self {
+        Self { full_at: at_micros }
+    }
+
+    /// When it is full again, in microseconds of log time.
+    pub(crate) const fn full_at(&self) -> u64 {
+        self.full_at
+    }
+
     /// Takes one at `now` if the rate allows it.
     #[must_use]
     pub fn take(&mut self, rate: Rate, now: Time) -> bool {

@@ -4,12 +4,21 @@
 //! they are divided by the next 6 bits of the ids. The shape follows from the subscriptions alone.
 
 use serde::{Deserialize, Serialize};
-use weald_core::{BlockKind, PeerId, Time, codec::Kind};
+use weald_core::{
+    BlockKind, Digest, PeerId, Time,
+    codec::{
+        CodecError, Kind,
+        by_hand::{Reader, Writer},
+    },
+};
 
 use crate::{
     Bucket, Cid, SubscriberId, TopicPosition, TopicVersion, kind,
     limits::{PAGE_FANOUT, SUBSCRIBER_LEAF_MAX},
-    page::{Children, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page},
+    page::{
+        Children, Link, Page, PageEntry, PageRef, Pages, PagesMut, Summary, collect, for_each_page,
+        malformed,
+    },
 };
 
 const SLOT_BITS: usize = PAGE_FANOUT.trailing_zeros() as usize;
@@ -46,19 +55,57 @@ pub enum Standing {
     Ended,
 }
 
+/// Bytes that a subscription takes at least where it is encoded.
+const LEASE_BYTES_MIN: usize = 40;
+
+fn read_lease(reader: &mut Reader<'_>) -> Result<Lease, CodecError> {
+    let peer = PeerId::from_digest(Digest::from_bytes(reader.array()?));
+    Ok(Lease {
+        id: SubscriberId { peer, stream: reader.number()? },
+        version: TopicVersion(reader.number()?),
+        subscribed_at: Time::from_millis(reader.number()?),
+        expires_at: Time::from_millis(reader.number()?),
+        nonce: reader.number()?,
+        last_seen: TopicPosition(reader.number()?),
+        standing: match reader.number()? {
+            live if live == Standing::Live as u64 => Standing::Live,
+            ended if ended == Standing::Ended as u64 => Standing::Ended,
+            _ => return Err(malformed()),
+        },
+        renewals: Bucket::full(reader.number()?),
+    })
+}
+
 impl PageEntry for Lease {
     const KIND: Kind = kind::SUBSCRIBER_PAGE;
     const BLOCK: BlockKind = kind::SUBSCRIBER_PAGE_BLOCK;
     // The peer and its stream, and numbers of which two are times.
     const ENCODED_BYTES: usize = 112;
-    type Packed = Vec<Self>;
 
-    fn pack(entries: &[Self]) -> Vec<Self> {
-        entries.to_vec()
+    fn write(entries: &[Self], writer: &mut Writer) {
+        writer.len(entries.len());
+        for lease in entries {
+            writer.array(lease.id.peer.digest().as_bytes());
+            let (subscribed_at, expires_at) = (lease.subscribed_at, lease.expires_at);
+            for number in [
+                lease.id.stream,
+                lease.version.0,
+                subscribed_at.as_millis(),
+                expires_at.as_millis(),
+                lease.nonce,
+                lease.last_seen.0,
+                lease.standing as u64,
+                lease.renewals.full_at(),
+            ] {
+                writer.number(number);
+            }
+        }
     }
 
-    fn unpack(packed: Vec<Self>) -> Option<Vec<Self>> {
-        packed.is_sorted_by(|a, b| a.id < b.id).then_some(packed)
+    fn read(reader: &mut Reader<'_>) -> Result<Vec<Self>, CodecError> {
+        let len = reader.len(LEASE_BYTES_MIN)?;
+        let leases: Vec<Self> = (0..len).map(|_| read_lease(reader)).collect::<Result<_, _>>()?;
+        if leases.is_sorted_by(|a, b| a.id < b.id) { Ok(leases) } else { Err(malformed()) }
     }
 
     fn version(&self) -> u64 {
@@ -82,7 +129,7 @@ impl<L> Default for SubscriberCollection<L> {
     }
 }
 
-impl<L: Copy + PartialEq + std::fmt::Debug> SubscriberCollection<L> {
+impl<L: Link> SubscriberCollection<L> {
     /// The collection whose root page is `root`.
     pub const fn open(root: PageRef<L>) -> Self {
         Self { root: Some(root) }
