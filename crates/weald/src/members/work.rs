@@ -229,15 +229,16 @@ impl Work {
         self.judge_health();
         let (started, is_healthy) = (self.office.clocks.started_wall(), self.office.is_healthy);
         self.office.post.send_beats(standing(started, is_healthy));
-        let dirty: usize = self.replicas.values().map(Replica::dirty_bytes).sum();
-        self.office.is_over_budget = dirty >= self.office.config.state.dirty_bytes_max;
-        let is_pressed = dirty >= self.office.config.state.dirty_bytes_max / 2;
-        let largest = self.replicas.iter().max_by_key(|(_, r)| r.dirty_bytes()).map(|(id, _)| *id);
+        let dirty =
+            self.replicas.iter().map(|(id, replica)| (replica.dirty_bytes(), *id)).collect();
+        let max = self.office.config.state.dirty_bytes_max;
+        let (is_over, pressed) = pressed(dirty, max);
+        self.office.is_over_budget = is_over;
         for (id, replica) in &mut self.replicas {
             replica.tick(&mut self.office);
             replica.drive_readers(&mut self.office);
             replica.drive_repair(&mut self.office);
-            replica.start_checkpoint(&mut self.office, is_pressed && largest == Some(*id));
+            replica.start_checkpoint(&mut self.office, pressed.contains(id));
             replica.drive_spanning(&mut self.office);
             replica.publish_all();
             self.touched.insert(*id);
@@ -406,5 +407,42 @@ impl Drop for Work {
             replica.hosted().end();
         }
         self.hosted.write().clear();
+    }
+}
+
+/// Whether partitions with so many bytes in memory that wait for a checkpoint have all that there may be; and,
+/// from half of it on, whose checkpoints are to begin: those with most, until the others have little.
+fn pressed(mut dirty: Vec<(usize, PartitionId)>, max: usize) -> (bool, BTreeSet<PartitionId>) {
+    let sum: usize = dirty.iter().map(|(bytes, _)| bytes).sum();
+    let mut pressed = BTreeSet::new();
+    if sum >= max / 2 {
+        dirty.sort_unstable();
+        let mut left = sum;
+        while let Some((bytes, id)) = dirty.pop().filter(|_| left > max / 4) {
+            left -= bytes;
+            pressed.insert(id);
+        }
+    }
+    (sum >= max, pressed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(dirty: &[usize]) -> (bool, Vec<u32>) {
+        let dirty = dirty.iter().copied().zip((0..).map(PartitionId)).collect();
+        let (is_over, pressed) = pressed(dirty, 100);
+        (is_over, pressed.into_iter().map(|PartitionId(id)| id).collect())
+    }
+
+    #[test]
+    fn as_many_partitions_are_checkpointed_as_memory_asks_for() {
+        assert_eq!(judged(&[]), (false, vec![]));
+        assert_eq!(judged(&[20, 29]), (false, vec![]));
+        assert_eq!(judged(&[20, 30]), (false, vec![1]));
+        assert_eq!(judged(&[10, 40, 10, 30, 10]), (true, vec![1, 3, 4]));
+        assert_eq!(judged(&[25, 25, 25, 25]), (true, vec![1, 2, 3]));
+        assert_eq!(judged(&[200]), (true, vec![0]));
     }
 }
