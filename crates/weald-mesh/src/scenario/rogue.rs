@@ -2,7 +2,7 @@
 //! that knocks. Nobody else may notice.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -27,14 +27,12 @@ pub(super) const SCENARIO: Scenario = Scenario {
 /// Connections of each port that say nothing.
 const SILENT_COUNT: usize = 40;
 /// Rogues at each port that send noise.
-const KNOCKERS: usize = 4;
+const KNOCKERS: usize = 2;
 /// Bytes of noise sent over one connection at most.
 const NOISE_BYTES: usize = 16 * 1024;
 /// Different noises of each rogue.
 const NOISES: usize = 64;
 const KNOCK_PAUSE: Duration = Duration::from_millis(5);
-/// Of a thread, by its niceness.
-const LOWEST_PRIORITY: i32 = 19;
 const SILENCE_MAX: Duration = Duration::from_millis(200);
 /// How much later others may be answered.
 const SLOWDOWN_MAX: u32 = 2;
@@ -45,7 +43,12 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut report = Report::default();
     let mut mesh = Mesh::prepare(setup, "rogue", setup.node_count)?;
     mesh.found()?;
+    // Rogues elsewhere take no processor time from the nodes: what they take here they take before, too.
+    let decoys = Decoys::open(doors(&mesh)?.len())?;
+    let rogues = Rogues::start(&decoys.doors, setup.seed);
     let (mesh, before) = loaded(setup, mesh, "before", &mut report)?;
+    report.tell("connections of rogues to decoys", rogues.stop()?);
+    decoys.close()?;
     let rogues = Rogues::start(&doors(&mesh)?, setup.seed);
     let mut stranger = stranger(setup, &mesh)?;
     stranger.nodes[0].spawn()?;
@@ -118,6 +121,51 @@ fn door(multiaddress: &str) -> Option<String> {
     (tcp == "tcp").then(|| format!("{host}:{port}"))
 }
 
+/// Listeners that take what comes and turn it away, as many as nodes have: rogues cost this machine as much
+/// there, and the nodes nothing.
+struct Decoys {
+    doors: Vec<String>,
+    is_closed: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Decoys {
+    fn open(count: usize) -> Result<Self> {
+        let (is_closed, mut doors, mut threads) = (Arc::default(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            let listener = TcpListener::bind("127.0.0.1:0").context("no decoy")?;
+            doors.push(listener.local_addr()?.to_string());
+            let is_closed = Arc::clone(&is_closed);
+            threads.push(thread::spawn(move || turn_away(&listener, &is_closed)));
+        }
+        Ok(Self { doors, is_closed, threads })
+    }
+
+    fn close(self) -> Result<()> {
+        self.is_closed.store(true, Ordering::Relaxed);
+        // Who waits for a visitor gets one.
+        self.doors.iter().for_each(|door| drop(TcpStream::connect(door)));
+        for thread in self.threads {
+            thread.join().map_err(|_| anyhow!("a decoy panicked"))?;
+        }
+        Ok(())
+    }
+}
+
+fn turn_away(listener: &TcpListener, is_closed: &AtomicBool) {
+    let mut silent = Vec::new();
+    while !is_closed.load(Ordering::Relaxed) {
+        let Ok((mut visitor, _)) = listener.accept() else { continue };
+        // The first say nothing, and stay.
+        if silent.len() < SILENT_COUNT {
+            silent.push(visitor);
+            continue;
+        }
+        let _ = visitor.set_read_timeout(Some(SILENCE_MAX));
+        let _ = visitor.read(&mut [0; 512]);
+    }
+}
+
 /// Threads that knock until they are stopped.
 struct Rogues {
     is_stopped: Arc<AtomicBool>,
@@ -156,9 +204,7 @@ impl Rogues {
 }
 
 fn knock(door: &str, mut random: Random, is_stopped: &AtomicBool, count: &AtomicUsize) {
-    // A rogue elsewhere takes no processor time from the nodes: this one has what they leave, and its
-    // noises are made before. A thread may always lower its own priority.
-    let _ = rustix::process::nice(LOWEST_PRIORITY);
+    // Made before: a rogue elsewhere takes no processor time from the nodes.
     let noises: Vec<Vec<u8>> = (0..NOISES).map(|_| noise(&mut random)).collect();
     for noise in noises.iter().cycle() {
         if is_stopped.load(Ordering::Relaxed) {
@@ -199,6 +245,15 @@ mod tests {
         assert_eq!(door("/ip4/127.0.0.1/tcp/4001/p2p/P"), Some("127.0.0.1:4001".into()));
         assert_eq!(door("/ip4/127.0.0.1/udp/4001/quic-v1"), None);
         assert_eq!(door("/dns"), None);
+    }
+
+    #[test]
+    fn decoys_turn_rogues_away() {
+        let decoys = Decoys::open(2).unwrap();
+        let rogues = Rogues::start(&decoys.doors, 7);
+        thread::sleep(SILENCE_MAX);
+        assert!(rogues.stop().unwrap() > 2 * SILENT_COUNT);
+        decoys.close().unwrap();
     }
 
     #[test]
