@@ -195,8 +195,8 @@ impl<E: PageEntry, L: Link> Page<E, L> {
 
 /// What finds a page besides its content id, as it is encoded with that.
 pub trait Link: Copy + PartialEq + fmt::Debug {
-    /// Bytes that it takes.
-    const LEN: usize;
+    /// Bytes that it takes where it is encoded, at most.
+    const ENCODED_BYTES: usize;
 
     /// Writes it.
     fn write(self, writer: &mut Writer);
@@ -210,7 +210,7 @@ pub trait Link: Copy + PartialEq + fmt::Debug {
 
 /// Where pages are found by content id.
 impl Link for () {
-    const LEN: usize = 0;
+    const ENCODED_BYTES: usize = 0;
 
     fn write(self, _: &mut Writer) {}
 
@@ -220,7 +220,8 @@ impl Link for () {
 }
 
 impl Link for BlockId {
-    const LEN: usize = Self::LEN + 1;
+    // The number in front has a marker.
+    const ENCODED_BYTES: usize = Self::LEN + 1;
 
     fn write(self, writer: &mut Writer) {
         writer.number(self.placement().as_u64());
@@ -287,7 +288,7 @@ impl<E: PageEntry, L: Link> Page<E, L> {
         match self {
             Self::Leaf(entries) => encode_leaf(entries, kind),
             Self::Inner { level, children } => {
-                let expected = HEAD_BYTES + children.len() * (CHILD_BYTES + L::LEN);
+                let expected = HEAD_BYTES + children.len() * (CHILD_BYTES + L::ENCODED_BYTES);
                 let mut writer = Writer::new(kind, expected);
                 writer.number(INNER);
                 writer.byte(*level);

@@ -27,7 +27,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 /// Connections of each port that say nothing.
 const SILENT_COUNT: usize = 40;
 /// Rogues at each port that send noise.
-const KNOCKERS: usize = 2;
+const KNOCKERS: usize = 4;
 /// Bytes of noise sent over one connection at most.
 const NOISE_BYTES: usize = 16 * 1024;
 /// Different noises of each rogue.
@@ -238,6 +238,8 @@ fn noise(random: &mut Random) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -251,7 +253,11 @@ mod tests {
     fn decoys_turn_rogues_away() {
         let decoys = Decoys::open(2).unwrap();
         let rogues = Rogues::start(&decoys.doors, 7);
-        thread::sleep(SILENCE_MAX);
+        let until = Instant::now() + Duration::from_secs(30);
+        while rogues.count.load(Ordering::Relaxed) == 0 {
+            assert!(Instant::now() < until, "nobody knocks");
+            thread::sleep(KNOCK_PAUSE);
+        }
         assert!(rogues.stop().unwrap() > 2 * SILENT_COUNT);
         decoys.close().unwrap();
     }
