@@ -40,3 +40,4 @@ pub use metrics::Metrics;
 pub use network::{Network, is_address, is_relay_address};
 pub use protocol::{NetworkName, NetworkNameError, VERSION, VERSION_MIN};
 pub use reachable::Reachable;
+pub use sources::{SourceLimiter, Turn};

@@ -88,9 +88,13 @@ pub(crate) const CIRCUIT_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// The shortest pause before peers are asked whether they can dial this node.
 pub(crate) const PROBE_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Connections of one source that may fail before it is known whose they are, at once.
-pub(crate) const FAILURES_MAX: u32 = 64;
-/// The time in which one of them is forgiven.
-pub(crate) const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+pub const FAILURES_MAX: u32 = 64;
+/// The time in which one of them is forgiven, and the pause between its connections until then.
+pub const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+/// How long one of them waits for its turn; more of its source are refused.
+pub const HOLD_MAX: Duration = Duration::from_secs(1);
+/// Connections that are refused before other events have their turn.
+pub(crate) const REFUSALS_PER_TURN_MAX: usize = 64;
 /// Sources whose failures are remembered.
 pub(crate) const SOURCES_MAX: usize = 4096;
 /// Substreams of one connection, of all protocols.

@@ -72,6 +72,8 @@ metrics! {
     strangers_count,
     /// Connections that came about.
     connections_count,
+    /// Connections that were refused because too many of their source had failed.
+    connections_refused_count,
     /// Dials that were begun.
     dials_count,
     /// Dials that failed.

@@ -1,124 +1,85 @@
-//! Sources whose connections fail before it is known who they are: each costs a negotiation, and whoever makes many
-//! of them is turned away before it. Nobody can fail under another's address, because a connection must be made first;
-//! who shares one with a flood has to wait with it, and what is connected already is not touched.
+//! Sources whose connections fail before it is known who they are: each costs a negotiation. Whoever makes many of
+//! them is let in one at a time, so that a flood takes no more from the node than a few callers do. Nobody can fail
+//! under another's address, because a connection must be made first; who shares one with a flood has to wait with it,
+//! and what is connected already is not touched.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
-use libp2p::multiaddr::Protocol;
-use libp2p::swarm::behaviour::ListenFailure;
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, ListenError, NetworkBehaviour, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
-};
-use libp2p::{Multiaddr, PeerId};
+use crate::limits::{FAILURE_PAUSE, FAILURES_MAX, HOLD_MAX, SOURCES_MAX};
 
-use crate::limits::{FAILURE_PAUSE, FAILURES_MAX, SOURCES_MAX};
+/// When a connection that has come is attended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// At once.
+    Now,
+    /// After so long; until then nothing of it is read.
+    After(Duration),
+    /// Never: as many of its source wait as may.
+    Never,
+}
 
-/// The source has failed too often of late.
-#[derive(Debug, thiserror::Error)]
-#[error("too many connections from this address have failed")]
-pub(crate) struct Noisy;
-
-/// For each source, when all its failures are forgiven: each adds [`FAILURE_PAUSE`].
+/// Paces the connections of sources that fail often. Of the sixth version a source is a whole network (/64), of which
+/// a customer has one.
+///
+/// ```
+/// use std::{net::IpAddr, time::Instant};
+/// use weald_p2p::{SourceLimiter, Turn, limits::FAILURES_MAX};
+/// let (mut limiter, now) = (SourceLimiter::default(), Instant::now());
+/// let source = IpAddr::from([192, 0, 2, 1]);
+/// assert_eq!(limiter.turn(now, source), Turn::Now);
+/// (0..=FAILURES_MAX).for_each(|_| limiter.failed(now, source));
+/// assert_ne!(limiter.turn(now, source), Turn::Now);
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Sources(HashMap<IpAddr, Instant>);
+pub struct SourceLimiter(HashMap<IpAddr, Source>);
 
-impl Sources {
-    fn failed(&mut self, now: Instant, source: IpAddr) {
-        if self.0.len() >= SOURCES_MAX && !self.0.contains_key(&source) {
-            self.0.retain(|_, forgiven| *forgiven > now);
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    /// When all its failures are forgiven: each adds [`FAILURE_PAUSE`].
+    forgiven: Instant,
+    /// When the next of its connections has its turn, while it is noisy.
+    next: Instant,
+}
+
+impl SourceLimiter {
+    /// Notes that a connection of `address` has ended before it was known whose it is.
+    pub fn failed(&mut self, now: Instant, address: IpAddr) {
+        let key = source_of(address);
+        if self.0.len() >= SOURCES_MAX && !self.0.contains_key(&key) {
+            self.0.retain(|_, source| source.forgiven > now);
             if self.0.len() >= SOURCES_MAX {
                 return;
             }
         }
-        let forgiven = self.0.entry(source).or_insert(now);
-        *forgiven = (*forgiven).max(now) + FAILURE_PAUSE;
+        let source = self.0.entry(key).or_insert(Source { forgiven: now, next: now });
+        source.forgiven = source.forgiven.max(now) + FAILURE_PAUSE;
     }
 
-    fn is_noisy(&self, now: Instant, source: IpAddr) -> bool {
-        let debt = self.0.get(&source).map(|forgiven| forgiven.saturating_duration_since(now));
-        debt.unwrap_or(Duration::ZERO) > FAILURE_PAUSE * FAILURES_MAX
+    /// When a connection of `address` that has come now has its turn.
+    pub fn turn(&mut self, now: Instant, address: IpAddr) -> Turn {
+        let Some(source) = self.0.get_mut(&source_of(address)) else { return Turn::Now };
+        if source.forgiven.saturating_duration_since(now) <= FAILURE_PAUSE * FAILURES_MAX {
+            return Turn::Now;
+        }
+        let next = source.next.max(now) + FAILURE_PAUSE;
+        let wait = next - now;
+        if wait > HOLD_MAX {
+            return Turn::Never;
+        }
+        source.next = next;
+        Turn::After(wait)
     }
 }
 
-/// Who an address belongs to, as far as it tells: of the sixth version a whole network, of which a customer has one.
-fn source_of(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => {
+fn source_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();
-            Some(IpAddr::from([a, b, c, d, 0, 0, 0, 0]))
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
-        _ => None,
-    }
-}
-
-impl NetworkBehaviour for Sources {
-    type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = std::convert::Infallible;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        match source_of(remote) {
-            Some(source) if self.is_noisy(Instant::now(), source) => {
-                Err(ConnectionDenied::new(Noisy))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(dummy::ConnectionHandler)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(dummy::ConnectionHandler)
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        let FromSwarm::ListenFailure(ListenFailure { send_back_addr, error, .. }) = event else {
-            return;
-        };
-        let source =
-            source_of(send_back_addr).filter(|_| matches!(error, ListenError::Transport(_)));
-        if let Some(source) = source {
-            self.failed(Instant::now(), source);
-        }
-    }
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        match event {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
     }
 }
 
@@ -126,41 +87,74 @@ impl NetworkBehaviour for Sources {
 mod tests {
     use super::*;
 
-    fn source(last: u8) -> IpAddr {
+    fn address(last: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, last])
     }
 
+    /// A limiter for which `address(1)` is noisy from `begin` on.
+    fn noisy(begin: Instant) -> SourceLimiter {
+        let mut limiter = SourceLimiter::default();
+        (0..=FAILURES_MAX).for_each(|_| limiter.failed(begin, address(1)));
+        limiter
+    }
+
     #[test]
-    fn who_fails_too_often_is_turned_away_until_it_is_forgiven() {
-        let (mut sources, begin) = (Sources::default(), Instant::now());
+    fn who_fails_too_often_waits_until_it_is_forgiven() {
+        let (mut limiter, begin) = (SourceLimiter::default(), Instant::now());
         for _ in 0..FAILURES_MAX {
-            sources.failed(begin, source(1));
+            limiter.failed(begin, address(1));
         }
-        assert!(!sources.is_noisy(begin, source(1)), "so many may fail at once");
-        sources.failed(begin, source(1));
-        assert!(sources.is_noisy(begin, source(1)));
-        assert!(!sources.is_noisy(begin, source(2)), "another source has nothing to do with it");
-        assert!(!sources.is_noisy(begin + FAILURE_PAUSE, source(1)));
+        assert_eq!(limiter.turn(begin, address(1)), Turn::Now, "so many may fail at once");
+        limiter.failed(begin, address(1));
+        assert_eq!(limiter.turn(begin, address(1)), Turn::After(FAILURE_PAUSE));
+        assert_eq!(limiter.turn(begin, address(2)), Turn::Now, "another has nothing to do with it");
+        assert_eq!(limiter.turn(begin + FAILURE_PAUSE, address(1)), Turn::Now);
+    }
+
+    #[test]
+    fn the_connections_of_who_fails_too_often_have_their_turns_one_after_the_other() {
+        let begin = Instant::now();
+        let mut limiter = noisy(begin);
+        let waits = (1..).map(|turn| FAILURE_PAUSE * turn).take_while(|wait| *wait <= HOLD_MAX);
+        for wait in waits {
+            assert_eq!(limiter.turn(begin, address(1)), Turn::After(wait));
+        }
+        assert_eq!(limiter.turn(begin, address(1)), Turn::Never, "only so many wait");
+        limiter.failed(begin, address(1));
+        let later = begin + FAILURE_PAUSE;
+        assert_eq!(limiter.turn(later, address(1)), Turn::After(HOLD_MAX), "one had its turn");
+    }
+
+    #[test]
+    fn a_flood_that_lets_off_is_forgiven_however_long_it_was() {
+        let begin = Instant::now();
+        let (mut limiter, mut now) = (noisy(begin), begin);
+        for _ in 0..10_000 {
+            let Turn::After(wait) = limiter.turn(now, address(1)) else { break };
+            now += wait;
+            limiter.failed(now, address(1));
+        }
+        let forgiven = now + FAILURE_PAUSE * (FAILURES_MAX + 2);
+        assert_eq!(limiter.turn(forgiven, address(1)), Turn::Now);
     }
 
     #[test]
     fn only_so_many_sources_are_remembered() {
-        let (mut sources, begin) = (Sources::default(), Instant::now());
+        let (mut limiter, begin) = (SourceLimiter::default(), Instant::now());
         let addresses = (0u32..).map(|number| IpAddr::from(number.to_be_bytes()));
         for address in addresses.take(SOURCES_MAX + 10) {
-            sources.failed(begin, address);
+            limiter.failed(begin, address);
         }
-        assert_eq!(sources.0.len(), SOURCES_MAX);
-        sources.failed(begin + FAILURE_PAUSE * 2, source(9));
-        assert_eq!(sources.0.len(), 1, "those that are forgiven make room");
+        assert_eq!(limiter.0.len(), SOURCES_MAX);
+        limiter.failed(begin + FAILURE_PAUSE * 2, address(9));
+        assert_eq!(limiter.0.len(), 1, "those that are forgiven make room");
     }
 
     #[test]
     fn a_network_of_the_sixth_version_is_one_source() {
-        let of = |text: &str| source_of(&text.parse().unwrap());
-        assert_eq!(of("/ip6/2001:db8::1/tcp/1"), of("/ip6/2001:db8::ffff:2/tcp/9"));
-        assert_ne!(of("/ip6/2001:db8::1/tcp/1"), of("/ip6/2001:db8:0:1::1/tcp/1"));
-        assert_eq!(of("/ip4/10.0.0.1/tcp/1"), Some(source(1)));
-        assert_eq!(of("/dns4/example.org/tcp/1"), None);
+        let of = |text: &str| source_of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("10.0.0.1"), address(1));
     }
 }

@@ -19,7 +19,6 @@ use crate::limits::{
     PING_INTERVAL, PING_TIMEOUT, PLACES_MAX, PROBE_PAUSE_MIN,
 };
 use crate::lines::Lines;
-use crate::sources::Sources;
 use crate::transport;
 
 /// All that a node does on the network. Limits come first, so that what is refused costs nothing;
@@ -27,7 +26,6 @@ use crate::transport;
 #[derive(NetworkBehaviour)]
 pub(crate) struct Node {
     limits: connection_limits::Behaviour,
-    sources: Sources,
     pub(crate) lines: Lines,
     ping: ping::Behaviour,
     identify: identify::Behaviour,
@@ -53,10 +51,10 @@ pub(crate) fn build(
         keypair: keypair.clone(),
         pre_shared_key: config.admission.pre_shared_key.clone(),
         relay: relay_transport,
+        hub: Arc::clone(hub),
     })?;
     let node = Node {
         limits: connection_limits::Behaviour::new(limits(config)),
-        sources: Sources::default(),
         lines: Lines::new(Arc::clone(hub), config.admission.allowed.clone()),
         ping: ping::Behaviour::new(
             ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),

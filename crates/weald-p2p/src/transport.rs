@@ -1,6 +1,9 @@
 //! How connections come about: TCP and QUIC, private networks, relays, names of hosts.
 
+mod paced;
 mod resolving;
+
+use std::sync::Arc;
 
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, OrTransport};
@@ -11,7 +14,9 @@ use libp2p::{PeerId, Transport, noise, quic, relay, tcp, yamux};
 
 use crate::config::PreSharedKey;
 use crate::error::StartError;
+use crate::hub::Hub;
 use crate::limits::{HANDSHAKE_TIMEOUT, STREAMS_MAX};
+use paced::Paced;
 use resolving::Resolving;
 
 /// A connection that is authenticated and carries substreams.
@@ -23,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) pre_shared_key: Option<PreSharedKey>,
     /// The transport through relays.
     pub(crate) relay: relay::client::Transport,
+    /// Where refused connections are counted.
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// The transport of a node. With a pre-shared key it is TCP only.
@@ -44,6 +51,7 @@ pub(crate) fn build(parts: Parts) -> Result<Boxed<Secured>, StartError> {
                 .boxed()
         }
     };
+    let direct = Paced::new(direct, parts.hub).boxed();
     let relayed = secured(parts.relay, noise);
     Ok(OrTransport::new(relayed, Resolving::new(direct))
         .map(|either, _| either.into_inner())

@@ -112,17 +112,15 @@ impl HttpGateway {
     /// None: what fails is a connection, and the gateway goes on.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (closer, closing) = watch::channel(false);
-        let gateway = Gateway::new(self.node, (self.gate, Bounds::default()), closing.clone());
+        let gateway = Gateway::new(self.node, (self.gate, Bounds::default()), closing);
         let stopping = async move {
             stop.await;
             closer.send_replace(true);
             // The channel stays open, so that whoever looks later sees what it says.
             closer.closed().await;
         };
-        let (router, bounds) = (routes::routes(&gateway), gateway.bounds);
-        drop(gateway);
         tokio::spawn(stopping);
-        serving::serve(self.listener, router, bounds, closing).await;
+        serving::serve(self.listener, gateway).await;
         Ok(())
     }
 }

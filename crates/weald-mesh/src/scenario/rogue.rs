@@ -1,14 +1,15 @@
 //! Strangers at every door: noise and silence on the ports of peers and of the gateway, and a node of another network
 //! that knocks. Nobody else may notice.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::{Defaults, Scenario, Trial};
 use crate::load::Plan;
@@ -24,6 +25,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
     run,
 };
 
+/// Where rogues are: not where others are, who would wait with them for new connections.
+const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 0);
 /// Connections of each port that say nothing.
 const SILENT_COUNT: usize = 40;
 /// Rogues at each port that send noise.
@@ -43,12 +46,7 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut report = Report::default();
     let mut mesh = Mesh::prepare(setup, "rogue", setup.node_count)?;
     mesh.found()?;
-    // Rogues elsewhere take no processor time from the nodes: what they take here they take before, too.
-    let decoys = Decoys::open(doors(&mesh)?.len())?;
-    let rogues = Rogues::start(&decoys.doors, setup.seed);
     let (mesh, before) = loaded(setup, mesh, "before", &mut report)?;
-    report.tell("connections of rogues to decoys", rogues.stop()?);
-    decoys.close()?;
     let rogues = Rogues::start(&doors(&mesh)?, setup.seed);
     let mut stranger = stranger(setup, &mesh)?;
     stranger.nodes[0].spawn()?;
@@ -103,67 +101,22 @@ fn stays_out(mesh: &Mesh, stranger: &Mesh, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// `HOST:PORT` of everything that listens on TCP.
-fn doors(mesh: &Mesh) -> Result<Vec<String>> {
+/// All that listens on TCP.
+fn doors(mesh: &Mesh) -> Result<Vec<SocketAddrV4>> {
     let mut doors = Vec::new();
     for node in &mesh.nodes {
         let file = node.file()?;
-        doors.push(file.http.clone());
+        doors.push(file.http.parse()?);
         doors.extend(file.addresses.iter().filter_map(|address| door(address)));
     }
     ensure!(!doors.is_empty(), "nobody listens");
     Ok(doors)
 }
 
-fn door(multiaddress: &str) -> Option<String> {
+fn door(multiaddress: &str) -> Option<SocketAddrV4> {
     let mut parts = multiaddress.split('/').skip(1);
     let (_ip4, host, tcp, port) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    (tcp == "tcp").then(|| format!("{host}:{port}"))
-}
-
-/// Listeners that take what comes and turn it away, as many as nodes have: rogues cost this machine as much
-/// there, and the nodes nothing.
-struct Decoys {
-    doors: Vec<String>,
-    is_closed: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Decoys {
-    fn open(count: usize) -> Result<Self> {
-        let (is_closed, mut doors, mut threads) = (Arc::default(), Vec::new(), Vec::new());
-        for _ in 0..count {
-            let listener = TcpListener::bind("127.0.0.1:0").context("no decoy")?;
-            doors.push(listener.local_addr()?.to_string());
-            let is_closed = Arc::clone(&is_closed);
-            threads.push(thread::spawn(move || turn_away(&listener, &is_closed)));
-        }
-        Ok(Self { doors, is_closed, threads })
-    }
-
-    fn close(self) -> Result<()> {
-        self.is_closed.store(true, Ordering::Relaxed);
-        // Who waits for a visitor gets one.
-        self.doors.iter().for_each(|door| drop(TcpStream::connect(door)));
-        for thread in self.threads {
-            thread.join().map_err(|_| anyhow!("a decoy panicked"))?;
-        }
-        Ok(())
-    }
-}
-
-fn turn_away(listener: &TcpListener, is_closed: &AtomicBool) {
-    let mut silent = Vec::new();
-    while !is_closed.load(Ordering::Relaxed) {
-        let Ok((mut visitor, _)) = listener.accept() else { continue };
-        // The first say nothing, and stay.
-        if silent.len() < SILENT_COUNT {
-            silent.push(visitor);
-            continue;
-        }
-        let _ = visitor.set_read_timeout(Some(SILENCE_MAX));
-        let _ = visitor.read(&mut [0; 512]);
-    }
+    (tcp == "tcp").then(|| Some(SocketAddrV4::new(host.parse().ok()?, port.parse().ok()?)))?
 }
 
 /// Threads that knock until they are stopped.
@@ -176,19 +129,19 @@ struct Rogues {
 }
 
 impl Rogues {
-    fn start(doors: &[String], seed: u64) -> Self {
+    fn start(doors: &[SocketAddrV4], seed: u64) -> Self {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let count = Arc::new(AtomicUsize::new(0));
         let silent = doors
             .iter()
-            .flat_map(|door| (0..SILENT_COUNT).filter_map(move |_| TcpStream::connect(door).ok()))
+            .flat_map(|door| (0..SILENT_COUNT).filter_map(move |_| connect(*door).ok()))
             .collect();
-        let knocking = |(door, seed): (&String, u64)| {
-            let (door, random) = (door.clone(), Random::new(seed));
+        let knocking = |(door, seed): (SocketAddrV4, u64)| {
+            let random = Random::new(seed);
             let (is_stopped, count) = (Arc::clone(&is_stopped), Arc::clone(&count));
-            thread::spawn(move || knock(&door, random, &is_stopped, &count))
+            thread::spawn(move || knock(door, random, &is_stopped, &count))
         };
-        let knocked = doors.iter().flat_map(|door| [door; KNOCKERS]);
+        let knocked = doors.iter().flat_map(|door| [*door; KNOCKERS]);
         let threads = knocked.zip(seed..).map(knocking).collect();
         Self { is_stopped, count, threads, silent }
     }
@@ -203,14 +156,14 @@ impl Rogues {
     }
 }
 
-fn knock(door: &str, mut random: Random, is_stopped: &AtomicBool, count: &AtomicUsize) {
+fn knock(door: SocketAddrV4, mut random: Random, is_stopped: &AtomicBool, count: &AtomicUsize) {
     // Made before: a rogue elsewhere takes no processor time from the nodes.
     let noises: Vec<Vec<u8>> = (0..NOISES).map(|_| noise(&mut random)).collect();
     for noise in noises.iter().cycle() {
         if is_stopped.load(Ordering::Relaxed) {
             return;
         }
-        if let Ok(mut stream) = TcpStream::connect(door) {
+        if let Ok(mut stream) = connect(door) {
             count.fetch_add(1, Ordering::Relaxed);
             // What comes back, if anything, is nothing that a rogue understands.
             let _ = stream.write_all(noise);
@@ -219,6 +172,16 @@ fn knock(door: &str, mut random: Random, is_stopped: &AtomicBool, count: &Atomic
         }
         thread::sleep(KNOCK_PAUSE);
     }
+}
+
+fn connect(door: SocketAddrV4) -> io::Result<TcpStream> {
+    let (flags, any) = (SocketFlags::CLOEXEC, None);
+    let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, any)?;
+    // Ports of connections that have just ended may be had again.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    net::bind(&socket, &SOURCE)?;
+    net::connect(&socket, &door)?;
+    Ok(socket.into())
 }
 
 /// Bytes at random, some of them behind a beginning that promises more.
@@ -238,28 +201,24 @@ fn noise(random: &mut Random) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::net::{SocketAddr, TcpListener};
 
     use super::*;
 
     #[test]
     fn doors_are_tcp_ports() {
-        assert_eq!(door("/ip4/127.0.0.1/tcp/4001/p2p/P"), Some("127.0.0.1:4001".into()));
+        let is = "127.0.0.1:4001".parse().ok();
+        assert_eq!(door("/ip4/127.0.0.1/tcp/4001/p2p/P"), is);
         assert_eq!(door("/ip4/127.0.0.1/udp/4001/quic-v1"), None);
         assert_eq!(door("/dns"), None);
     }
 
     #[test]
-    fn decoys_turn_rogues_away() {
-        let decoys = Decoys::open(2).unwrap();
-        let rogues = Rogues::start(&decoys.doors, 7);
-        let until = Instant::now() + Duration::from_secs(30);
-        while rogues.count.load(Ordering::Relaxed) == 0 {
-            assert!(Instant::now() < until, "nobody knocks");
-            thread::sleep(KNOCK_PAUSE);
-        }
-        assert!(rogues.stop().unwrap() > 2 * SILENT_COUNT);
-        decoys.close().unwrap();
+    fn rogues_knock_from_elsewhere() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(door) = listener.local_addr().unwrap() else { panic!("not asked for") };
+        let _rogue = connect(door).unwrap();
+        assert_eq!(listener.accept().unwrap().1.ip(), *SOURCE.ip());
     }
 
     #[test]

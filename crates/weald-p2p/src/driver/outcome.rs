@@ -7,7 +7,6 @@ use weald_core::{Stranger, StrangerReason};
 
 use crate::identity;
 use crate::lines::NotAllowed;
-use crate::sources::Noisy;
 
 /// Who was turned away with an incoming connection; `None` when that was told of before, or nobody
 /// was at fault.
@@ -36,7 +35,7 @@ pub(super) fn of_outgoing(error: &DialError) -> Option<Stranger> {
 }
 
 fn of_denial(cause: &ConnectionDenied) -> Option<StrangerReason> {
-    if cause.downcast_ref::<NotAllowed>().is_some() || cause.downcast_ref::<Noisy>().is_some() {
+    if cause.downcast_ref::<NotAllowed>().is_some() {
         return None;
     }
     cause.downcast_ref::<Exceeded>().map(|_| StrangerReason::TooMany)

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use weald_core::identity::{Identity, KeyError, KeyStore, PublicKey, Signature};
 use weald_core::{Handlers, StrangerReason};
+use weald_p2p::limits::FAILURES_MAX;
 use weald_p2p::{Config, Network, PreSharedKey, StartError};
 
-use crate::rig::{ECHO, LONG, Told, config, identity, pair, peer, start};
+use crate::rig::{ECHO, LONG, Told, config, identity, pair, peer, start, until};
 
 /// Starts `config` beside a node and says how that node turned it away.
 async fn reason_at(mut host: crate::rig::Node, guest: Config) -> StrangerReason {
@@ -145,4 +148,25 @@ async fn events_tell_of_each_peer_once() {
     a.meets(peer(2)).await;
     b.network.shutdown().await;
     assert_eq!(a.next().await, Told::Disconnected(peer(2)));
+}
+
+#[tokio::test]
+async fn d66_who_fails_again_and_again_waits_and_peers_do_not_notice() {
+    let (mut host, guest) = pair().await;
+    let port = host.address().split('/').nth(4).map(str::to_owned).expect("a port");
+    let is_refused = || host.network.metrics().connections_refused_count > 0;
+    for knocks in 1.. {
+        let mut noise = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+        // It may be closed already.
+        noise.write_all(b"GET / HTTP/1.1\r\n\r\n").await.ok();
+        if is_refused() {
+            break;
+        }
+        assert!(knocks < 10_000, "all are let in");
+    }
+    let strangers = || host.network.metrics().strangers_count;
+    until("all that failed are told of", || strangers() > u64::from(FAILURES_MAX)).await;
+    assert!(guest.network.call(peer(1), ECHO, Bytes::new(), LONG).await.is_ok());
+    let _newcomer = start(config(3, &[&host])).await;
+    host.meets(peer(3)).await;
 }

@@ -1,8 +1,9 @@
-//! Connections: how many there are, and how long one may say nothing.
+//! Connections: how many there are, when each has its turn, and how long one may say nothing.
 
 use std::{
     future::Future as _,
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,6 +17,11 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use parking_lot::Mutex;
+use weald_p2p::{SourceLimiter, Turn};
+
+use super::Gateway;
+#[cfg(doc)]
 use super::limits::Bounds;
 
 /// How long accepting rests when the machine has no room for a connection.
@@ -25,29 +31,73 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Door {
     listener: TcpListener,
     room: Arc<Semaphore>,
-    idle: Duration,
+    gateway: Gateway,
+    sources: Arc<Mutex<SourceLimiter>>,
 }
 
 impl Door {
-    /// Accepts what comes to `listener`.
-    pub(crate) fn new(listener: TcpListener, bounds: &Bounds) -> Self {
-        let room = Arc::new(Semaphore::new(bounds.connections));
-        Self { listener, room, idle: bounds.idle }
+    /// Accepts what comes to `listener`, within the bounds of `gateway`.
+    pub(super) fn new(listener: TcpListener, gateway: Gateway) -> Self {
+        let room = Arc::new(Semaphore::new(gateway.bounds.connections));
+        Self { listener, room, gateway, sources: Arc::default() }
     }
 
-    /// The next connection. What more there are wait until one has ended.
-    pub(crate) async fn accept(&self) -> Connection {
+    /// The next connection. What more there are wait until one has ended; of a source that speaks no HTTP again and
+    /// again only so many wait.
+    pub(crate) async fn accept(&self) -> Accepted {
         let room = Arc::clone(&self.room);
         let permit = room.acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => return Connection::new(stream, permit, self.idle),
+                Ok((stream, remote)) => {
+                    let caller = Caller { source: remote.ip(), sources: Arc::clone(&self.sources) };
+                    let turn = caller.turn();
+                    if turn == Turn::Never {
+                        self.gateway.meters.count_refused_connection();
+                        continue;
+                    }
+                    let connection = Connection::new(stream, permit, self.gateway.bounds.idle);
+                    return Accepted { connection, caller, turn };
+                }
                 Err(error) => {
                     tracing::warn!(target: "weald::http", %error, "no connection accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+    }
+}
+
+/// A connection, and who has made it.
+pub(crate) struct Accepted {
+    pub(crate) connection: Connection,
+    pub(crate) caller: Caller,
+    turn: Turn,
+}
+
+impl Accepted {
+    /// Ready when it is to be served.
+    pub(crate) async fn ready(&self) {
+        if let Turn::After(wait) = self.turn {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// Where a connection comes from.
+pub(crate) struct Caller {
+    source: IpAddr,
+    sources: Arc<Mutex<SourceLimiter>>,
+}
+
+impl Caller {
+    fn turn(&self) -> Turn {
+        self.sources.lock().turn(std::time::Instant::now(), self.source)
+    }
+
+    /// Notes that it does not speak HTTP.
+    pub(crate) fn failed(&self) {
+        self.sources.lock().failed(std::time::Instant::now(), self.source);
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Meters {
     /// One for each call and method that was used: as many as there are routes, at most.
     calls: RwLock<BTreeMap<Label, Arc<CallMeter>>>,
     busy: AtomicU64,
+    refused_connections: AtomicU64,
     /// The start, which sets one run's correlation ids apart from another's.
     run: u64,
     next_correlation: AtomicU64,
@@ -44,6 +45,7 @@ impl Default for Meters {
         Self {
             calls: RwLock::default(),
             busy: AtomicU64::new(0),
+            refused_connections: AtomicU64::new(0),
             run: now.as_secs(),
             next_correlation: AtomicU64::new(1),
             since: Instant::now(),
@@ -74,6 +76,16 @@ impl Meters {
     /// How often there was no room.
     pub(crate) fn busy(&self) -> u64 {
         self.busy.load(Relaxed)
+    }
+
+    /// Counts a connection that is not served, because too many of its source spoke no HTTP.
+    pub(crate) fn count_refused_connection(&self) {
+        self.refused_connections.fetch_add(1, Relaxed);
+    }
+
+    /// How many connections were not served.
+    pub(crate) fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Relaxed)
     }
 
     /// How long the gateway has served.

@@ -122,6 +122,10 @@ impl Text {
         let name = "weald_http_busy_total";
         self.head(name, "counter", "Requests and streams for which there was no room.");
         self.line(name, "", meters.busy());
+        let name = "weald_http_connections_refused_total";
+        let help = "Connections not served because too many of their source spoke no HTTP.";
+        self.head(name, "counter", help);
+        self.line(name, "", meters.refused_connections());
         let calls = meters.calls();
         self.head("weald_http_requests_total", "counter", "Answers by call and class of status.");
         for (label, meter) in &calls {

@@ -11,28 +11,26 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::{
-    connection::{Connection, Door},
+    Gateway,
+    connection::{Accepted, Door},
     limits::{Bounds, HEAD_BYTES_MAX, HEADERS_MAX},
-    stopped,
+    routes, stopped,
 };
 
-/// Serves what comes to `listener` until `closing` says so. Then requests under way may end, for as
-/// long as `bounds` say.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    bounds: Bounds,
-    closing: watch::Receiver<bool>,
-) {
-    let door = Door::new(listener, &bounds);
+/// Serves what comes to `listener` until `gateway` closes. Then requests under way may end, for as
+/// long as its bounds say.
+pub(super) async fn serve(listener: TcpListener, gateway: Gateway) {
+    let (router, bounds) = (routes::routes(&gateway), gateway.bounds);
+    let closing = gateway.closing.clone();
+    let door = Door::new(listener, gateway);
     // As many as there may be connections.
     let mut served = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             () = stopped(closing.clone()) => break,
-            connection = door.accept() => {
-                served.spawn(serve_one(connection, router.clone(), bounds, closing.clone()));
+            accepted = door.accept() => {
+                served.spawn(serve_one(accepted, router.clone(), bounds, closing.clone()));
             }
             Some(_) = served.join_next() => {}
         }
@@ -46,11 +44,16 @@ pub(crate) async fn serve(
 }
 
 async fn serve_one(
-    connection: Connection,
+    accepted: Accepted,
     router: Router,
     bounds: Bounds,
     closing: watch::Receiver<bool>,
 ) {
+    tokio::select! {
+        () = accepted.ready() => {}
+        () = stopped(closing.clone()) => return,
+    }
+    let Accepted { connection, caller, .. } = accepted;
     let (builder, service) = (builder(&bounds), TowerToHyperService::new(router));
     let mut served = pin!(builder.serve_connection(TokioIo::new(connection), service));
     let ended = tokio::select! {
@@ -62,6 +65,9 @@ async fn serve_one(
     };
     if let Err(error) = ended {
         tracing::debug!(target: "weald::http", %error, "a connection has failed");
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            caller.failed();
+        }
     }
 }
 

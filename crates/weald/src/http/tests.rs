@@ -1,12 +1,17 @@
 //! The gateway's bounds, each met.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+
+use weald_p2p::limits::{FAILURE_PAUSE, FAILURES_MAX};
 
 use super::*;
 
@@ -25,11 +30,10 @@ impl Served {
     async fn start(bounds: Bounds) -> Self {
         let node = Weald::in_memory().await.unwrap();
         let (closer, closing) = watch::channel(false);
-        let gateway = Gateway::new(node, (Gate::Loopback, bounds), closing.clone());
+        let gateway = Gateway::new(node, (Gate::Loopback, bounds), closing);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = routes::routes(&gateway);
-        let serving = tokio::spawn(serving::serve(listener, router, bounds, closing));
+        let serving = tokio::spawn(serving::serve(listener, gateway.clone()));
         Self { gateway, address, serving, closer }
     }
 
@@ -77,6 +81,26 @@ async fn more_connections_than_there_may_be_wait_for_their_turn() {
     drop(first);
     assert_eq!(status(&read(&mut third).await), "200");
     drop(second);
+}
+
+#[tokio::test]
+async fn d66_who_speaks_no_http_again_and_again_waits_and_others_connections_do_not() {
+    let served = Served::start(Bounds::default()).await;
+    let (mut early, before) = (served.connect().await, Instant::now());
+    for _ in 0..=FAILURES_MAX {
+        assert_eq!(status(&served.answer(b"\x13/multistream/1.0.0\n\r\n").await), "400");
+    }
+    assert!(before.elapsed() < FAILURE_PAUSE * FAILURES_MAX, "so many are answered at once");
+    let mut late = Vec::new();
+    while served.gateway.meters.refused_connections() == 0 {
+        late.push(served.connect().await);
+        assert!(late.len() < 1000, "every connection is served");
+    }
+    early.write_all(&get("/healthz")).await.unwrap();
+    assert_eq!(status(&read(&mut early).await), "200", "this one was there before");
+    let mut first = late.swap_remove(0);
+    first.write_all(&get("/healthz")).await.unwrap();
+    assert_eq!(status(&read(&mut first).await), "200", "it has its turn");
 }
 
 #[tokio::test]
