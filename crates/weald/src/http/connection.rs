@@ -21,8 +21,6 @@ use parking_lot::Mutex;
 use weald_p2p::{SourceLimiter, Turn};
 
 use super::Gateway;
-#[cfg(doc)]
-use super::limits::Bounds;
 
 /// How long accepting rests when the machine has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -101,8 +99,8 @@ impl Caller {
     }
 }
 
-/// One connection. Reading from it fails once nothing has passed, in either direction, for
-/// [`Bounds::idle`].
+/// One connection. Reading from it fails once nothing has passed, in either direction, for as long
+/// as the gateway's bounds allow.
 pub(crate) struct Connection {
     stream: TcpStream,
     last_active: Instant,
