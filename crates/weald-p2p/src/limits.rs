@@ -90,7 +90,7 @@ pub(crate) const PROBE_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Connections of one source that may fail before it is known whose they are, at once.
 pub const FAILURES_MAX: u32 = 64;
 /// The time in which one of them is forgiven, and the pause between its connections until then.
-pub const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+pub const FAILURE_PAUSE: Duration = Duration::from_millis(20);
 /// How long one of them waits for its turn; more of its source are refused.
 pub const HOLD_MAX: Duration = Duration::from_secs(1);
 /// Connections that are refused before other events have their turn.
