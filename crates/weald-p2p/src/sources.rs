@@ -74,8 +74,9 @@ impl SourceLimiter {
 }
 
 fn source_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    // A socket of the sixth version tells addresses of the fourth within its own.
+    match address.to_canonical() {
+        address @ IpAddr::V4(_) => address,
         IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
@@ -156,5 +157,6 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("10.0.0.1"), address(1));
+        assert_eq!(of("::ffff:10.0.0.1"), address(1), "the fourth within the sixth");
     }
 }

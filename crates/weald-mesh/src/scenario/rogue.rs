@@ -52,7 +52,8 @@ fn run(setup: &Setup) -> Result<Report> {
     stranger.nodes[0].spawn()?;
     stranger.nodes[0].wait_started()?;
     let (mut mesh, during) = loaded(setup, mesh, "during", &mut report)?;
-    report.tell("connections of rogues", rogues.stop()?);
+    let (silent, all) = (rogues.silent.len(), rogues.stop()?);
+    report.expect(all > 2 * silent, "connections of rogues", all);
     tell_slowdown(&mut report, before, during);
     stays_out(&mesh, &stranger, &mut report)?;
     mesh.check_alive()?;
