@@ -398,10 +398,12 @@ impl State {
 
 impl Asked {
     /// What becomes of a question that has ended. One that went astray, so that nobody has taken it,
-    /// is asked anew: the nodes that sent it in circles learn who is a member, as this one does.
+    /// is asked anew: the nodes that sent it in circles learn who is a member, as this one does. So
+    /// is one for which nobody was known: a node that has just started computes its map soon.
     fn ended(self, result: Ended) -> Todo {
         let Self { service, purpose, payload, deadline, caller } = self;
-        let is_astray = matches!(result, Err(RouteError::TooManyHops { .. }));
+        let is_astray =
+            matches!(result, Err(RouteError::TooManyHops { .. } | RouteError::NoRoute { .. }));
         if is_astray && Instant::now() + ASTRAY_PAUSE < deadline {
             let ask = Ask { service, purpose, payload, deadline, tried: Vec::new() };
             return Todo::Again(ask, caller);

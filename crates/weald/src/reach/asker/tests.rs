@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::{runtime::Runtime, sync::oneshot::error::TryRecvError};
-use weald_cluster::routing::{Config, Reign};
-use weald_core::{Calling, Digest, Mailbox, MailboxError, PeerInfo, Priority};
+use weald_cluster::{
+    placement::{Node as PlacedNode, Nodes, Ranges, ResponsibilityK},
+    routing::{Config, Reign},
+};
+use weald_core::{Calling, Digest, LogIndex, Mailbox, MailboxError, PeerInfo, Priority, StoreId};
 
 use super::*;
 use crate::{
@@ -103,6 +106,35 @@ impl Transport for Fickle {
     fn peers(&self) -> Vec<PeerInfo> {
         Vec::new()
     }
+}
+
+/// A map of one node.
+fn map() -> Map {
+    let store = StoreId([1; 16]);
+    let nodes = Nodes::new([(peer(1), PlacedNode::new(store))]).unwrap();
+    let version = Version { generation: 0, index: LogIndex(1) };
+    Map::computed(version, &Ranges::founded(1).unwrap(), &nodes, ResponsibilityK::default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_waits_for_the_map_of_a_node_that_has_just_started() {
+    let router = Router::new(Config::default(), 0).unwrap();
+    let network = Arc::new(Fickle { is_reached: AtomicBool::new(true) });
+    let asker = Asker::start(router, network, Handle::current());
+    let ask = |patience| {
+        let (caller, receiver) = Caller::channel();
+        let purpose = Purpose::Read(PlacementKey::from_u64(0));
+        let deadline = Instant::now() + patience;
+        let payload = Bytes::new();
+        asker.ask(Ask { service: VIEW, purpose, payload, deadline, tried: Vec::new() }, caller);
+        receiver
+    };
+    let impatient = ask(3 * ASTRAY_PAUSE);
+    let waiting = ask(Duration::from_secs(60));
+    let ended = impatient.await.expect("it is told");
+    assert!(matches!(ended, Err(RouteError::NoRoute { .. })), "nobody is known: {ended:?}");
+    asker.adopt(map());
+    waiting.await.expect("it is told").expect("it is answered once a member is known");
 }
 
 /// Values of all figures of a name, with the values of their labels.
