@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod client;
+mod clock;
 mod guard;
 mod isolation;
 mod judge;

@@ -19,6 +19,16 @@ pub(crate) fn count(text: &str, name: &str) -> Option<u64> {
     values.reduce(|one, other| one + other)
 }
 
+/// The counter with exactly these labels, as they are written between the braces; none when there is no such counter.
+pub(crate) fn labelled_count(text: &str, name: &str, labels: &str) -> Option<u64> {
+    let whole = match labels {
+        "" => name.to_owned(),
+        _ => format!("{name}{{{labels}}}"),
+    };
+    let value = text.lines().find_map(|line| line.strip_prefix(&whole)?.strip_prefix(' '))?;
+    value.split_whitespace().next()?.parse().ok()
+}
+
 /// Name and value; labels may hold blanks and braces in quotes, values may be followed by a time.
 fn sample(line: &str) -> Option<(&str, f64)> {
     let (name, rest) = match line.find('{') {
@@ -41,5 +51,8 @@ mod tests {
         assert_eq!(sum("nonsense", |_| true), None);
         let text = "# TYPE c counter\nc{x=\"1 }\"} 3\nc 4\ncd 7\n";
         assert_eq!((count(text, "c"), count(text, "x")), (Some(7), None));
+        let labelled = |name, labels| labelled_count(text, name, labels);
+        assert_eq!((labelled("c", "x=\"1 }\""), labelled("c", "")), (Some(3), Some(4)));
+        assert_eq!((labelled("c", "x=\"2\""), labelled("d", "")), (None, None));
     }
 }

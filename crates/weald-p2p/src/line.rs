@@ -19,7 +19,7 @@ use weald_core::{CallError, MailboxError, NodeHints, PeerId, Priority, Request};
 
 use crate::limits::{BATCH_BYTES, BODY_BYTES_MAX, DEADLINE_MAX, LANE_BYTES_MAX, LANE_MESSAGES_MAX};
 use calls::{CallResult, Calls};
-pub(crate) use desk::{Budget, Desk};
+pub(crate) use desk::{Budget, Counts, Desk};
 use weald_core::wire::{Answer, Message};
 
 /// Every priority, first things first.

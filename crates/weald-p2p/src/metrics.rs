@@ -58,6 +58,10 @@ metrics! {
     requests_busy_count,
     /// Requests for services that there are not.
     requests_unknown_count,
+    /// Requests that their services denied to the peer.
+    requests_denied_count,
+    /// Requests that their services could not read.
+    requests_malformed_count,
     /// Answers that were dropped because their peers do not read.
     answers_dropped_count,
     /// Substreams that were given up because a peer broke the protocol.

@@ -34,6 +34,7 @@ mod post;
 mod proposal;
 mod reading;
 mod recovery;
+mod refusals;
 mod replica;
 mod running;
 mod snapshot;

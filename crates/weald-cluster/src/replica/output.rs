@@ -210,3 +210,37 @@ pub enum RefusedReason {
     /// A forced recovery that is not to be believed.
     BadRecovery,
 }
+
+impl RefusedReason {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::NotMember,
+        Self::NotForMe,
+        Self::OtherGeneration,
+        Self::OutOfRange,
+        Self::EarlierRun,
+        Self::LowerEpoch,
+        Self::Stopped,
+        Self::ForeignEpoch,
+        Self::BrokenChain,
+        Self::BadCertificate,
+        Self::BadRecovery,
+    ];
+
+    /// The reason in one word, for counters and logs. It never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotMember => "not_member",
+            Self::NotForMe => "not_for_me",
+            Self::OtherGeneration => "other_generation",
+            Self::OutOfRange => "out_of_range",
+            Self::EarlierRun => "earlier_run",
+            Self::LowerEpoch => "lower_epoch",
+            Self::Stopped => "stopped",
+            Self::ForeignEpoch => "foreign_epoch",
+            Self::BrokenChain => "broken_chain",
+            Self::BadCertificate => "bad_certificate",
+            Self::BadRecovery => "bad_recovery",
+        }
+    }
+}

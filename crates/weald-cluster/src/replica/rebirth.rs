@@ -65,13 +65,15 @@ impl State {
     /// A peer has lost what it promised. It becomes a learner under its next life; once that is
     /// committed, the peer is told.
     pub(super) fn handle_amnesiac(&mut self, from: Member, nonce: u64) {
-        if !matches!(self.role, RoleState::Coordinator(_)) {
-            return;
-        }
         let current = self.configurations.current();
         let lives = current.members().filter(|member| member.peer == from.peer);
         let lives = lives.chain(self.ended_life(from));
-        let Some(latest) = lives.max_by_key(|member| member.life) else { return };
+        let Some(latest) = lives.max_by_key(|member| member.life) else {
+            return self.report_refused(from, RefusedReason::NotMember);
+        };
+        if !matches!(self.role, RoleState::Coordinator(_)) {
+            return;
+        }
         let is_given = self.rebirth.given.get(&latest) == Some(&nonce);
         if is_given {
             if !self.configurations.has_uncommitted() {

@@ -9,7 +9,7 @@ use weald::{
     TopicVersion, Weald,
 };
 use weald_core::identity::{Identity, KeyStore as _};
-use weald_core::{Action, ActionBody, Rejection, SeededEntropy, Time};
+use weald_core::{Action, ActionBody, Clock as _, Rejection, SeededEntropy, Time};
 use weald_pubsub::{
     self as pubsub, AdminAction, AdminRequest, BatchMode, Draft, Incarnation, LeaseAction,
     LeaseRequest, PublishAnswer, PublisherSequence,
@@ -17,6 +17,7 @@ use weald_pubsub::{
 
 use super::{next_word, runtime, tell};
 use crate::arguments::AttackerOptions;
+use crate::clock::WallClock;
 use crate::light;
 
 /// What the topic lets a publisher do at once, and how long one more takes.
@@ -258,6 +259,5 @@ impl<'a> Attacker<'a> {
 }
 
 fn now() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Time::ZERO.after(since.unwrap_or_default())
+    WallClock.now()
 }

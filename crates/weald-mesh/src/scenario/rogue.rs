@@ -1,5 +1,7 @@
-//! Strangers at every door: noise and silence on the ports of peers and of the gateway, and a node of another network
-//! that knocks. Nobody else may notice.
+//! Strangers at every door: noise and silence on the ports of peers and of the gateway, a node of another network
+//! that knocks, and a peer of this one that is no member and tries what members do. Nobody else may notice.
+
+mod intruder;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
@@ -11,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
+use self::intruder::Intruder;
 use super::{Defaults, Scenario, Trial};
 use crate::load::Plan;
 use crate::mesh::{Mesh, Setup};
@@ -20,7 +23,8 @@ use crate::statistics::Summary;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "rogue",
-    about: "noise, silence and a node of another network at every port; others do not notice",
+    about: "noise, silence, a node of another network and a peer that is no member; others do not notice",
+
     defaults: Defaults { nodes: 3, nodes_min: 1, k: Some(3), operations: 4000, rounds: 1 },
     run,
 };
@@ -51,9 +55,11 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut stranger = stranger(setup, &mesh)?;
     stranger.nodes[0].spawn()?;
     stranger.nodes[0].wait_started()?;
+    let intruder = Intruder::start(&mesh, setup.seed)?;
     let (mut mesh, during) = loaded(setup, mesh, "during", &mut report)?;
     let (silent, all) = (rogues.silent.len(), rogues.stop()?);
     report.expect(all > 2 * silent, "connections of rogues", all);
+    intruder.stop(&mesh, &mut report)?;
     tell_slowdown(&mut report, before, during);
     stays_out(&mesh, &stranger, &mut report)?;
     mesh.check_alive()?;

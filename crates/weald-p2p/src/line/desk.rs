@@ -43,9 +43,19 @@ impl Budget {
 struct State {
     answers: VecDeque<Message>,
     bytes: usize,
-    /// Answers that were too many bytes to keep.
-    dropped_count: u64,
+    counts: Counts,
     is_closed: bool,
+}
+
+/// Answers that are no results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Too many bytes to keep.
+    pub(crate) dropped: u64,
+    /// The peer may not ask this.
+    pub(crate) denied: u64,
+    /// What was asked does not parse.
+    pub(crate) malformed: u64,
 }
 
 impl Desk {
@@ -92,9 +102,9 @@ impl Desk {
         }
     }
 
-    /// How many answers were too many bytes to keep, since last asked.
-    pub(crate) fn take_dropped_count(&self) -> u64 {
-        std::mem::take(&mut self.state.lock().dropped_count)
+    /// How many answers were no results, since last asked.
+    pub(crate) fn take_counts(&self) -> Counts {
+        std::mem::take(&mut self.state.lock().counts)
     }
 
     /// The substream is gone: answers lead nowhere from here on.
@@ -122,12 +132,17 @@ impl ReplySink for Desk {
 
 impl State {
     fn push(&mut self, call: u64, answer: Answer) {
+        match &answer {
+            Err(Failure::Refused(Refusal::Denied)) => self.counts.denied += 1,
+            Err(Failure::Refused(Refusal::Malformed)) => self.counts.malformed += 1,
+            _ => {}
+        }
         if self.is_closed {
             return;
         }
         let mut message = Message::Answer { call, answer };
         if self.bytes + message.body_bytes() > ANSWER_BYTES_MAX {
-            self.dropped_count += 1;
+            self.counts.dropped += 1;
             message = Message::Answer { call, answer: Err(Failure::Refused(Refusal::Dropped)) };
         }
         self.bytes += message.body_bytes();
@@ -160,7 +175,7 @@ mod tests {
             desk.answer(call, Ok(body.clone()));
         }
         assert!(desk.is_full());
-        assert_eq!(desk.take_dropped_count(), 2);
+        assert_eq!(desk.take_counts(), Counts { dropped: 2, ..Counts::default() });
         let mut batch = Vec::new();
         (0..9).for_each(|_| desk.take(&mut batch));
         let dropped = Message::Answer { call: 8, answer: Err(Failure::Refused(Refusal::Dropped)) };

@@ -8,7 +8,7 @@ use weald_core::{Caller, NodeHints, PeerId, Priority, Reply};
 
 use crate::channel::{ReadError, Reader, Writer};
 use crate::hub::Hub;
-use crate::line::{Budget, Desk};
+use crate::line::{Budget, Counts, Desk};
 use crate::link::outbound::add_bytes;
 use crate::metrics::add;
 use weald_core::Refusal;
@@ -86,9 +86,11 @@ impl Inbound {
     fn count(&mut self) {
         let hub = &self.visitor.hub;
         add_bytes(hub, &mut self.reader, &mut self.writer);
-        let dropped_count = self.visitor.desk.take_dropped_count();
-        if dropped_count > 0 {
-            add(&hub.counters.answers_dropped_count, dropped_count);
+        let counts = self.visitor.desk.take_counts();
+        if counts != Counts::default() {
+            add(&hub.counters.answers_dropped_count, counts.dropped);
+            add(&hub.counters.requests_denied_count, counts.denied);
+            add(&hub.counters.requests_malformed_count, counts.malformed);
         }
     }
 }

@@ -76,6 +76,25 @@ async fn an_unknown_service_is_an_error_that_is_counted() {
 }
 
 #[tokio::test]
+async fn w20_requests_that_are_denied_or_malformed_are_counted() {
+    let (a, b) = pair().await;
+    for refusal in [Refusal::Denied, Refusal::Malformed, Refusal::Malformed] {
+        let call = b.network.call(peer(1), STALL, Bytes::new(), LONG);
+        let answer = async {
+            until("it has come", || !a.stalled.lock().unwrap().is_empty()).await;
+            a.stalled.lock().unwrap().pop().unwrap().send(Err(refusal.clone()));
+        };
+        let (called, ()) = tokio::join!(call, answer);
+        assert_eq!(called.unwrap_err(), CallError::Refused(refusal));
+    }
+    let counted = || {
+        let metrics = a.network.metrics();
+        (metrics.requests_denied_count, metrics.requests_malformed_count)
+    };
+    until("they are counted", || counted() == (1, 2)).await;
+}
+
+#[tokio::test]
 async fn a_peer_that_is_not_connected_is_unreachable_at_once() {
     let (_a, b) = pair().await;
     let error = b.network.call(peer(9), ECHO, Bytes::new(), LONG).await.unwrap_err();

@@ -147,6 +147,7 @@ mod tests {
     fn well() -> Seen {
         let member = |number| MemberInfo {
             peer: Some(peer(number)),
+            life: 0,
             is_voter: true,
             matched: Some(LogIndex(5000)),
             started: None,

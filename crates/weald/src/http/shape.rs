@@ -30,6 +30,7 @@ pub(crate) fn peer(peer: &PeerInfo) -> Value {
 pub(crate) fn member(member: &MemberInfo) -> Value {
     json!({
         "peer_id": member.peer.map(|peer| peer.to_string()),
+        "life": member.life,
         "voter": member.is_voter,
         "match_index": member.matched.map(|index| index.0),
         "started_at": member.started.map(Time::as_millis),

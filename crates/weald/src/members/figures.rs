@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::stopwatch::Phases;
+use super::{refusals::Refusals, stopwatch::Phases};
 use crate::metric::{Metric, MetricValue, Times};
 
 /// What is told of the figures: name, sentence, figure.
 type Row = (&'static str, &'static str, fn(&Figures) -> u64);
 
-const TOLD: [Row; 14] = [
+const TOLD: [Row; 13] = [
     ("proposed", "Entries that this node gave a place in a log.", |figures| figures.proposed),
     ("applied", "Entries applied.", |figures| figures.applied),
     ("log_batches", "Batches handed to the log.", |figures| figures.batches),
@@ -18,9 +18,6 @@ const TOLD: [Row; 14] = [
         figures.frames_unsent
     }),
     ("frames_received", "Frames of replication received.", |figures| figures.frames_received),
-    ("refused", "Frames and messages refused: malformed, forged, or for nobody here.", |figures| {
-        figures.refused
-    }),
     ("coordinations", "Times that a member here began to coordinate.", |figures| {
         figures.coordinations
     }),
@@ -74,7 +71,7 @@ pub(super) struct Counters {
     pub(super) bytes_sent: AtomicU64,
     pub(super) frames_unsent: AtomicU64,
     pub(super) frames_received: AtomicU64,
-    pub(super) refused: AtomicU64,
+    pub(super) refused: Refusals,
     pub(super) coordinations: AtomicU64,
     pub(super) stops: AtomicU64,
     pub(super) snapshots_installed: AtomicU64,
@@ -95,6 +92,7 @@ impl Counters {
             Metric::counter(format!("weald_members_{name}_total"), help, of(&figures))
         };
         let mut metrics: Vec<_> = TOLD.into_iter().map(metric).collect();
+        metrics.extend(self.refused.metrics());
         metrics.extend(self.phases.metrics());
         metrics.push(Metric {
             name: "weald_takeover_seconds".to_owned(),
@@ -116,7 +114,7 @@ impl Counters {
             bytes_sent: of(&self.bytes_sent),
             frames_unsent: of(&self.frames_unsent),
             frames_received: of(&self.frames_received),
-            refused: of(&self.refused),
+            refused: self.refused.sum(),
             coordinations: of(&self.coordinations),
             stops: of(&self.stops),
             snapshots_installed: of(&self.snapshots_installed),

@@ -12,13 +12,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use weald_cluster::{
     pulse::{self, FrameError},
-    replica::{Envelope, Message, Standing},
+    replica::{Envelope, Message, RefusedReason, Standing},
 };
 use weald_core::{PeerId, Priority, Time, Transport};
 
 use super::{
     figures::{Counters, add, count},
     limits::FRAME_BYTES,
+    refusals::Refused,
 };
 
 const MESSAGES: u8 = 0;
@@ -212,14 +213,14 @@ impl Post {
     pub(super) fn open(&mut self, from: PeerId, mut frame: Bytes) -> Opened {
         count(&self.counters.frames_received);
         if frame.is_empty() {
-            return self.refuse();
+            return self.refuse(Refused::Malformed);
         }
         match frame.get_u8() {
             MESSAGES => self.open_messages(from, frame),
             tag @ (BEATS | ANSWERS) => self.open_pulse(from, tag, frame),
             BEATS_AGAIN => self.begin_line_anew(from, BEATS),
             ANSWERS_AGAIN => self.begin_line_anew(from, ANSWERS),
-            _ => self.refuse(),
+            _ => self.refuse(Refused::Malformed),
         }
     }
 
@@ -232,24 +233,29 @@ impl Post {
             }
             match Envelope::decode(&frame.split_to(len)) {
                 Ok(envelope) if envelope.from.peer == from => messages.push(envelope),
-                _ => count(&self.counters.refused),
+                Ok(_) => self.counters.refused.count(Refused::Forged),
+                Err(_) => self.counters.refused.count(Refused::Malformed),
             }
         }
         if !frame.is_empty() {
-            count(&self.counters.refused);
+            self.counters.refused.count(Refused::Malformed);
         }
         Opened::Messages(messages)
     }
 
     fn open_pulse(&mut self, from: PeerId, tag: u8, mut frame: Bytes) -> Opened {
         if frame.len() < 8 {
-            return self.refuse();
+            return self.refuse(Refused::Malformed);
         }
         let run = frame.get_u64_le();
-        let Ok(frame) = pulse::Frame::decode(&frame) else { return self.refuse() };
+        let Ok(frame) = pulse::Frame::decode(&frame) else {
+            return self.refuse(Refused::Malformed);
+        };
         let standing = Standing { started: frame.started, is_healthy: frame.is_healthy };
         // Who has no member in common with this node has nothing to say to it.
-        let Some(line) = self.line(from, tag) else { return self.refuse() };
+        let Some(line) = self.line(from, tag) else {
+            return self.refuse(Refused::ByMember(RefusedReason::NotMember));
+        };
         if line.in_run != run {
             (line.in_run, line.inbox) = (run, pulse::Inbox::default());
         }
@@ -264,7 +270,7 @@ impl Post {
         };
         let is_own = |envelope: &Envelope| envelope.from.peer == from;
         if !messages.iter().all(is_own) {
-            return self.refuse();
+            return self.refuse(Refused::Forged);
         }
         match tag {
             BEATS => Opened::Beat(standing, messages),
@@ -279,8 +285,8 @@ impl Post {
         Opened::Nothing
     }
 
-    fn refuse(&self) -> Opened {
-        count(&self.counters.refused);
+    fn refuse(&self, why: Refused) -> Opened {
+        self.counters.refused.count(why);
         Opened::Nothing
     }
 }

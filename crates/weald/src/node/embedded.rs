@@ -182,6 +182,7 @@ impl Backend for Embedded {
                 trouble,
                 members: vec![MemberInfo {
                     peer,
+                    life: 0,
                     is_voter: true,
                     matched: Some(applied),
                     started: None,

@@ -376,6 +376,7 @@ impl PartitionInfo {
         let learners = status.configuration.learners.iter().map(|member| (member, false));
         let members = voters.chain(learners).map(|(member, is_voter)| MemberInfo {
             peer: Some(member.peer),
+            life: member.life,
             is_voter,
             matched: matched(member),
             started: run(member).and_then(|run| run.started),

@@ -48,6 +48,9 @@ pub struct PartitionInfo {
 pub struct MemberInfo {
     /// Who; `None` for a node without an identity, which keeps nothing.
     pub peer: Option<PeerId>,
+    /// Which life of the node in this partition: it begins another with each time that it is taken in
+    /// anew, as after its disk was lost.
+    pub life: u32,
     /// Whether it votes; otherwise it is fed.
     pub is_voter: bool,
     /// How far it is known to have the log on its disk; only the coordinator knows.

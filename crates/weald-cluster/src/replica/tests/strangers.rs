@@ -22,6 +22,7 @@ fn messages(epoch: weald_core::Epoch) -> Vec<Message> {
         Message::Attest { epoch, index: LogIndex(1) },
         Message::ReadIndex { ids: vec![ReadId(1)] },
         Message::Promise { epoch },
+        Message::Amnesiac { nonce: 1 },
     ]
 }
 
@@ -33,7 +34,7 @@ fn w20_w60_what_a_stranger_says_is_refused_whatever_it_is() {
         let envelope = rig.envelope(member('x'), 'b', message);
         rig.input('b', Input::Message(envelope));
     }
-    assert_eq!(rig.refused('b', RefusedReason::NotMember), 9);
+    assert_eq!(rig.refused('b', RefusedReason::NotMember), 10);
     assert_eq!((rig.state('b').epoch(), rig.state('b').last()), (before.epoch(), before.last()));
     assert_eq!(rig.state('b').coordinator(), before.coordinator());
 }

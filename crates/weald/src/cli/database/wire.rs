@@ -184,6 +184,7 @@ fn recovery(told: &Value) -> Option<RecoveryInfo> {
 fn member(told: &Value) -> Option<MemberInfo> {
     Some(MemberInfo {
         peer: told["peer_id"].as_str().and_then(|peer| peer.parse().ok()),
+        life: u32::try_from(told["life"].as_u64().unwrap_or(0)).ok()?,
         is_voter: told["voter"].as_bool()?,
         matched: told["match_index"].as_u64().map(weald::LogIndex),
         started: told["started_at"].as_u64().map(Time::from_millis),

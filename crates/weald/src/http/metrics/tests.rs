@@ -14,6 +14,7 @@ fn peer(name: &str) -> PeerId {
 fn member(name: &str, matched: Option<u64>) -> MemberInfo {
     MemberInfo {
         peer: Some(peer(name)),
+        life: 0,
         is_voter: true,
         matched: matched.map(LogIndex),
         started: None,

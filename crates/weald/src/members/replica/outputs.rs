@@ -5,11 +5,7 @@ use weald_cluster::replica::{Attestation, Input, Output, Report as Told, Role, S
 use weald_core::{LogIndex, PartitionId};
 
 use super::Replica;
-use crate::members::{
-    clerk::Job,
-    figures::{add, count},
-    office::Office,
-};
+use crate::members::{clerk::Job, figures::count, office::Office, refusals::Refused};
 
 impl Replica {
     /// Carries out everything that the state asks for.
@@ -124,14 +120,14 @@ impl Replica {
 fn report(office: &Office, partition: PartitionId, told: &Told) {
     match told {
         Told::Refused { from, reason } => {
-            count(&office.counters.refused);
+            office.counters.refused.count(Refused::ByMember(*reason));
             tracing::debug!(target: "weald::members", %partition, %from, ?reason, "a message is refused");
         }
         Told::Diverged { member, .. } => {
             tracing::error!(target: "weald::members", %partition, %member, "a member's state differs from the majority's");
         }
         Told::Evidence(evidence) => {
-            add(&office.counters.refused, 1);
+            office.counters.refused.count(Refused::TwoHistories);
             tracing::error!(target: "weald::members", %partition, ?evidence, "a member has shown two histories");
         }
         Told::Attested(_) => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weald_cluster::{
     partition::coordination::primary::Begin,
-    replica::{Envelope, Input, Standing},
+    replica::{Envelope, Input, RefusedReason, Standing},
 };
 use weald_core::{Caller as Asker, PartitionId, PeerId, Refusal, Reply, StateError};
 
@@ -14,10 +14,10 @@ use crate::members::{
     caller::Gathered,
     clerk::{Job, Report},
     event::{Event, Hosting},
-    figures::count,
     opening,
     post::{Opened, Step, standing},
     proposal::{ProposeError, Standing as Known},
+    refusals::Refused,
     replica::Replica,
     snapshot::{PageAnswer, PageRequest},
 };
@@ -142,7 +142,8 @@ impl Work {
                 replica.handle(office, Input::Message(envelope));
             });
             if !is_hosted {
-                count(&self.office.counters.refused);
+                let why = Refused::ByMember(RefusedReason::NotForMe);
+                self.office.counters.refused.count(why);
             }
         }
     }
