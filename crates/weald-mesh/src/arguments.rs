@@ -71,6 +71,12 @@ pub(crate) struct PublisherOptions {
     /// Makes the topic with the policy `Available`
     #[arg(long)]
     pub(crate) available: bool,
+    /// Messages that are handed over at a time
+    #[arg(long, default_value_t = 1)]
+    pub(crate) batch: usize,
+    /// The gateway that is published through, `HOST:PORT`; a light node of its own without it
+    #[arg(long)]
+    pub(crate) through: Option<String>,
     #[arg(long)]
     pub(crate) seed: u64,
 }

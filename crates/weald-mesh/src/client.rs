@@ -173,6 +173,22 @@ impl Client {
         answered.and_then(answer::success).and_then(|reply| reply.json())
     }
 
+    /// Publishes several messages, none of which has a line break; what the node tells of each.
+    pub(crate) fn publish_lines(&self, topic: &str, bodies: &[String]) -> Answer<Vec<Value>> {
+        let path = format!("{}/messages?batch=lines", topic_path(topic));
+        let answered = self.send(Call::new(Method::POST, path).with_body(bodies.join("\n")));
+        let text = answered.and_then(answer::success)?.text();
+        text.lines().map(|line| serde_json::from_str(line).map_err(|e| Failure::lost(&e))).collect()
+    }
+
+    /// Has the coordinator of `partition`, whose gateway this is, hand it over to a peer.
+    pub(crate) fn transfer(&self, partition: u64, to: &str) -> Answer<Value> {
+        let path = format!("/v1/partitions/{partition}/transfer");
+        let body = serde_json::json!({ "to": to }).to_string();
+        let answered = self.send(Call::new(Method::POST, path).with_body(body));
+        answered.and_then(answer::success).and_then(|reply| reply.json())
+    }
+
     /// The partition that has the topic.
     pub(crate) fn partition_of_topic(&self, name: &str) -> Answer<u64> {
         let answered = self.send(Call::new(Method::GET, topic_path(name)));

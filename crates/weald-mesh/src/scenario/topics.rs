@@ -48,6 +48,18 @@ struct Publishes {
     expires_ms: Option<u64>,
     /// Whether the topic is made with the policy `Available`.
     available: bool,
+    /// Messages that are handed over at a time.
+    batch: usize,
+    /// The node whose gateway is published through; `None` for a light node of the publisher's own.
+    through: Option<usize>,
+}
+
+impl Publishes {
+    /// One by one, through a light node of the publisher's own.
+    fn new(label: usize, count: usize, pause: (usize, usize)) -> Self {
+        let (expires_ms, available, batch, through) = (None, false, 1, None);
+        Self { label, count, pause, expires_ms, available, batch, through }
+    }
 }
 
 /// How a subscriber subscribes.
@@ -83,6 +95,10 @@ impl Gathering {
             option("pause-max-ms", plan.pause.1.to_string());
             let seed = self.setup.seed.wrapping_add(u64::try_from(plan.label)?);
             option("seed", seed.to_string());
+            option("batch", plan.batch.to_string());
+            if let Some(place) = plan.through {
+                option("through", self.mesh.nodes[place].file()?.http.clone());
+            }
             if let Some(expires) = plan.expires_ms {
                 option("expires-ms", expires.to_string());
             }

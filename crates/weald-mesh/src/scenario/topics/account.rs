@@ -251,6 +251,50 @@ mod tests {
         assert!(!is_passed(&[gap, message(1), message(2)]), "nothing may be gone");
     }
 
+    /// A head that publishers load, change and store again, as anybody could who has no log: who stores
+    /// last wins.
+    #[derive(Clone, Default)]
+    struct Stored(Vec<u64>);
+
+    impl Stored {
+        /// The head with a message more, and what its publisher is told.
+        fn with(mut self, publisher: u64) -> (Self, Value) {
+            self.0.push(publisher);
+            let line = json!({ "p": publisher, "published": 0, "position": self.0.len() });
+            (self, line)
+        }
+
+        fn told(&self) -> Vec<Value> {
+            let message = |(place, p): (usize, &u64)| {
+                let name = format!("publisher {p}");
+                let position = place + 1;
+                json!({ "message": { "p": p, "i": 0, "position": position, "publisher": name, "sequence": 1 } })
+            };
+            self.0.iter().enumerate().map(message).collect()
+        }
+    }
+
+    #[test]
+    fn t2_a_head_that_is_loaded_and_stored_fails() {
+        let judged = |head: &Stored, told: &[Value]| {
+            let mut sent = Sent::default();
+            sent.take(told);
+            let mut report = Report::default();
+            sent.judge(&mut report, (2, 1));
+            Heard::of(&head.told()).judge(&mut report, &sent);
+            report
+        };
+        let (first, one) = Stored::default().with(0);
+        let (both, other) = first.clone().with(1);
+        let in_turn = judged(&both, &[one.clone(), other]);
+        assert!(in_turn.is_passed(), "{in_turn}");
+        // Both load the empty head; the second to store has not seen what the first has stored.
+        let (last, other) = Stored::default().with(1);
+        let at_once = judged(&last, &[one, other]).to_string();
+        assert!(at_once.contains("failed: lost: 1"), "{at_once}");
+        assert!(at_once.contains("failed: positions given twice: 1"), "{at_once}");
+    }
+
     #[test]
     fn what_is_not_acknowledged_may_come_again() {
         let told = [message(0), json!({ "acknowledged": 1 }), message(1)];

@@ -34,8 +34,7 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut attacker = gathering.attack()?;
     attacker.wait_for("ready", BEGIN_MAX)?;
     let count = setup.operation_count / PUBLISHERS;
-    let plan =
-        |label| Publishes { label, count, pause: PAUSE_MS, expires_ms: None, available: false };
+    let plan = |label| Publishes::new(label, count, PAUSE_MS);
     let plans: Vec<Publishes> = (0..PUBLISHERS).map(plan).collect();
     gathering.publish(&plans)?;
     let mut subscriber = gathering.subscribe(&Subscribes::default())?;

@@ -27,13 +27,8 @@ fn run(setup: &Setup) -> Result<Report> {
     let mesh = Mesh::prepare(setup, "gc", setup.node_count)?;
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count / PUBLISHERS;
-    let plan = |label| Publishes {
-        label,
-        count,
-        pause: (0, 2),
-        expires_ms: Some(EXPIRES_MS),
-        available: false,
-    };
+    let plan =
+        |label| Publishes { expires_ms: Some(EXPIRES_MS), ..Publishes::new(label, count, (0, 2)) };
     let plans: Vec<Publishes> = (0..PUBLISHERS).map(plan).collect();
     gathering.publish(&plans)?;
     let mut subscriber = gathering.subscribe(&Subscribes::default())?;

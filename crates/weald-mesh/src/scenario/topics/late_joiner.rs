@@ -27,13 +27,7 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count;
     let pause = (PAUSE_MS, PAUSE_MS);
-    gathering.publish(&[Publishes {
-        label: 0,
-        count,
-        pause,
-        expires_ms: None,
-        available: false,
-    }])?;
+    gathering.publish(&[Publishes::new(0, count, pause)])?;
     thread::sleep(LATE);
     let before = gathering.published();
     let subscriber = gathering.subscribe(&Subscribes::default())?;

@@ -27,8 +27,7 @@ fn run(setup: &Setup) -> Result<Report> {
     let mut report = Report::default();
     let mesh = Mesh::prepare(setup, "outbox", setup.node_count)?;
     let mut gathering = Gathering::found(setup, mesh)?;
-    let plan =
-        Publishes { label: 0, count: BEFORE, pause: (5, 5), expires_ms: None, available: true };
+    let plan = Publishes { available: true, ..Publishes::new(0, BEFORE, (5, 5)) };
     gathering.publish(&[plan])?;
     let sent = gathering.published_all()?;
     let (first, count) = (publish(&gathering, 0)?, setup.operation_count);

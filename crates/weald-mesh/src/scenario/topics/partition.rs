@@ -35,8 +35,7 @@ fn run(setup: &Setup) -> Result<Report> {
     report.tell("links are cut", can_cut);
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count / PUBLISHERS;
-    let plan =
-        |label| Publishes { label, count, pause: PAUSE_MS, expires_ms: None, available: false };
+    let plan = |label| Publishes::new(label, count, PAUSE_MS);
     let plans: Vec<Publishes> = (0..PUBLISHERS).map(plan).collect();
     gathering.publish(&plans)?;
     gathering.wait_published(1)?;

@@ -21,13 +21,7 @@ fn run(setup: &Setup) -> Result<Report> {
     let mesh = Mesh::prepare(setup, "renewal", setup.node_count)?;
     let mut gathering = Gathering::found(setup, mesh)?;
     let count = setup.operation_count;
-    let plan = Publishes {
-        label: 0,
-        count,
-        pause: (PAUSE_MS, PAUSE_MS),
-        expires_ms: None,
-        available: false,
-    };
+    let plan = Publishes::new(0, count, (PAUSE_MS, PAUSE_MS));
     gathering.publish(&[plan])?;
     gathering.wait_published(1)?;
     let how = Subscribes { lease_ms: Some(LEASE_MS), ..Subscribes::default() };
