@@ -191,6 +191,15 @@ impl Mesh {
         Ok(())
     }
 
+    /// What running nodes have counted goes beside their logs, where a run that is kept can be read.
+    pub(crate) fn note_metrics(&self, when: &str) -> Result<()> {
+        for node in self.running().into_iter().map(|place| &self.nodes[place]) {
+            let file = self.directory.join(format!("{}.{when}.metrics", node.name()));
+            fs::write(file, node.client()?.text("/metrics")?)?;
+        }
+        Ok(())
+    }
+
     /// The ends of all logs.
     pub(crate) fn log_ends(&self) -> String {
         self.nodes.iter().map(Node::log_end).collect()

@@ -164,6 +164,7 @@ impl Trial {
         let history = mesh.directory().join(format!("{}.history.jsonl", objects.prefix));
         fs::write(history, result.json_lines())?;
         mesh.check_alive()?;
+        mesh.note_metrics(objects.prefix)?;
         tell_gaps(report, &result, &faults, &limits);
         judge(report, &mut result, &mesh.clients()?)?;
         Ok((mesh, result.latencies().0))
