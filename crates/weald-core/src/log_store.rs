@@ -155,12 +155,6 @@ pub enum LogError {
     /// Stored bytes do not match their checksum.
     #[error("the log is damaged: {0}")]
     Damaged(String),
-    /// A new life was asked for where the present one is well.
-    #[error("the partition has forgotten nothing: partition={partition}")]
-    NotAmnesiac {
-        /// The partition.
-        partition: PartitionId,
-    },
     /// The disk could not be read or written.
     #[error("the log cannot be used: {0}")]
     Io(String),
@@ -259,12 +253,14 @@ pub trait LogStore: Send + Sync {
         }
     }
 
-    /// Begins a new life of a partition that is amnesiac or unknown: an empty log and `state`, which
-    /// says so. Whatever was left of the old one is forgotten. Nothing else ends an amnesia.
+    /// Begins a new life of a partition: an empty log and `state`, which says so. Whatever was left of
+    /// an old one is forgotten, also what it promised: the caller knows that nobody counts on it, since
+    /// it was lost, or its member was removed. Nothing else ends an amnesia.
     ///
     /// # Errors
-    /// [`LogError::NotAmnesiac`] where the old life is well; as for [`LogStore::submit`].
-    fn begin_anew(&self, partition: PartitionId, _state: Bytes) -> Result<SyncTicket, LogError> {
-        Err(LogError::NotAmnesiac { partition })
+    /// As for [`LogStore::submit`].
+    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
+        let (restart_at, state) = (Some(LogPoint::default()), Some(state));
+        self.submit(LogBatch { partition, restart_at, state, ..LogBatch::default() })
     }
 }

@@ -12,6 +12,7 @@ mod kill_leader;
 mod lost_answers;
 mod partition;
 mod pause;
+mod rebalance;
 mod redirect;
 mod restart_all;
 mod rogue;
@@ -52,7 +53,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 26] = [
+const ALL: [Scenario; 27] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -65,6 +66,7 @@ const ALL: [Scenario; 26] = [
     catch_up::SCENARIO,
     two_nodes::SCENARIO,
     churn::SCENARIO,
+    rebalance::SCENARIO,
     restart_all::SCENARIO,
     forced_recovery::SCENARIO,
     rolling_restart::SCENARIO,

@@ -148,8 +148,8 @@ impl Members {
         receiver
     }
 
-    /// Lets the member of `partition` live here no more. Its log and state stay on the disk; it is
-    /// forgotten with the next start.
+    /// Lets the member of `partition` live here no more. Its log and state stay on the disk until another life begins
+    /// here, which begins with nothing.
     pub(crate) fn retire(&self, partition: PartitionId) -> oneshot::Receiver<()> {
         let (caller, receiver) = Caller::channel();
         self.push(Event::Retire(partition, caller));

@@ -148,9 +148,6 @@ impl LogCore {
     ) -> Result<SyncTicket, LogError> {
         self.check_writable()?;
         let mut queue = self.queue.lock();
-        if queue.knows(partition) && queue.ailment(partition) != Some(Ailment::Amnesiac) {
-            return Err(LogError::NotAmnesiac { partition });
-        }
         let restart_at = Some(LogPoint::default());
         let batch = LogBatch { partition, restart_at, state: Some(state), ..LogBatch::default() };
         let footprint = queue.check_anew(&batch)?;

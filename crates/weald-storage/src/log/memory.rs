@@ -111,9 +111,7 @@ impl LogStore for MemoryLog {
     }
 
     fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
-        if self.inner.lock().partitions.contains_key(&partition) {
-            return Err(LogError::NotAmnesiac { partition });
-        }
+        self.inner.lock().partitions.remove(&partition);
         self.submit(LogBatch { partition, state: Some(state), ..LogBatch::default() })
     }
 }

@@ -12,8 +12,7 @@ use weald_cluster::{
     },
 };
 use weald_core::{
-    Digest, LogBatch, LogError, LogIndex, LogPoint, LogStore, PartitionHealth, PartitionId,
-    SyncTicket, Time,
+    Digest, LogBatch, LogError, LogIndex, LogPoint, LogStore, PartitionId, SyncTicket, Time,
     codec::{self, CodecError},
 };
 
@@ -272,12 +271,11 @@ fn tell_trouble(partition: PartitionId, before: Option<&LogError>, error: &LogEr
     }
 }
 
-/// Hands one batch over. A partition that the log holds for lost begins its new life by it.
+/// Hands one batch over. A new life begins by it whatever the log holds of an old one.
 fn hand_over(log: &dyn LogStore, batch: &LogBatch) -> Result<SyncTicket, LogError> {
     let is_new_life = batch.restart_at == Some(LogPoint::default());
-    let health = log.status(batch.partition).map(|status| status.health);
     match &batch.state {
-        Some(state) if is_new_life && health == Some(PartitionHealth::Amnesiac) => {
+        Some(state) if is_new_life => {
             let begun = log.begin_anew(batch.partition, state.clone())?;
             if batch.entries.is_empty() {
                 return Ok(begun);

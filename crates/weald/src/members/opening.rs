@@ -7,8 +7,8 @@ use weald_cluster::{
     },
 };
 use weald_core::{
-    LogBatch, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError,
-    StateStore, Time,
+    LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError, StateStore,
+    Time,
 };
 
 use super::{
@@ -52,19 +52,16 @@ pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostErr
     };
     let is_lost = beginning == HostAs::Lost;
     let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
-    let health = office.log.status(partition).map(|status| status.health);
-    let ticket = match health {
-        Some(PartitionHealth::Amnesiac) => office.log.begin_anew(partition, kept.encode())?,
-        _ => {
-            let state = Some(kept.encode());
-            office.log.submit(LogBatch { partition, state, ..LogBatch::default() })?
-        }
-    };
+    // An earlier life on this disk ended when its member was removed, or lost what it promised: nobody counts on it.
+    let ticket = office.log.begin_anew(partition, kept.encode())?;
     let health = if is_lost { Health::Amnesiac } else { Health::Whole };
     let log = (Point::default(), Vec::new());
-    let begun = Begun { kept, health, log, restarts: false };
+    let begun = Begun { kept, health, log, restarts: false, is_new: true };
     let mut replica = begin(office, partition, begun)?;
     replica.desk.note(ticket, PersistTicket::default());
+    if replica.has_state() {
+        replica.begin_anew(office);
+    }
     Ok(replica)
 }
 
@@ -75,6 +72,8 @@ pub(super) struct Begun {
     pub(super) log: (Point, Vec<LogEntry>),
     /// The log on the disk does not know yet that it begins there.
     pub(super) restarts: bool,
+    /// It begins with nothing, whatever an earlier life has left here.
+    pub(super) is_new: bool,
 }
 
 fn reopen(
@@ -95,8 +94,10 @@ pub(super) fn found(
     applied: LogIndex,
 ) -> Begun {
     let health = health_of(found, &kept);
-    let mut begun = Begun { kept, health, log: Default::default(), restarts: false };
-    match read_log(log, partition, found, applied) {
+    let log_read = read_log(log, partition, found, applied);
+    let log = Default::default();
+    let mut begun = Begun { kept, health, log, restarts: false, is_new: false };
+    match log_read {
         Ok(log) => begun.log = log,
         Err(error) => begun.take_installed(applied, &error),
     }
@@ -186,9 +187,9 @@ fn check_chain(before: &Point, entries: &[LogEntry], applied: LogIndex) -> Resul
 
 /// Opens the state of a partition and puts the member together.
 fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replica, StateError> {
-    let Begun { kept, health, log: (before, entries), restarts } = begun;
+    let Begun { kept, health, log: (before, entries), restarts, is_new } = begun;
     let (store, machine) = office.stores.open(partition)?;
-    let is_empty = health == Health::Amnesiac;
+    let is_empty = health == Health::Amnesiac || is_new;
     let known_end = match health {
         Health::Damaged { known_end } => Some(known_end),
         _ => None,

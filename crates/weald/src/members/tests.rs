@@ -222,6 +222,39 @@ fn a_partition_grows_from_one_voter_to_three() {
 }
 
 #[test]
+fn a_member_that_was_removed_lives_here_again_with_nothing_of_its_earlier_life() {
+    // Its log still has all entries, or has let the first ones go.
+    for config in [MembersConfig::default(), short_logs()] {
+        let mut cluster = Cluster::on_disks_with(2, config);
+        cluster.found(PARTITION, 1);
+        let known = cluster.node(0).status(PARTITION).unwrap().configuration;
+        let mut written = 0;
+        for life in 0..3 {
+            let member = Member { life, ..cluster.node(1).member() };
+            let adopted = cluster.node(1).members().adopt(PARTITION, known.clone(), member);
+            assert_eq!(adopted.blocking_recv().unwrap(), Ok(member));
+            cluster.change(PARTITION, &Change::AddLearner(member));
+            for _ in 0..30 {
+                cluster.write(PARTITION, put(written));
+                written += 1;
+            }
+            cluster.wait_equal(PARTITION);
+            assert_eq!(u64::try_from(cluster.node(1).count(PARTITION)).unwrap(), written);
+            cluster.node(1).members().checkpoint().blocking_recv().unwrap().unwrap();
+            if life == 1 {
+                cluster.kill(1);
+                cluster.start(1);
+                cluster.wait_equal(PARTITION);
+            }
+            cluster.change(PARTITION, &Change::RemoveLearner(member));
+            cluster.node(1).members().retire(PARTITION).blocking_recv().unwrap();
+            cluster.write(PARTITION, put(written));
+            written += 1;
+        }
+    }
+}
+
+#[test]
 fn w18_who_does_not_coordinate_says_who_does_and_logs_nothing() {
     let cluster = Cluster::in_memory(4);
     cluster.found(PARTITION, 3);

@@ -213,19 +213,40 @@ fn a_status_tells_how_far_a_partition_is_durable() {
 }
 
 #[test]
-fn where_nothing_is_damaged_nothing_is_repaired_or_begun_anew() {
+fn where_nothing_is_damaged_nothing_is_repaired() {
     for subject in subjects() {
         let ticket = subject.log.begin_anew(P0, Bytes::from_static(b"first life")).unwrap();
         subject.wait(ticket);
         subject.write(entries(P0, 1..=9, 10));
-        let refused = subject.log.begin_anew(P0, Bytes::new());
-        assert_eq!(refused, Err(LogError::NotAmnesiac { partition: P0 }), "{}", subject.name);
         assert_eq!(missing(&*subject.log, P0), []);
         let ticket = subject.log.repair(P0, vec![entry(3, 9, 10)]).unwrap();
         subject.wait(ticket);
         assert_eq!(subject.log.read(P0, LogIndex(3), 0).unwrap(), [entry(3, 1, 10)]);
         let outside = LogError::NotHeld { partition: P0, index: LogIndex(10) };
         assert_eq!(subject.log.repair(P0, vec![entry(10, 1, 10)]), Err(outside));
+    }
+}
+
+#[test]
+fn a_new_life_begins_at_the_first_index_whatever_was_held_and_let_go() {
+    for subject in subjects() {
+        subject.write(entries(P0, 1..=9, 10));
+        subject.write(entries(P1, 1..=3, 10));
+        subject.log.release(P0, LogIndex(5)).unwrap();
+        subject.write(state(P0, "first life"));
+        let ticket = subject.log.begin_anew(P0, Bytes::from_static(b"second life")).unwrap();
+        subject.wait(ticket);
+        assert_eq!(
+            subject.log.read(P0, LogIndex(6), 0).unwrap_or_default(),
+            [],
+            "{}",
+            subject.name
+        );
+        subject.write(entries(P0, 1..=2, 10));
+        let status = subject.log.status(P0).unwrap();
+        assert_eq!((status.base, status.last.index), (LogPoint::default(), LogIndex(2)));
+        assert_eq!(subject.log.read(P0, LogIndex(1), 1000).unwrap().len(), 2, "{}", subject.name);
+        assert_eq!(subject.log.status(P1).unwrap().last.index, LogIndex(3), "others go on");
     }
 }
 

@@ -248,8 +248,13 @@ impl Replica {
 impl Replica {
     /// Fetches a state from a peer that covers at least this entry.
     pub(super) fn install(&mut self, office: &Office, from: Member, at_least: LogIndex) {
-        if !matches!(self.checkpoints.switch, Switch::No) {
-            return;
+        match self.checkpoints.switch {
+            Switch::No => {}
+            // A new life is about to begin with nothing. There will be another offer.
+            Switch::Switching(None) => {
+                return self.state.handle(office.now, Input::InstallFailed);
+            }
+            _ => return,
         }
         self.checkpoints.switch = Switch::Fetching;
         let partition = self.id();
@@ -299,8 +304,13 @@ impl Replica {
         self.ask_switch(office, install);
     }
 
+    /// Whether something was applied to the state, be it in an earlier life.
+    pub(in crate::members) fn has_state(&self) -> bool {
+        self.partition.applied() > LogIndex::ZERO
+    }
+
     /// Begins a new life with nothing.
-    pub(super) fn begin_anew(&mut self, office: &Office) {
+    pub(in crate::members) fn begin_anew(&mut self, office: &Office) {
         self.waiting.abandon();
         (self.checkpoints.running, self.checkpoints.awaited) = (None, None);
         self.checkpoints.switch = Switch::Switching(None);
@@ -324,6 +334,11 @@ impl Replica {
             Ok(switched) => switched,
             Err(error) => return self.fail(format!("a snapshot cannot be installed: {error}")),
         };
+        if meta.is_none() && partition.applied() > LogIndex::ZERO {
+            // An earlier life had asked for this one: what this life has asked for comes next.
+            self.checkpoints.switch = Switch::Switching(None);
+            return;
+        }
         self.hosted.replace_store(Arc::clone(&store));
         (self.store, self.partition) = (store, partition);
         (self.loading, self.fault) = (Loading::No, None);
