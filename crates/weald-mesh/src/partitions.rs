@@ -1,6 +1,6 @@
 //! Partitions as the nodes tell of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -150,15 +150,6 @@ pub(crate) fn wait_grown(mesh: &Mesh, k: usize, within: Duration) -> Result<Dura
 /// How many partitions there are that have a coordinator.
 pub(crate) fn count(mesh: &Mesh) -> Result<usize> {
     Ok(coordinated(mesh)?.into_values().flatten().count())
-}
-
-/// The peer ids of the members of each partition, voting or not; none of one that has no coordinator.
-pub(crate) fn replicas(mesh: &Mesh) -> Result<BTreeMap<u64, BTreeSet<String>>> {
-    let all = coordinated(mesh)?.into_iter().map(|(partition, member)| {
-        let members = member.map(|member| member.voters.into_iter().chain(member.learners));
-        (partition, members.into_iter().flatten().collect())
-    });
-    Ok(all.collect())
 }
 
 /// Waits until at least `least` partitions have the node at `place` as a member.

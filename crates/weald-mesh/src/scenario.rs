@@ -12,7 +12,6 @@ mod kill_leader;
 mod lost_answers;
 mod partition;
 mod pause;
-mod rebalance;
 mod redirect;
 mod restart_all;
 mod rogue;
@@ -53,7 +52,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 27] = [
+const ALL: [Scenario; 26] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -66,7 +65,6 @@ const ALL: [Scenario; 27] = [
     catch_up::SCENARIO,
     two_nodes::SCENARIO,
     churn::SCENARIO,
-    rebalance::SCENARIO,
     restart_all::SCENARIO,
     forced_recovery::SCENARIO,
     rolling_restart::SCENARIO,

@@ -83,11 +83,6 @@ impl Trial {
         Ok(Self { mesh, load, objects, partitions, faults: Vec::new(), limits: Limits::new() })
     }
 
-    /// Operations that the load has completed.
-    pub(super) fn operation_count(&self) -> usize {
-        self.load.operation_count()
-    }
-
     /// Waits until the load has completed `more` operations.
     pub(super) fn wait_operations(&mut self, more: usize) -> Result<()> {
         let wanted = self.load.operation_count() + more;

@@ -239,7 +239,7 @@ fn a_member_that_was_removed_lives_here_again_with_nothing_of_its_earlier_life()
                 written += 1;
             }
             cluster.wait_equal(PARTITION);
-            assert_eq!(u64::try_from(cluster.node(1).count(PARTITION)).unwrap(), written);
+            assert_eq!(cluster.node(1).count(PARTITION), written);
             cluster.node(1).members().checkpoint().blocking_recv().unwrap().unwrap();
             if life == 1 {
                 cluster.kill(1);
