@@ -83,9 +83,7 @@ fn loaded(
     trial.wait_operations(setup.operation_count / 2)?;
     let mut inner = Report::default();
     let (mesh, writes) = trial.end_with_writes(&mut inner)?;
-    if let Some(syncs) = probe.stop()? {
-        inner.tell("syncs of the disk by another", syncs);
-    }
+    inner.tell("syncs of the disk by another", probe.stop()?);
     report.absorb(part, inner);
     Ok((mesh, writes.context("nothing was written")?))
 }

@@ -53,13 +53,15 @@ pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostErr
     let is_lost = beginning == HostAs::Lost;
     let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
     // An earlier life on this disk ended when its member was removed, or lost what it promised: nobody counts on it.
+    let has_lived = office.log.status(partition).is_some();
     let ticket = office.log.begin_anew(partition, kept.encode())?;
     let health = if is_lost { Health::Amnesiac } else { Health::Whole };
     let log = (Point::default(), Vec::new());
     let begun = Begun { kept, health, log, restarts: false, is_new: true };
     let mut replica = begin(office, partition, begun)?;
     replica.desk.note(ticket, PersistTicket::default());
-    if replica.has_state() {
+    // The clerk may still have to switch in what an earlier life had fetched: this comes after it.
+    if has_lived || replica.has_state() {
         replica.begin_anew(office);
     }
     Ok(replica)
@@ -94,10 +96,8 @@ pub(super) fn found(
     applied: LogIndex,
 ) -> Begun {
     let health = health_of(found, &kept);
-    let log_read = read_log(log, partition, found, applied);
-    let log = Default::default();
-    let mut begun = Begun { kept, health, log, restarts: false, is_new: false };
-    match log_read {
+    let mut begun = Begun { kept, health, log: Default::default(), restarts: false, is_new: false };
+    match read_log(log, partition, found, applied) {
         Ok(log) => begun.log = log,
         Err(error) => begun.take_installed(applied, &error),
     }

@@ -236,12 +236,8 @@ fn a_new_life_begins_at_the_first_index_whatever_was_held_and_let_go() {
         subject.write(state(P0, "first life"));
         let ticket = subject.log.begin_anew(P0, Bytes::from_static(b"second life")).unwrap();
         subject.wait(ticket);
-        assert_eq!(
-            subject.log.read(P0, LogIndex(6), 0).unwrap_or_default(),
-            [],
-            "{}",
-            subject.name
-        );
+        let left = subject.log.read(P0, LogIndex(6), 0).unwrap_or_default();
+        assert_eq!(left, [], "{}", subject.name);
         subject.write(entries(P0, 1..=2, 10));
         let status = subject.log.status(P0).unwrap();
         assert_eq!((status.base, status.last.index), (LogPoint::default(), LogIndex(2)));

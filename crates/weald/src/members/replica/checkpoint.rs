@@ -267,6 +267,10 @@ impl Replica {
         office: &mut Office,
         fetched: Option<(SnapshotMeta, StateInstall)>,
     ) {
+        if !matches!(self.checkpoints.switch, Switch::Fetching) {
+            // An earlier life had asked for it.
+            return;
+        }
         self.checkpoints.switch = Switch::No;
         let is_ahead = |meta: &SnapshotMeta| {
             meta.point.index > self.partition.applied() || self.has_diverged()
