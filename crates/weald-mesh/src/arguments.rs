@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -72,8 +73,8 @@ pub(crate) struct PublisherOptions {
     #[arg(long)]
     pub(crate) available: bool,
     /// Messages that are handed over at a time
-    #[arg(long, default_value_t = 1)]
-    pub(crate) batch: usize,
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    pub(crate) batch: NonZeroUsize,
     /// The gateway that is published through, `HOST:PORT`; a light node of its own without it
     #[arg(long)]
     pub(crate) through: Option<String>,

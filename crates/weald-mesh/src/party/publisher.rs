@@ -39,11 +39,12 @@ async fn run(options: &PublisherOptions) -> Result<()> {
     let way = Way::open(options).await?;
     tell(&json!({ "ready": true }));
     ensure!(next_word().await, "nobody waits for it");
+    let batch = options.batch.get();
     let mut random = Random::new(options.seed);
     let mut due = tokio::time::Instant::now();
-    for first in (0..options.count).step_by(options.batch) {
+    for first in (0..options.count).step_by(batch) {
         tokio::time::sleep_until(due).await;
-        let last = options.count.min(first + options.batch);
+        let last = options.count.min(first + batch);
         way.publish(options, (first..last).collect()).await?;
         if let Way::Light(_, topic) = &way
             && first % LOOK_EVERY == 0
