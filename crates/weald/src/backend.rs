@@ -226,13 +226,13 @@ impl Reading {
 #[derive(Clone)]
 pub(crate) struct Version {
     view: Arc<dyn StateView>,
-    /// The view again where its blocks come over the network.
+    /// The view again where its blocks may come over the network.
     remote: Option<Arc<dyn Remote>>,
     partition: PartitionId,
     log_time: Time,
 }
 
-/// A view whose blocks come over the network.
+/// A view whose blocks may come over the network.
 pub(crate) trait Remote: StateView {
     /// As [`StateView::load`], without blocking a thread.
     fn fetch(self: Arc<Self>, ids: Vec<BlockId>) -> Fetching;
@@ -247,7 +247,7 @@ impl Version {
         Self { view, remote: None, partition, log_time }
     }
 
-    /// As [`Version::new`], where another node holds the partition.
+    /// As [`Version::new`], where another node may hold the partition.
     pub(crate) fn remote(partition: PartitionId, view: Arc<dyn Remote>, log_time: Time) -> Self {
         Self { view: Arc::clone(&view) as _, remote: Some(view), partition, log_time }
     }

@@ -6,6 +6,12 @@ use weald_storage::{engine::EngineKind, state::Compression};
 
 use crate::{Error, ErrorKind, Result};
 
+/// What a process takes beside its state and its caches: the program, connections, the ends of its logs, what waits
+/// for thousands of subscribers, and what the allocator keeps of all that was freed.
+const MEMORY_BESIDE: usize = 160 << 20;
+/// The least memory that a process is laid out for.
+const MEMORY_MIN: usize = 192 << 20;
+
 /// Settings of a node.
 ///
 /// ```
@@ -76,6 +82,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// These settings with `dirty_bytes` and `cache_bytes` as a process of `bytes` in all has room for: each half of
+    /// what 160 MiB leave, which the rest of a node stays within.
+    ///
+    /// ```
+    /// let config = weald::Config::default().with_memory(256 << 20)?;
+    /// assert_eq!((config.dirty_bytes, config.cache_bytes), (48 << 20, 48 << 20));
+    /// # Ok::<_, weald::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` below 192 MiB.
+    pub fn with_memory(self, bytes: usize) -> Result<Self> {
+        in_range(bytes >= MEMORY_MIN, "memory_bytes must be at least 192 MiB")?;
+        let share = (bytes - MEMORY_BESIDE) / 2;
+        Ok(Self { dirty_bytes: share, cache_bytes: share, ..self })
+    }
+
     /// Of `dirty_bytes`, what effects may take: the rest is for a checkpoint of them.
     pub(crate) fn effect_bytes_max(&self) -> usize {
         self.dirty_bytes - self.dirty_bytes / 3
@@ -83,19 +106,21 @@ impl Config {
 
     /// Checks the relations between settings.
     pub(crate) fn check(&self) -> Result<()> {
-        let positive = |holds: bool, what: &str| {
-            let error = || Error::new(ErrorKind::Invalid, format!("setting out of range: {what}"));
-            if holds { Ok(()) } else { Err(error()) }
-        };
         let what = "engine: this build has no rocksdb; build it with `--features rocksdb`";
-        positive(self.engine.is_in_build(), what)?;
-        positive(self.writes_waiting_max > 0, "writes_waiting_max must be at least 1")?;
-        positive(self.transact_attempts_max > 0, "transact_attempts_max must be at least 1")?;
-        positive(!self.write_timeout.is_zero(), "write_timeout must not be zero")?;
-        positive(!self.read_timeout.is_zero(), "read_timeout must not be zero")?;
-        positive(
+        in_range(self.engine.is_in_build(), what)?;
+        in_range(self.writes_waiting_max > 0, "writes_waiting_max must be at least 1")?;
+        in_range(self.transact_attempts_max > 0, "transact_attempts_max must be at least 1")?;
+        in_range(!self.write_timeout.is_zero(), "write_timeout must not be zero")?;
+        in_range(!self.read_timeout.is_zero(), "read_timeout must not be zero")?;
+        in_range(
             self.writes_waiting_bytes >= weald_core::limits::ENTRY_BYTES_MAX,
             "writes_waiting_bytes must hold one entry of 8 MiB",
         )
     }
+}
+
+/// Refuses settings of which `holds` is not true; `what` says what is to hold.
+pub(crate) fn in_range(holds: bool, what: &str) -> Result<()> {
+    let error = || Error::new(ErrorKind::Invalid, format!("setting out of range: {what}"));
+    if holds { Ok(()) } else { Err(error()) }
 }

@@ -37,7 +37,9 @@ pub use info::{
 };
 pub(crate) use listing::{collections_in, header};
 pub use mesh::NodeBuilder;
-pub(crate) use read::{blocking, fault_error, load, read, read_blocking, read_error};
+pub(crate) use read::{
+    blocking, fault_error, fetch, load, read, read_blocking, read_disk, read_error,
+};
 pub use recovery::{RecoveryInfo, RecoveryOutcome, RecoveryRequest};
 pub use survey::{MemberInfo, PartitionInfo, PartitionRole};
 pub(crate) use system::Drawn;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use weald_core::{PeerId, limits::PARTITIONS_MAX};
 
-use crate::{Config, Error, ErrorKind, Result};
+use crate::{Config, Error, ErrorKind, Result, config::in_range};
 
 /// Bytes of a network's name, at most.
 const NETWORK_BYTES_MAX: usize = 64;
@@ -63,7 +63,8 @@ pub struct NodeConfig {
     /// loopback and private addresses join.
     pub pre_shared_key: Option<[u8; 32]>,
     /// The settings of storage and writes. `checkpoint_log_bytes` counts for each partition, default
-    /// 8 MiB; `dirty_bytes` and `cache_bytes` are 48 MiB each by default.
+    /// 8 MiB; `dirty_bytes` and `cache_bytes` are 48 MiB each by default, which is what a process of
+    /// 256 MiB has room for ([`Config::with_memory`]).
     pub store: Config,
 }
 
@@ -116,20 +117,16 @@ impl NodeConfig {
     /// # Errors
     /// `Invalid`, naming the setting that is out of range.
     pub fn check(&self) -> Result<()> {
-        let holds = |holds: bool, what: &str| {
-            let error = || Error::new(ErrorKind::Invalid, format!("setting out of range: {what}"));
-            if holds { Ok(()) } else { Err(error()) }
-        };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let is_name = (1..=NETWORK_BYTES_MAX).contains(&self.network.len());
-        holds(
+        in_range(
             is_name && self.network.chars().all(is_plain),
             "network has 1 to 64 of the characters A-Z a-z 0-9 - . _",
         )?;
-        holds([1, 3, 5].contains(&self.responsibility_k), "responsibility_k is 1, 3 or 5")?;
+        in_range([1, 3, 5].contains(&self.responsibility_k), "responsibility_k is 1, 3 or 5")?;
         let partitions = usize::try_from(self.partitions).unwrap_or(usize::MAX);
         let what = format!("partitions is 1 to {PARTITIONS_MAX}");
-        holds((1..=PARTITIONS_MAX).contains(&partitions), &what)?;
+        in_range((1..=PARTITIONS_MAX).contains(&partitions), &what)?;
         for (name, addresses) in
             [("listen", &self.listen), ("external", &self.external), ("bootstrap", &self.bootstrap)]
         {
@@ -137,7 +134,7 @@ impl NodeConfig {
             let found = wrong.map(String::as_str).unwrap_or_default();
             let what =
                 format!("{name} has addresses such as /ip4/127.0.0.1/tcp/4001, found {found:?}");
-            holds(wrong.is_none(), &what)?;
+            in_range(wrong.is_none(), &what)?;
         }
         self.check_relays()?;
         self.store.check()

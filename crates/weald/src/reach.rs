@@ -57,7 +57,7 @@ use crate::{
     backend::{Backend, Kept, Plight, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     members::{Hosted, Members, PartitionStatus, ReadAsk, ReadRefused},
-    node::{Home, blocking, closed, state_error},
+    node::{Home, closed, read_disk, state_error},
     topic::{Duty, Link, Shelf},
 };
 use asker::Asker;
@@ -339,7 +339,7 @@ impl Core {
             match hosted {
                 Some(hosted) => {
                     self.near(key, &hosted, Reading::default()).await?;
-                    let rows = blocking(move || hosted.store().rows(collections_prefix())).await?;
+                    let rows = read_disk(move || hosted.store().rows(collections_prefix())).await?;
                     let rows = rows.map_err(state_error)?;
                     all.extend(rows.iter().filter_map(|(key, _)| collection_of(key)));
                 }
@@ -390,7 +390,7 @@ impl Backend for Reach {
 
     fn whole(&self) -> Promise<Version> {
         let whole = Whole::new(Arc::clone(&self.core));
-        Promise::Ready(Ok(Version::new(PartitionId::default(), Arc::new(whole), Time::ZERO)))
+        Promise::Ready(Ok(Version::remote(PartitionId::default(), Arc::new(whole), Time::ZERO)))
     }
 
     fn follow(&self, collection: &CollectionName) -> Result<watch::Receiver<()>> {

@@ -58,6 +58,8 @@ pub(crate) enum Source {
     Environment(String),
     /// This file.
     File(PathBuf),
+    /// Nobody; it follows this option.
+    Option(&'static str),
     /// Nobody.
     Default,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for Source {
             Self::Flag => f.write_str("command line"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Option(name) => write!(f, "follows {name}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -83,8 +86,21 @@ impl NodeOptions {
         if let Some(directory) = data_dir {
             sources.give("data-dir", vec![directory.display().to_string()]);
         }
-        Ok(OPTIONS.iter().map(|row| sources.setting(row)).collect())
+        Ok(settled(OPTIONS.iter().map(|row| sources.setting(row)).collect()))
     }
+}
+
+/// What follows another option is told as it comes out.
+fn settled(mut settings: Vec<Setting>) -> Vec<Setting> {
+    let Ok(all) = Settings::of(&settings) else { return settings };
+    for (row, setting) in OPTIONS.iter().zip(&mut settings) {
+        if let Some((option, shown)) = row.follows
+            && setting.source == Source::Default
+        {
+            (setting.values, setting.source) = (vec![shown(&all)], Source::Option(option));
+        }
+    }
+    settings
 }
 
 impl Settings {
@@ -138,9 +154,10 @@ impl FromArgMatches for NodeOptions {
 }
 
 fn argument(row: &'static Row) -> Arg {
-    let default = match row.default {
-        [] => String::new(),
-        values => format!(" [default: {}]", values.join(",")),
+    let default = match (row.default, row.follows) {
+        ([], None) => String::new(),
+        ([], Some((option, _))) => format!(" [default: follows {option}]"),
+        (values, _) => format!(" [default: {}]", values.join(",")),
     };
     let help = format!("{}{default} [env: {}]", row.help, row.variable());
     let argument = Arg::new(row.name).long(row.name).value_name(row.value).help(help);

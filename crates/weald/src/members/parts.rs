@@ -47,8 +47,8 @@ pub(crate) struct MembersParts {
 #[derive(Clone, Debug)]
 pub(crate) struct MembersConfig {
     /// Of the replicas: timeouts and windows. Default a sign of life in 125 ms, four within an election
-    /// timeout, since a frame costs an idle node a millisecond; and, for a node has many members, 1 MiB of
-    /// each one's entries for others that lag, who are fed from the log beyond it.
+    /// timeout, since a frame costs an idle node a millisecond; and, for a node has many members, 256 KiB
+    /// of each one's entries for others that lag, who are fed from the log beyond it.
     pub(crate) replica: replica::Config,
     /// Of the state stores. Its `dirty_bytes_max` is what all partitions may take together.
     pub(crate) state: StateConfig,
@@ -76,7 +76,7 @@ impl Default for MembersConfig {
         Self {
             replica: replica::Config {
                 heartbeat: Duration::from_millis(125),
-                tail_bytes_max: 1024 * 1024,
+                tail_bytes_max: 256 * 1024,
                 ..replica::Config::default()
             },
             state: StateConfig::default(),

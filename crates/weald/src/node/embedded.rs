@@ -16,6 +16,7 @@ use super::{
     MemberInfo, NodeStatus, PartitionInfo, PartitionRole, blocking, closed,
     home::{Home, PARTITION, state_error},
     listing::collections_in,
+    read_disk,
 };
 use crate::{
     Result,
@@ -121,7 +122,7 @@ impl Backend for Embedded {
 
     fn collections(&self) -> Promise<Vec<BlockId>> {
         let store = Arc::clone(&self.store);
-        Promise::later(async move { blocking(move || collections_in(&store)).await? })
+        Promise::later(async move { read_disk(move || collections_in(&store)).await? })
     }
 
     fn network(&self) -> Promise<Digest> {

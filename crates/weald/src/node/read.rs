@@ -1,7 +1,11 @@
 //! Reads: in the caller's task while all blocks are in memory, on a blocking thread to load them.
 
-use std::time::Duration;
+use std::{num::NonZero, sync::LazyLock, thread, time::Duration};
 
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinError,
+};
 use weald_collections::{ReadError, SourceReader};
 use weald_core::{BlockId, BlockSource, Fault, Halt, LogIndex};
 
@@ -13,6 +17,19 @@ use crate::{
 
 /// The pause of who has all the time before the next attempt.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// The least number of threads that read from disks for this process; more where there are more
+/// processors. Each keeps for itself what it has let go, so that one for each read that waits makes
+/// the process larger by more than the disk gains.
+const DISK_THREADS_MIN: usize = 2;
+
+/// The threads that read from disks. A runtime's own threads are not bounded as closely: they also
+/// run what waits for other nodes, and that must not wait for a thread.
+static DISK_THREADS: LazyLock<Runtime> = LazyLock::new(|| {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut threads = Builder::new_current_thread();
+    threads.max_blocking_threads(processors.max(DISK_THREADS_MIN)).thread_name("weald-disk");
+    threads.build().expect("a runtime without drivers asks nothing of the system")
+});
 
 impl Weald {
     /// The newest version of the partition of `collection`: whatever was acknowledged before is in it.
@@ -95,20 +112,35 @@ pub(crate) fn read_blocking<T>(
 
 /// Brings blocks into memory.
 pub(crate) async fn load(version: &Version, ids: Vec<BlockId>) -> Result<()> {
-    if let Some(fetching) = version.fetch(&ids) {
-        return fetching.await.map_err(fault_error);
-    }
-    let version = version.clone();
-    blocking(move || version.load(&ids)).await?.map_err(fault_error)
+    fetch(version, ids).await.map_err(fault_error)
 }
 
-/// Runs `work` on a thread that may block.
+/// As [`load`]; the error is what was met.
+pub(crate) async fn fetch(version: &Version, ids: Vec<BlockId>) -> std::result::Result<(), Fault> {
+    if let Some(fetching) = version.fetch(&ids) {
+        return fetching.await;
+    }
+    let version = version.clone();
+    let loaded = read_disk(move || version.load(&ids)).await;
+    loaded.unwrap_or_else(|error| Err(Fault::Unreachable(error.to_string())))
+}
+
+/// Runs `work`, which waits for a disk and for nothing else, on one of the threads for that.
+pub(crate) async fn read_disk<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    DISK_THREADS.spawn_blocking(work).await.map_err(ended)
+}
+
+/// Runs `work` on a thread that may block, for whatever it is.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Error::caused(ErrorKind::Unavailable, "the runtime ended while blocks were read", error)
-    })
+    tokio::task::spawn_blocking(work).await.map_err(ended)
+}
+
+fn ended(error: JoinError) -> Error {
+    Error::caused(ErrorKind::Unavailable, "the runtime ended while blocks were read", error)
 }
 
 /// The facade's error for what a read met.

@@ -37,7 +37,10 @@ pub(crate) const BATCH_MAX: usize = 64;
 /// Bytes of what is checked together; one submission goes however large it is.
 pub(crate) const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Tasks that check signatures at a time.
-pub(crate) const CHECKERS_MAX: usize = 4;
+pub(crate) const CHECKERS_MAX: usize = 2;
+/// Bytes of a submission that is checked where it arrives, if none came for so long.
+pub(crate) const LONE_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const LONE_AFTER: Duration = Duration::from_millis(1);
 /// Submissions that wait for their signatures to be checked.
 pub(crate) const CHECKS_MAX: usize = 16_384;
 /// Bytes of these.

@@ -13,7 +13,7 @@ use weald_core::{Lock, PlacementKey, StateStore};
 use crate::{
     Consistency, Error, ErrorKind, Result,
     members::{Hosted, Members},
-    node::{blocking, state_error},
+    node::{read_disk, state_error},
 };
 
 /// The pause before the locks are looked at again.
@@ -47,7 +47,7 @@ pub(super) async fn unlocked(
 async fn first_lock(hosted: &Arc<Hosted>, key: PlacementKey) -> Result<Option<Lock>> {
     let prefix = [locks_prefix(), &key.as_u64().to_be_bytes()].concat();
     let hosted = Arc::clone(hosted);
-    let rows = blocking(move || hosted.store().rows(&prefix)).await?.map_err(state_error)?;
+    let rows = read_disk(move || hosted.store().rows(&prefix)).await?.map_err(state_error)?;
     let first = rows.first().map(|(key, value)| lock_of(key, value)).transpose();
     let first =
         first.map_err(|error| Error::caused(ErrorKind::Damaged, error.to_string(), error))?;

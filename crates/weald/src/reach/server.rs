@@ -36,6 +36,7 @@ use super::{
 use crate::{
     members::{self, Caller, Hosted, Members, ProposeError, ReadAsk, ReadRefused, Terms},
     metric::Metric,
+    node::read_disk,
     reach::writing::{Command, Slot, propose},
     write::Ack,
 };
@@ -327,7 +328,7 @@ impl Server {
     }
 
     fn collections(&self, hosted: Arc<Hosted>, after: Option<BlockId>, pending: Pending) {
-        self.asker.runtime().spawn_blocking(move || {
+        let answer = move || {
             let Ok(rows) = hosted.store().rows(collections_prefix()) else {
                 return pending.answer(unavailable());
             };
@@ -338,7 +339,8 @@ impl Server {
             let has_more = ids.len() > COLLECTIONS_MAX;
             ids.truncate(COLLECTIONS_MAX);
             pending.answer(done(&hosted, &Answered::Collections { ids, has_more }));
-        });
+        };
+        self.asker.runtime().spawn(read_disk(answer));
     }
 }
 

@@ -7,7 +7,10 @@ use tokio::runtime::Handle;
 use weald_core::{BlockId, BlockRead, BlockSource, Fault, LogIndex, PartitionId, StateView};
 
 use super::Core;
-use crate::backend::{Reading, Version};
+use crate::{
+    backend::{Fetching, Reading, Remote, Version},
+    node::fetch,
+};
 
 /// The newest state of everything. What it shows of different partitions may be of different
 /// moments; whoever writes by it says what was read, and it is checked again.
@@ -28,16 +31,26 @@ impl Whole {
         self.views.lock().get(&partition).cloned()
     }
 
-    /// The view of the partition of `id`; waits for it.
-    fn look(&self, id: BlockId) -> Result<Version, Fault> {
+    /// The view of the partition of `id`.
+    async fn look(&self, id: BlockId) -> Result<Version, Fault> {
         if let Some(version) = self.seen(id) {
             return Ok(version);
         }
-        let view = self.core.view(id, Reading::default(), &mut |_| ()).wait();
-        let version = self.runtime.block_on(view);
-        let version = version.map_err(|error| Fault::Unreachable(error.to_string()))?;
+        let view = self.core.view(id, Reading::default(), &mut |_| ());
+        let version = view.wait().await.map_err(|error| Fault::Unreachable(error.to_string()))?;
         let partition = version.position().partition;
         Ok(self.views.lock().entry(partition).or_insert(version).clone())
+    }
+
+    /// The views that `ids` are in, with those of each.
+    async fn spread(&self, ids: &[BlockId]) -> Result<Vec<(Version, Vec<BlockId>)>, Fault> {
+        let mut by_partition: BTreeMap<PartitionId, (Version, Vec<BlockId>)> = BTreeMap::new();
+        for id in ids {
+            let version = self.look(*id).await?;
+            let partition = version.position().partition;
+            by_partition.entry(partition).or_insert((version, Vec::new())).1.push(*id);
+        }
+        Ok(by_partition.into_values().collect())
     }
 }
 
@@ -56,15 +69,18 @@ impl StateView for Whole {
     }
 
     fn load(&self, ids: &[BlockId]) -> Result<(), Fault> {
-        let mut by_partition: BTreeMap<PartitionId, (Version, Vec<BlockId>)> = BTreeMap::new();
-        for id in ids {
-            let version = self.look(*id)?;
-            let partition = version.position().partition;
-            by_partition.entry(partition).or_insert((version, Vec::new())).1.push(*id);
-        }
-        for (version, ids) in by_partition.into_values() {
-            version.load(&ids)?;
-        }
-        Ok(())
+        let spread = self.runtime.block_on(self.spread(ids))?;
+        spread.into_iter().try_for_each(|(version, ids)| version.load(&ids))
+    }
+}
+
+impl Remote for Whole {
+    fn fetch(self: Arc<Self>, ids: Vec<BlockId>) -> Fetching {
+        Box::pin(async move {
+            for (version, ids) in self.spread(&ids).await? {
+                fetch(&version, ids).await?;
+            }
+            Ok(())
+        })
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Row {
     pub(super) shape: Shape,
     /// What holds when nobody says anything.
     pub(super) default: &'static [&'static str],
+    /// The option that it follows when nobody says anything, and what comes of that.
+    pub(super) follows: Option<(&'static str, Shown)>,
     /// One line that says what it does.
     pub(super) help: &'static str,
     /// Whether all verbs have the flag, and not only those about nodes.
@@ -48,11 +50,12 @@ impl Row {
 }
 
 type Set = fn(&mut Settings, &[String]) -> Result<(), String>;
+type Shown = fn(&Settings) -> String;
 type Names = (&'static str, &'static str, &'static str);
 
 const fn row(names: Names, shape: Shape, default: &'static [&'static str], set: Set) -> Row {
     let (name, value, help) = names;
-    Row { name, value, shape, default, help, is_global: false, set }
+    Row { name, value, shape, default, follows: None, help, is_global: false, set }
 }
 
 /// All options, in the order in which they are told.
@@ -181,17 +184,29 @@ pub(super) const OPTIONS: &[Row] = &[
         |all, values| compression(one(values)?).map(|kind| all.node.store.compression = kind),
     ),
     row(
-        ("cache-bytes", "BYTES", "Bytes of blocks cached for reading"),
+        ("memory-bytes", "BYTES", "Bytes of memory that the process is laid out for"),
         Shape::One,
-        &["50331648"],
-        |all, values| number(values).map(|bytes| all.node.store.cache_bytes = bytes),
+        &["268435456"],
+        |all, values| memory(&mut all.node, number(values)?),
     ),
-    row(
-        ("dirty-bytes", "BYTES", "Bytes in memory that wait for a checkpoint before writers wait"),
-        Shape::One,
-        &["50331648"],
-        |all, values| number(values).map(|bytes| all.node.store.dirty_bytes = bytes),
-    ),
+    Row {
+        follows: Some(("memory-bytes", |all| all.node.store.cache_bytes.to_string())),
+        ..row(
+            ("cache-bytes", "BYTES", "Bytes of blocks cached for reading"),
+            Shape::One,
+            &[],
+            |all, values| share(&mut all.node.store.cache_bytes, values),
+        )
+    },
+    Row {
+        follows: Some(("memory-bytes", |all| all.node.store.dirty_bytes.to_string())),
+        ..row(
+            ("dirty-bytes", "BYTES", "Bytes that wait for a checkpoint before writers wait"),
+            Shape::One,
+            &[],
+            |all, values| share(&mut all.node.store.dirty_bytes, values),
+        )
+    },
     row(
         ("log-segment-bytes", "BYTES", "Bytes of one segment file of the log"),
         Shape::One,
@@ -232,6 +247,19 @@ fn one(values: &[String]) -> Result<&str, String> {
 fn number<T: std::str::FromStr>(values: &[String]) -> Result<T, String> {
     let text = one(values)?;
     text.replace('_', "").parse().map_err(|_| format!("no number in range: {text:?}"))
+}
+
+fn memory(node: &mut NodeConfig, bytes: usize) -> Result<(), String> {
+    node.store = node.store.clone().with_memory(bytes).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// What follows another option stays as that one has put it, unless somebody says otherwise.
+fn share(target: &mut usize, values: &[String]) -> Result<(), String> {
+    if !values.is_empty() {
+        *target = number(values)?;
+    }
+    Ok(())
 }
 
 fn switch(values: &[String]) -> Result<bool, String> {

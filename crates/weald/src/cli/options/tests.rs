@@ -89,6 +89,28 @@ fn relays_and_asking_are_set_in_each_place() {
 }
 
 #[test]
+fn state_and_caches_follow_the_memory_unless_somebody_says_otherwise() {
+    const MIB: usize = 1 << 20;
+    let shares = |flags: &[(&'static str, &str)]| {
+        let found = settled(settings(flags, &[], "memory_bytes = 335544320").unwrap());
+        let store = Settings::of(&found).unwrap().node.store;
+        let told = |name| {
+            let setting = found.iter().find(|setting| setting.name == name).unwrap();
+            (setting.values.join(","), setting.source.to_string())
+        };
+        ((store.cache_bytes, store.dirty_bytes), told("cache-bytes"), told("dirty-bytes"))
+    };
+    let follows = |bytes: usize| (bytes.to_string(), "follows memory-bytes".to_owned());
+    assert_eq!(shares(&[]), ((80 * MIB, 80 * MIB), follows(80 * MIB), follows(80 * MIB)));
+    let said = ("1048576".to_owned(), "command line".to_owned());
+    let expect = ((MIB, 80 * MIB), said, follows(80 * MIB));
+    assert_eq!(shares(&[("cache-bytes", "1048576")]), expect);
+    let follows = follows(16 * MIB);
+    let expect = ((16 * MIB, 16 * MIB), follows.clone(), follows);
+    assert_eq!(shares(&[("memory-bytes", "201_326_592")]), expect, "the least");
+}
+
+#[test]
 fn an_unknown_name_is_refused_and_the_nearest_named() {
     assert!(told(settings(&[], &[], "lisen = 1")).contains("did you mean listen?"));
     assert!(told(settings(&[], &[("WEALD_HTP", "x")], "")).contains("did you mean WEALD_HTTP?"));
@@ -113,6 +135,8 @@ fn a_wrong_value_is_told_with_its_place() {
     wrong("serve-relay", "maybe", "true or false");
     wrong("serve-relay", "true", "serve_relay needs external");
     wrong("relays", "/ip4/127.0.0.1/tcp/1", "end with the relay's peer");
+    wrong("memory-bytes", "201326591", "memory_bytes must be at least 192 MiB");
+    wrong("cache-bytes", "", "empty");
     wrong("engine", "lmdb", "redb or rocksdb");
     wrong("allow", "somebody", "no peer id");
     wrong("psk-file", "/no/such/file", "cannot be read");

@@ -8,6 +8,7 @@ use weald_core::{At, BlockRead, Fault, LogIndex, Refusal, StateError, StateView}
 use super::{Pending, Server, done, unavailable};
 use crate::{
     members::Hosted,
+    node::read_disk,
     reach::{
         limits::{ANSWER_BYTES_MAX, BLOCKS_MAX},
         message::{Answered, Found, Wanted},
@@ -42,9 +43,8 @@ impl Server {
         };
         match found(&*view, &wanted) {
             Ok(batch) if batch.is_missing => {
-                self.asker.runtime().spawn_blocking(move || {
-                    pending.answer(load(&hosted, &*view, &wanted));
-                });
+                let answer = move || pending.answer(load(&hosted, &*view, &wanted));
+                self.asker.runtime().spawn(read_disk(answer));
             }
             Ok(batch) => pending.answer(done(&hosted, &Answered::Blocks(batch.found))),
             Err(fault) => pending.answer(stopped(&hosted, fault)),

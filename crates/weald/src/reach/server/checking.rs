@@ -1,9 +1,11 @@
 //! Checking what is signed in submissions before it is logged. Those that wait together are checked
-//! as one batch, which costs a fraction of what each costs alone.
+//! as one batch, which costs a fraction of what each costs alone; a lone one is checked where it
+//! arrives, since that takes no longer than waking another thread.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
 use weald_core::{Outcome, Rejection, identity::verify_all};
 use weald_pubsub::TopicRefusal;
 
@@ -11,7 +13,10 @@ use super::{Pending, RETRY_AFTER, Server, busy, done, topics, unavailable};
 use crate::{
     members::Hosted,
     reach::{
-        limits::{BATCH_BYTES_MAX, BATCH_MAX, CHECKERS_MAX, CHECKS_BYTES_MAX, CHECKS_MAX},
+        limits::{
+            BATCH_BYTES_MAX, BATCH_MAX, CHECKERS_MAX, CHECKS_BYTES_MAX, CHECKS_MAX, LONE_AFTER,
+            LONE_BYTES_MAX,
+        },
         message::Submitted,
         writing::Command,
     },
@@ -42,11 +47,24 @@ struct Waiting {
     bytes: usize,
     /// Tasks that are at it.
     checkers: usize,
+    /// When the last one came.
+    latest: Option<Instant>,
 }
 
 impl Waiting {
     fn is_full(&self) -> bool {
         self.checks.len() >= CHECKS_MAX || self.bytes >= CHECKS_BYTES_MAX
+    }
+
+    /// Takes in one more; whether it is to be checked where it arrives.
+    fn add(&mut self, check: Check, now: Instant) -> bool {
+        let before = self.latest.replace(now);
+        let is_quiet = before.is_none_or(|before| now.duration_since(before) >= LONE_AFTER);
+        let bytes = check.command.bytes.len();
+        let is_lone = is_quiet && self.checkers == 0 && bytes <= LONE_BYTES_MAX;
+        self.bytes += bytes;
+        self.checks.push_back(check);
+        is_lone
     }
 
     /// Whether one more task is to be at it: there is more than those that are will take next.
@@ -78,20 +96,34 @@ impl Server {
             drop(waiting);
             return check.pending.answer(busy(RETRY_AFTER));
         }
-        waiting.bytes += check.command.bytes.len();
-        waiting.checks.push_back(check);
+        let is_lone = waiting.add(check, Instant::now());
         if !waiting.wants_another() {
             return;
         }
         waiting.checkers += 1;
         drop(waiting);
-        let turn = Turn { server: Arc::clone(self), is_over: false };
-        self.asker.runtime().spawn_blocking(move || turn.run());
+        let mut turn = Turn { server: Arc::clone(self), is_over: false };
+        if is_lone {
+            let batch = turn.next().unwrap_or_default();
+            self.log_all(self.checked(batch));
+        }
+        if turn.goes_on() {
+            self.asker.runtime().spawn(turn.run());
+        }
     }
 
-    fn check_batch(self: &Arc<Self>, batch: Vec<Check>) {
+    /// Logs what was checked. A turn of the members may be taken in here.
+    fn log_all(self: &Arc<Self>, checked: Vec<Check>) {
+        for Check { hosted, pending, command, deadline } in checked {
+            self.log(hosted, pending, (command, deadline));
+        }
+    }
+
+    /// Refuses what is forged; gives the others.
+    fn checked(&self, batch: Vec<Check>) -> Vec<Check> {
         let Some(network) = *self.asker.network().borrow() else {
-            return batch.into_iter().for_each(|check| check.pending.answer(unavailable()));
+            batch.into_iter().for_each(|check| check.pending.answer(unavailable()));
+            return Vec::new();
         };
         let mut claims = Vec::new();
         let mut claimed = |check: &Check| -> Result<Range<usize>, Rejection> {
@@ -102,16 +134,18 @@ impl Server {
         let spans: Vec<_> = batch.iter().map(&mut claimed).collect();
         let forged = verify_all(&claims).err().unwrap_or_default();
         self.figures.note_checked(claims.len(), forged.len());
+        let mut passed = Vec::with_capacity(batch.len());
         for (check, span) in batch.into_iter().zip(spans) {
             let judged = span.and_then(|span| match forged.range(span).next() {
                 None => Ok(()),
                 Some(_) => Err(TopicRefusal::BadSignature.into()),
             });
             match judged {
-                Ok(()) => self.log(check.hosted, check.pending, (check.command, check.deadline)),
+                Ok(()) => passed.push(check),
                 Err(rejection) => check.refuse(rejection),
             }
         }
+        passed
     }
 }
 
@@ -122,22 +156,36 @@ struct Turn {
 }
 
 impl Turn {
-    fn run(mut self) {
+    /// Checks on a thread that may block and logs here: what a thread allocates stays with it, and
+    /// of those there are many.
+    async fn run(mut self) {
         while let Some(batch) = self.next() {
-            self.server.check_batch(batch);
+            let server = Arc::clone(&self.server);
+            let Ok(checked) = spawn_blocking(move || server.checked(batch)).await else { return };
+            self.server.log_all(checked);
         }
     }
 
     /// The next batch; without one the turn is over.
     fn next(&mut self) -> Option<Vec<Check>> {
-        let mut waiting = self.server.checks.0.lock();
-        let batch = waiting.take();
-        if batch.is_empty() {
-            waiting.checkers -= 1;
-            self.is_over = true;
-            return None;
+        while self.goes_on() {
+            let batch = self.server.checks.0.lock().take();
+            // Another may have come first.
+            if !batch.is_empty() {
+                return Some(batch);
+            }
         }
-        Some(batch)
+        None
+    }
+
+    /// Whether anything waits; if not, the turn is over.
+    fn goes_on(&mut self) -> bool {
+        if !self.is_over {
+            let mut waiting = self.server.checks.0.lock();
+            self.is_over = waiting.checks.is_empty();
+            waiting.checkers -= usize::from(self.is_over);
+        }
+        !self.is_over
     }
 }
 

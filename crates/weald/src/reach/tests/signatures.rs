@@ -72,6 +72,23 @@ async fn ps1671_of_messages_that_are_checked_together_only_the_forged_are_refuse
     assert!((1..=counted(at_log, "weald_topic_checked_total")).contains(&batches));
 }
 
+/// One after the other, so that each is checked where it arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn ps1671_a_message_that_comes_alone_is_checked_too() {
+    let rig = Rig::start(3, 1).await;
+    let coordinator = rig.coordinator(0).await;
+    let other = rig.node((coordinator + 1) % 3);
+    let chat = other.topic("chat").create().await.unwrap();
+    let address = chat.address();
+    for publisher in 0..4 {
+        let refused = publish(other, address, vec![forged(address, publisher)]).await.unwrap_err();
+        assert_eq!(refusal_of(&refused), Some(TopicRefusal::BadSignature));
+        publish(other, address, vec![message(address, publisher)]).await.unwrap();
+    }
+    assert_eq!(chat.last_position().await.unwrap().0, 4);
+    assert_eq!(counted(rig.node(coordinator), "weald_topic_forged_total"), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ps1671_a_coordinator_that_lets_a_forged_message_through_is_found_out_by_the_others() {
     let rig = Rig::start(3, 1).await;
