@@ -92,8 +92,14 @@ impl NodeOptions {
 
 /// What follows another option is told as it comes out.
 fn settled(mut settings: Vec<Setting>) -> Vec<Setting> {
-    let Ok(all) = Settings::of(&settings) else { return settings };
+    let mut all = Settings::default();
+    let followed: Vec<_> = OPTIONS.iter().filter_map(|row| Some(row.follows?.0)).collect();
     for (row, setting) in OPTIONS.iter().zip(&mut settings) {
+        let is_part = row.follows.is_some() || followed.contains(&row.name);
+        if !is_part || (row.set)(&mut all, &setting.values).is_err() {
+            // What is wrong is told by `Settings::of`.
+            continue;
+        }
         if let Some((option, shown)) = row.follows
             && setting.source == Source::Default
         {
@@ -108,7 +114,12 @@ impl Settings {
     pub(crate) fn of(settings: &[Setting]) -> Result<Self, Failure> {
         let mut all = Self { http: Some(GatewayConfig::default()), ..Self::default() };
         for (row, setting) in OPTIONS.iter().zip(settings) {
-            (row.set)(&mut all, &setting.values).map_err(|what| {
+            let is_missing = setting.values.is_empty() && setting.source != Source::Default;
+            let set = match row.follows {
+                Some(_) if is_missing => Err("a value is needed".to_owned()),
+                _ => (row.set)(&mut all, &setting.values),
+            };
+            set.map_err(|what| {
                 let (name, source) = (row.name, &setting.source);
                 Failure::usage(format_args!("{name} ({source}): {what}"))
             })?;

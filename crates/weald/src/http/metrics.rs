@@ -41,6 +41,10 @@ impl Text {
         self.gauge("weald_read_only", "1 while writes are refused.", is_read_only.into());
         let help = "Bytes in memory that wait for a checkpoint.";
         self.gauge("weald_dirty_bytes", help, count(status.dirty_bytes));
+        if let Some(bytes) = resident_bytes() {
+            let help = "Bytes of memory that the process has.";
+            self.gauge("process_resident_memory_bytes", help, bytes);
+        }
         let help = "Partitions kept here for which nobody is known to coordinate.";
         self.gauge("weald_leaderless_partitions", help, count(status.leaderless));
         let help = "Writes that wait in the node.";
@@ -216,6 +220,14 @@ fn seconds(micros: u64) -> String {
 
 fn count(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Bytes of memory that the process has; `None` where the system does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{num::NonZero, sync::LazyLock, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
-    task::JoinError,
+    task::{JoinError, JoinSet},
 };
 use weald_collections::{ReadError, SourceReader};
 use weald_core::{BlockId, BlockSource, Fault, Halt, LogIndex};
@@ -122,14 +122,17 @@ pub(crate) async fn fetch(version: &Version, ids: Vec<BlockId>) -> std::result::
     }
     let version = version.clone();
     let loaded = read_disk(move || version.load(&ids)).await;
-    loaded.unwrap_or_else(|error| Err(Fault::Unreachable(error.to_string())))
+    loaded.unwrap_or_else(|error| Err(Fault::Storage(error.to_string())))
 }
 
-/// Runs `work`, which waits for a disk and for nothing else, on one of the threads for that.
+/// Runs `work`, which waits for a disk and for nothing else, on one of the threads for that. Whoever
+/// no longer waits for it takes it back, unless it has begun.
 pub(crate) async fn read_disk<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    DISK_THREADS.spawn_blocking(work).await.map_err(ended)
+    let mut reading = JoinSet::new();
+    reading.spawn_blocking_on(work, DISK_THREADS.handle());
+    reading.join_next().await.expect("one was spawned").map_err(ended)
 }
 
 /// Runs `work` on a thread that may block, for whatever it is.
@@ -140,7 +143,11 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 fn ended(error: JoinError) -> Error {
-    Error::caused(ErrorKind::Unavailable, "the runtime ended while blocks were read", error)
+    let what = match error.is_panic() {
+        true => "what reads blocks has failed",
+        false => "the runtime ended while blocks were read",
+    };
+    Error::caused(ErrorKind::Unavailable, what, error)
 }
 
 /// The facade's error for what a read met.

@@ -38,8 +38,9 @@ pub(crate) const BATCH_MAX: usize = 64;
 pub(crate) const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Tasks that check signatures at a time.
 pub(crate) const CHECKERS_MAX: usize = 2;
-/// Bytes of a submission that is checked where it arrives, if none came for so long.
-pub(crate) const LONE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a submission that is checked where it arrives: a message or two.
+pub(crate) const LONE_BYTES_MAX: usize = 1024;
+/// How long nothing may have come or been checked before it.
 pub(crate) const LONE_AFTER: Duration = Duration::from_millis(1);
 /// Submissions that wait for their signatures to be checked.
 pub(crate) const CHECKS_MAX: usize = 16_384;

@@ -156,8 +156,10 @@ impl Server {
                 let ask = ReadAsk { consistency, at_least, deadline };
                 self.view(hosted, (ask, wanted), pending);
             }
-            Question::Blocks { index, wanted } => self.blocks(hosted, index, wanted, pending),
-            Question::Collections { after } => self.collections(hosted, after, pending),
+            Question::Blocks { index, wanted } => {
+                self.blocks(hosted, (index, wanted), pending, deadline);
+            }
+            Question::Collections { after } => self.collections(hosted, after, pending, deadline),
         }
     }
 
@@ -327,10 +329,16 @@ impl Server {
         });
     }
 
-    fn collections(&self, hosted: Arc<Hosted>, after: Option<BlockId>, pending: Pending) {
-        let answer = move || {
+    fn collections(
+        &self,
+        hosted: Arc<Hosted>,
+        after: Option<BlockId>,
+        pending: Pending,
+        deadline: Instant,
+    ) {
+        self.answer_from_disk(pending, deadline, move || {
             let Ok(rows) = hosted.store().rows(collections_prefix()) else {
-                return pending.answer(unavailable());
+                return unavailable();
             };
             let ids =
                 rows.iter().filter_map(|(key, _)| weald_cluster::partition::collection_of(key));
@@ -338,9 +346,21 @@ impl Server {
                 ids.filter(|id| after.is_none_or(|after| *id > after)).collect();
             let has_more = ids.len() > COLLECTIONS_MAX;
             ids.truncate(COLLECTIONS_MAX);
-            pending.answer(done(&hosted, &Answered::Collections { ids, has_more }));
-        };
-        self.asker.runtime().spawn(read_disk(answer));
+            done(&hosted, &Answered::Collections { ids, has_more })
+        });
+    }
+
+    /// Answers with what `work` gives, which waits for a disk and for nothing else, by the deadline.
+    fn answer_from_disk(
+        &self,
+        pending: Pending,
+        deadline: Instant,
+        work: impl FnOnce() -> Answer + Send + 'static,
+    ) {
+        self.asker.runtime().spawn(async move {
+            let answer = tokio::time::timeout_at(deadline.into(), read_disk(work)).await;
+            pending.answer(answer.ok().and_then(Result::ok).unwrap_or_else(unavailable));
+        });
     }
 }
 

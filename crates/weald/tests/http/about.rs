@@ -76,6 +76,9 @@ fn d11_w179_what_log_members_and_network_have_done_is_measured() {
     is_positive("weald_log_sync_microseconds_total ");
     is_positive("weald_members_proposed_total ");
     is_positive("weald_members_applied_total ");
+    if cfg!(target_os = "linux") {
+        is_positive("process_resident_memory_bytes ");
+    }
     assert_eq!(value("weald_members_stops_total "), 0);
     assert_eq!(value("weald_network_sent_bytes_total "), 0, "there is nobody to send to");
     assert_eq!((value("weald_voters_fewest "), value("weald_voters_wanted ")), (1, 3));

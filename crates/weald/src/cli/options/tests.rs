@@ -108,6 +108,8 @@ fn state_and_caches_follow_the_memory_unless_somebody_says_otherwise() {
     let follows = follows(16 * MIB);
     let expect = ((16 * MIB, 16 * MIB), follows.clone(), follows);
     assert_eq!(shares(&[("memory-bytes", "201_326_592")]), expect, "the least");
+    let nothing = settled(settings(&[], &[], "cache_bytes = []").unwrap());
+    assert!(told(Settings::of(&nothing)).contains("cache-bytes (file w.toml): a value is needed"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Blocks for those who read from afar.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use weald_cluster::routing::Answer;
 use weald_core::{At, BlockRead, Fault, LogIndex, Refusal, StateError, StateView};
@@ -8,7 +8,6 @@ use weald_core::{At, BlockRead, Fault, LogIndex, Refusal, StateError, StateView}
 use super::{Pending, Server, done, unavailable};
 use crate::{
     members::Hosted,
-    node::read_disk,
     reach::{
         limits::{ANSWER_BYTES_MAX, BLOCKS_MAX},
         message::{Answered, Found, Wanted},
@@ -26,9 +25,9 @@ impl Server {
     pub(super) fn blocks(
         &self,
         hosted: Arc<Hosted>,
-        index: LogIndex,
-        wanted: Vec<Wanted>,
+        (index, wanted): (LogIndex, Vec<Wanted>),
         pending: Pending,
+        deadline: Instant,
     ) {
         if wanted.is_empty() || wanted.len() > BLOCKS_MAX {
             return pending.refuse(Refusal::Malformed);
@@ -43,8 +42,7 @@ impl Server {
         };
         match found(&*view, &wanted) {
             Ok(batch) if batch.is_missing => {
-                let answer = move || pending.answer(load(&hosted, &*view, &wanted));
-                self.asker.runtime().spawn(read_disk(answer));
+                self.answer_from_disk(pending, deadline, move || load(&hosted, &*view, &wanted));
             }
             Ok(batch) => pending.answer(done(&hosted, &Answered::Blocks(batch.found))),
             Err(fault) => pending.answer(stopped(&hosted, fault)),

@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::spawn_blocking;
 use weald_core::{Outcome, Rejection, identity::verify_all};
 use weald_pubsub::TopicRefusal;
@@ -47,7 +47,7 @@ struct Waiting {
     bytes: usize,
     /// Tasks that are at it.
     checkers: usize,
-    /// When the last one came.
+    /// When one last came or had been checked.
     latest: Option<Instant>,
 }
 
@@ -56,15 +56,12 @@ impl Waiting {
         self.checks.len() >= CHECKS_MAX || self.bytes >= CHECKS_BYTES_MAX
     }
 
-    /// Takes in one more; whether it is to be checked where it arrives.
-    fn add(&mut self, check: Check, now: Instant) -> bool {
+    /// Whether `check` comes alone, and is to be checked where it arrives. Nothing else waits then.
+    fn is_lone(&mut self, check: &Check) -> bool {
+        let now = Instant::now();
         let before = self.latest.replace(now);
         let is_quiet = before.is_none_or(|before| now.duration_since(before) >= LONE_AFTER);
-        let bytes = check.command.bytes.len();
-        let is_lone = is_quiet && self.checkers == 0 && bytes <= LONE_BYTES_MAX;
-        self.bytes += bytes;
-        self.checks.push_back(check);
-        is_lone
+        is_quiet && self.checkers == 0 && check.command.bytes.len() <= LONE_BYTES_MAX
     }
 
     /// Whether one more task is to be at it: there is more than those that are will take next.
@@ -96,20 +93,25 @@ impl Server {
             drop(waiting);
             return check.pending.answer(busy(RETRY_AFTER));
         }
-        let is_lone = waiting.add(check, Instant::now());
-        if !waiting.wants_another() {
+        if waiting.is_lone(&check) {
+            let mut turn = self.turn(waiting);
+            self.log_all(self.checked(vec![check]));
+            if turn.goes_on() {
+                self.asker.runtime().spawn(turn.run());
+            }
             return;
         }
-        waiting.checkers += 1;
-        drop(waiting);
-        let mut turn = Turn { server: Arc::clone(self), is_over: false };
-        if is_lone {
-            let batch = turn.next().unwrap_or_default();
-            self.log_all(self.checked(batch));
-        }
-        if turn.goes_on() {
+        waiting.bytes += check.command.bytes.len();
+        waiting.checks.push_back(check);
+        if waiting.wants_another() {
+            let turn = self.turn(waiting);
             self.asker.runtime().spawn(turn.run());
         }
+    }
+
+    fn turn(self: &Arc<Self>, mut waiting: MutexGuard<'_, Waiting>) -> Turn {
+        waiting.checkers += 1;
+        Turn { server: Arc::clone(self), is_over: false }
     }
 
     /// Logs what was checked. A turn of the members may be taken in here.
@@ -182,6 +184,7 @@ impl Turn {
     fn goes_on(&mut self) -> bool {
         if !self.is_over {
             let mut waiting = self.server.checks.0.lock();
+            waiting.latest = Some(Instant::now());
             self.is_over = waiting.checks.is_empty();
             waiting.checkers -= usize::from(self.is_over);
         }
