@@ -96,7 +96,7 @@ fn settled(mut settings: Vec<Setting>) -> Vec<Setting> {
     let followed: Vec<_> = OPTIONS.iter().filter_map(|row| Some(row.follows?.0)).collect();
     for (row, setting) in OPTIONS.iter().zip(&mut settings) {
         let is_part = row.follows.is_some() || followed.contains(&row.name);
-        if !is_part || (row.set)(&mut all, &setting.values).is_err() {
+        if !is_part || setting.put(row, &mut all).is_err() {
             // What is wrong is told by `Settings::of`.
             continue;
         }
@@ -109,17 +109,23 @@ fn settled(mut settings: Vec<Setting>) -> Vec<Setting> {
     settings
 }
 
+impl Setting {
+    /// Puts it where `row` has it. What follows another option stays as that one has put it, unless
+    /// somebody says otherwise.
+    fn put(&self, row: &Row, all: &mut Settings) -> Result<(), String> {
+        match (row.follows, &self.source) {
+            (Some(_), Source::Default) => Ok(()),
+            _ => (row.set)(all, &self.values),
+        }
+    }
+}
+
 impl Settings {
     /// What the settings say, in the form that a node is started with.
     pub(crate) fn of(settings: &[Setting]) -> Result<Self, Failure> {
         let mut all = Self { http: Some(GatewayConfig::default()), ..Self::default() };
         for (row, setting) in OPTIONS.iter().zip(settings) {
-            let is_missing = setting.values.is_empty() && setting.source != Source::Default;
-            let set = match row.follows {
-                Some(_) if is_missing => Err("a value is needed".to_owned()),
-                _ => (row.set)(&mut all, &setting.values),
-            };
-            set.map_err(|what| {
+            setting.put(row, &mut all).map_err(|what| {
                 let (name, source) = (row.name, &setting.source);
                 Failure::usage(format_args!("{name} ({source}): {what}"))
             })?;

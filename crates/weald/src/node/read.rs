@@ -25,11 +25,14 @@ const DISK_THREADS_MIN: usize = 2;
 /// The threads that read from disks. A runtime's own threads are not bounded as closely: they also
 /// run what waits for other nodes, and that must not wait for a thread.
 static DISK_THREADS: LazyLock<Runtime> = LazyLock::new(|| {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let mut threads = Builder::new_current_thread();
-    threads.max_blocking_threads(processors.max(DISK_THREADS_MIN)).thread_name("weald-disk");
+    threads.max_blocking_threads(disk_threads()).thread_name("weald-disk");
     threads.build().expect("a runtime without drivers asks nothing of the system")
 });
+
+fn disk_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).max(DISK_THREADS_MIN)
+}
 
 impl Weald {
     /// The newest version of the partition of `collection`: whatever was acknowledged before is in it.
@@ -180,5 +183,38 @@ pub(crate) fn fault_kind(fault: &Fault) -> ErrorKind {
             ErrorKind::Damaged
         }
         Fault::NoCode { .. } | Fault::Unreachable(_) => ErrorKind::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_nobody_waits_for_any_more_is_not_begun() {
+        let (begun, beginning) = mpsc::channel();
+        let holding: Vec<_> = (0..disk_threads())
+            .map(|_| {
+                let (begun, (let_go, held)) = (begun.clone(), mpsc::channel::<()>());
+                let work = move || {
+                    begun.send(()).unwrap();
+                    held.recv().ok();
+                };
+                (let_go, tokio::spawn(read_disk(work)))
+            })
+            .collect();
+        let held = blocking(move || beginning.iter().take(disk_threads()).count()).await.unwrap();
+        assert_eq!(held, disk_threads(), "as many as there are threads");
+        let (ran, running) = mpsc::channel();
+        let late = read_disk(move || ran.send(()).unwrap());
+        assert!(tokio::time::timeout(Duration::ZERO, late).await.is_err(), "it waits");
+        for (let_go, read) in holding {
+            drop(let_go);
+            read.await.unwrap().unwrap();
+        }
+        let ran = blocking(move || running.recv()).await.unwrap();
+        assert!(ran.is_err(), "it was dropped and did not run");
     }
 }

@@ -195,7 +195,7 @@ pub(super) const OPTIONS: &[Row] = &[
             ("cache-bytes", "BYTES", "Bytes of blocks cached for reading"),
             Shape::One,
             &[],
-            |all, values| share(&mut all.node.store.cache_bytes, values),
+            |all, values| number(values).map(|bytes| all.node.store.cache_bytes = bytes),
         )
     },
     Row {
@@ -204,7 +204,7 @@ pub(super) const OPTIONS: &[Row] = &[
             ("dirty-bytes", "BYTES", "Bytes that wait for a checkpoint before writers wait"),
             Shape::One,
             &[],
-            |all, values| share(&mut all.node.store.dirty_bytes, values),
+            |all, values| number(values).map(|bytes| all.node.store.dirty_bytes = bytes),
         )
     },
     row(
@@ -251,14 +251,6 @@ fn number<T: std::str::FromStr>(values: &[String]) -> Result<T, String> {
 
 fn memory(node: &mut NodeConfig, bytes: usize) -> Result<(), String> {
     node.store = node.store.clone().with_memory(bytes).map_err(|error| error.to_string())?;
-    Ok(())
-}
-
-/// What follows another option stays as that one has put it, unless somebody says otherwise.
-fn share(target: &mut usize, values: &[String]) -> Result<(), String> {
-    if !values.is_empty() {
-        *target = number(values)?;
-    }
     Ok(())
 }
 

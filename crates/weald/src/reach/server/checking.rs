@@ -56,12 +56,12 @@ impl Waiting {
         self.checks.len() >= CHECKS_MAX || self.bytes >= CHECKS_BYTES_MAX
     }
 
-    /// Whether `check` comes alone, and is to be checked where it arrives. Nothing else waits then.
-    fn is_lone(&mut self, check: &Check) -> bool {
-        let now = Instant::now();
+    /// Whether a submission of `bytes` comes alone, and is to be checked where it arrives. Nothing
+    /// else waits then.
+    fn is_lone(&mut self, bytes: usize, now: Instant) -> bool {
         let before = self.latest.replace(now);
         let is_quiet = before.is_none_or(|before| now.duration_since(before) >= LONE_AFTER);
-        is_quiet && self.checkers == 0 && check.command.bytes.len() <= LONE_BYTES_MAX
+        is_quiet && self.checkers == 0 && bytes <= LONE_BYTES_MAX
     }
 
     /// Whether one more task is to be at it: there is more than those that are will take next.
@@ -93,7 +93,7 @@ impl Server {
             drop(waiting);
             return check.pending.answer(busy(RETRY_AFTER));
         }
-        if waiting.is_lone(&check) {
+        if waiting.is_lone(check.command.bytes.len(), Instant::now()) {
             let mut turn = self.turn(waiting);
             self.log_all(self.checked(vec![check]));
             if turn.goes_on() {
@@ -207,5 +207,25 @@ impl Drop for Turn {
             }
         };
         drop(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_small_and_comes_after_a_pause_is_checked_where_it_arrives() {
+        let mut waiting = Waiting::default();
+        let begun = Instant::now();
+        assert!(waiting.is_lone(LONE_BYTES_MAX, begun), "the first");
+        let soon = begun + LONE_AFTER / 2;
+        assert!(!waiting.is_lone(1, soon));
+        assert!(!waiting.is_lone(1, begun + LONE_AFTER), "half a pause after the second");
+        let later = begun + LONE_AFTER * 2;
+        assert!(!waiting.is_lone(LONE_BYTES_MAX + 1, later));
+        assert!(waiting.is_lone(1, later + LONE_AFTER));
+        waiting.checkers = 1;
+        assert!(!waiting.is_lone(1, later + LONE_AFTER * 3), "another is being checked");
     }
 }
