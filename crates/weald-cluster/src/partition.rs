@@ -18,6 +18,7 @@ mod decisions;
 mod dissolution;
 mod execution;
 mod locks;
+mod prepared;
 mod results;
 mod rows;
 mod sessions;
@@ -47,6 +48,7 @@ use step::Step;
 
 pub use decisions::Decision;
 pub use dissolution::Dissolution;
+pub use prepared::Prepared;
 pub use rows::{
     DISSOLUTION_PREFIX, RowError, SYSTEM_PREFIXES, collection_of, collections_prefix,
     dissolution_of, lock_key, lock_of, locks_prefix, system_of,
@@ -190,14 +192,8 @@ impl Partition {
         executor: &dyn Executor,
     ) -> Result<Applied, Halt> {
         assert_eq!(index, self.applied.next(), "entries are applied in the order of the log");
-        let place = Place { partition: self.id, index, time: self.time.max(entry.time) };
-        let dissolved = self.dissolved(place, &entry.payload);
-        let step = match self.level_refusal(&entry.payload).or(dissolved) {
-            Some(refused) => refused,
-            None => self.step(place, &entry.payload, view, executor)?,
-        };
-        let dissolution = self.dissolution_after(&entry.payload, &step);
-        Ok(self.take(place, Step { dissolution, ..step }))
+        let prepared = self.prepare(entry, view, executor)?;
+        Ok(self.apply_prepared(prepared).expect("nothing was applied in between"))
     }
 
     fn step(

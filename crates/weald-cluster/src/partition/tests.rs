@@ -14,6 +14,7 @@ mod bank;
 mod batches;
 mod dissolution;
 mod model;
+mod prepared;
 mod settings;
 mod spanning;
 

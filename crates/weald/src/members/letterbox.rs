@@ -138,19 +138,26 @@ impl Letterbox {
             inner.is_held = true;
             let events = inner.take();
             drop(inner);
-            self.take_turn(events);
+            self.take_turn(events, turn);
         } else {
             self.wake(&mut inner, Instant::now());
         }
     }
 
     /// Takes one turn; the work is held by this thread. What is left then is left to the loop's.
-    fn take_turn(&self, mut events: Vec<Event>) {
+    fn take_turn(&self, mut events: Vec<Event>, turn: Turn) {
         let mut work = self.work.lock();
         let next = match work.as_mut() {
             Some(held) => {
                 // The caller's thread outlives whatever happens to the members.
-                catch_unwind(AssertUnwindSafe(|| held.turn(&mut events))).unwrap_or_else(|_| {
+                let take = || {
+                    held.turn(&mut events);
+                    if turn == Turn::Loops {
+                        held.prepare();
+                    }
+                    held.next()
+                };
+                catch_unwind(AssertUnwindSafe(take)).unwrap_or_else(|_| {
                     tracing::error!(target: "weald::members", "the members have failed");
                     None
                 })
@@ -227,7 +234,7 @@ impl Letterbox {
             inner.is_held = true;
             let events = inner.take();
             drop(inner);
-            self.take_turn(events);
+            self.take_turn(events, Turn::Loops);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod order;
+mod prepared;
 mod recovery;
 mod rig;
 mod spanning;

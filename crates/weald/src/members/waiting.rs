@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weald_cluster::{configuration::Member, replica::ReadId};
+use weald_cluster::{configuration::Member, partition::Prepared, replica::ReadId};
 use weald_core::{
     Entry, Epoch, LogIndex, Outcome, Payload, Time, TransactionId, UnknownCause,
     limits::ENTRY_BYTES_MAX,
@@ -17,6 +17,9 @@ use crate::{consistency::Consistency, write::Ack};
 /// How long an answer to a question for a read index is waited for before it is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
+/// So many proposals in a row were alone on their way until the next of them is taken to stay alone.
+const ALONE_MIN: u32 = 2;
+
 /// Everybody who waits at a replica.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -24,6 +27,9 @@ pub(super) struct Waiting {
     incoming: Vec<Proposal>,
     /// Proposals that have a place in the log.
     pending: BTreeMap<LogIndex, Pending>,
+    /// How many proposals in a row, the last among them, were given a place when no other was on its
+    /// way.
+    alone: u32,
     /// Readers that want an index and have not asked, or not been answered.
     unasked: Vec<Reader>,
     /// Readers whose question is under way, by the question.
@@ -49,8 +55,18 @@ pub(super) struct Pending {
     epoch: Epoch,
     /// The entry.
     pub(super) entry: Entry,
+    preparing: Preparing,
     caller: Caller<Answer>,
     deadline: Instant,
+}
+
+/// What an entry comes to, worked out before it is committed.
+#[derive(Debug)]
+enum Preparing {
+    /// Nobody has tried.
+    Due,
+    /// `None` when it could not be.
+    Done(Option<Box<Prepared>>),
 }
 
 /// Somebody who wants to read.
@@ -66,6 +82,14 @@ impl Pending {
             Payload::Transaction(request) => request.id == *id,
             Payload::Commit(commit) => commit.id == *id,
             _ => false,
+        }
+    }
+
+    /// What its entry comes to, if that was told before it is committed.
+    pub(super) fn take_prepared(&mut self) -> Option<Prepared> {
+        match std::mem::replace(&mut self.preparing, Preparing::Done(None)) {
+            Preparing::Done(prepared) => prepared.map(|prepared| *prepared),
+            Preparing::Due => None,
         }
     }
 
@@ -103,7 +127,9 @@ impl Waiting {
         };
         let (index, epoch) = place;
         let entry = Entry { time, payload };
-        self.pending.insert(index, Pending { epoch, entry, caller, deadline: terms.deadline });
+        self.alone = if self.pending.is_empty() { self.alone.saturating_add(1) } else { 0 };
+        let (preparing, deadline) = (Preparing::Due, terms.deadline);
+        self.pending.insert(index, Pending { epoch, entry, preparing, caller, deadline });
     }
 
     /// The proposal whose entry, of this epoch, is about to be applied. One that another
@@ -115,6 +141,21 @@ impl Waiting {
         }
         pending.give_up(UnknownCause::TakenOver);
         None
+    }
+
+    /// The proposal at `index` if it is alone on its way, as those before it were, and nobody has tried
+    /// to tell what its entry comes to. Where there are more, what is in between is time for others.
+    pub(super) fn lone(&self, index: LogIndex) -> Option<&Pending> {
+        let is_alone = self.alone >= ALONE_MIN && self.pending.len() == 1;
+        let lone = self.pending.get(&index).filter(|_| is_alone);
+        lone.filter(|pending| matches!(pending.preparing, Preparing::Due))
+    }
+
+    /// Notes what the entry of the proposal at `index` comes to.
+    pub(super) fn set_prepared(&mut self, index: LogIndex, prepared: Option<Prepared>) {
+        if let Some(pending) = self.pending.get_mut(&index) {
+            pending.preparing = Preparing::Done(prepared.map(Box::new));
+        }
     }
 
     /// It could not be applied yet.

@@ -89,6 +89,7 @@ impl Work {
             auditor: None,
             to_submit: BTreeSet::new(),
             to_apply: BTreeSet::new(),
+            to_prepare: BTreeSet::new(),
             answers: Vec::new(),
             has_peers_changed: true,
             is_healthy: true,
@@ -124,9 +125,8 @@ impl Work {
         self.touched.insert(id);
     }
 
-    /// Handles `events`, whatever the log has to tell and what is due. Returns when to go on if
-    /// nothing happens before; `None` when the members have ended.
-    pub(super) fn turn(&mut self, events: &mut Vec<Event>) -> Option<Instant> {
+    /// Handles `events`, whatever the log has to tell and what is due.
+    pub(super) fn turn(&mut self, events: &mut Vec<Event>) {
         self.office.now = self.office.clocks.now();
         count(&self.office.counters.turns);
         for event in events.drain(..) {
@@ -137,7 +137,20 @@ impl Work {
         self.run_timers();
         self.settle();
         self.office.answer();
-        let next = match self.office.to_apply.is_empty() {
+    }
+
+    /// Does ahead what can be, after a turn of the loop's own thread: any other has something to send.
+    pub(super) fn prepare(&mut self) {
+        for id in std::mem::take(&mut self.office.to_prepare) {
+            if let Some(replica) = self.replicas.get_mut(&id) {
+                replica.prepare(&self.office);
+            }
+        }
+    }
+
+    /// When to go on if nothing happens before; `None` when the members have ended.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let next = match self.office.to_apply.is_empty() && self.office.to_prepare.is_empty() {
             true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
             false => self.office.now.steady,
         };
@@ -328,6 +341,9 @@ impl Work {
             replica.timer = due;
         }
         replica.publish();
+        if replica.can_prepare() {
+            self.office.to_prepare.insert(id);
+        }
     }
 
     fn renew_peers(&mut self) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weald_cluster::{
-    partition::Applied,
+    partition::{Applied, Prepared},
     replica::{Effect, EntryKind, Input, LogEntry},
 };
 use weald_core::{
@@ -61,11 +61,12 @@ impl Replica {
             office.reader.ask(Job::Recall { partition: self.id(), from: index });
             return false;
         };
-        let pending = self.waiting.take(index, logged.epoch());
+        let mut pending = self.waiting.take(index, logged.epoch());
+        let prepared = pending.as_mut().and_then(Pending::take_prepared);
         let result = match &pending {
-            Some(pending) => self.apply_entry(office, &pending.entry),
+            Some(pending) => self.apply_entry(office, &pending.entry, prepared),
             None => read(&logged).and_then(|entry| {
-                let applied = self.apply_entry(office, &entry)?;
+                let applied = self.apply_entry(office, &entry, None)?;
                 self.show_auditor(office, &logged, &entry);
                 Ok(applied)
             }),
@@ -110,25 +111,66 @@ impl Replica {
         office.to_apply.insert(self.id());
     }
 
-    fn apply_entry(&mut self, office: &Office, entry: &Entry) -> Result<Applied, Halt> {
+    fn apply_entry(
+        &mut self,
+        office: &Office,
+        entry: &Entry,
+        prepared: Option<Prepared>,
+    ) -> Result<Applied, Halt> {
         let index = self.partition.applied().next();
+        let prepared = prepared.and_then(|prepared| self.partition.apply_prepared(prepared));
+        let mut applied = match prepared {
+            Some(applied) => {
+                count(&office.counters.applied_prepared);
+                applied
+            }
+            None => self.execute(office, (index, entry))?,
+        };
+        let effects = std::mem::take(&mut applied.effects);
+        self.store.commit(index, effects).map_err(fault)?;
+        telling::tell(self.id(), index, &entry.payload, &applied);
+        Ok(applied)
+    }
+
+    fn execute(
+        &mut self,
+        office: &Office,
+        (index, entry): (LogIndex, &Entry),
+    ) -> Result<Applied, Halt> {
         let view = match std::mem::take(&mut self.loading) {
             Loading::Done(view) => view,
             _ => self.store.view(At::Latest).map_err(fault)?,
         };
         let applied = self.partition.apply(index, entry, &*view, &*office.executor);
-        let mut applied = match applied {
-            Err(Halt::Need(ids)) => {
-                self.loading = Loading::Asked(view);
-                return Err(Halt::Need(ids));
-            }
-            done => done?,
+        if let Err(Halt::Need(_)) = &applied {
+            self.loading = Loading::Asked(view);
+        }
+        applied
+    }
+
+    /// Whether it is worth working out what the next entry comes to: nothing else is on its way here,
+    /// and it is not committed.
+    pub(in crate::members) fn can_prepare(&self) -> bool {
+        let next = self.partition.applied().next();
+        let is_free = matches!(self.loading, Loading::No)
+            && self.fault.is_none()
+            && !self.checkpoints.is_installing();
+        is_free && self.state.watermark() < next && self.waiting.lone(next).is_some()
+    }
+
+    /// Works out what the next entry comes to while logs and peers are waited for. What that stops at
+    /// is seen to once the entry is applied.
+    pub(in crate::members) fn prepare(&mut self, office: &Office) {
+        if !self.can_prepare() {
+            return;
+        }
+        let next = self.partition.applied().next();
+        let (Some(pending), Ok(view)) = (self.waiting.lone(next), self.store.view(At::Latest))
+        else {
+            return;
         };
-        drop(view);
-        let effects = std::mem::take(&mut applied.effects);
-        self.store.commit(index, effects).map_err(fault)?;
-        telling::tell(self.id(), index, &entry.payload, &applied);
-        Ok(applied)
+        let prepared = self.partition.prepare(&pending.entry, &*view, &*office.executor).ok();
+        self.waiting.set_prepared(next, prepared);
     }
 
     /// Tells of an entry that was applied.
