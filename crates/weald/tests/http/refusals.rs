@@ -1,5 +1,7 @@
 //! Whatever is wrong with a request is told, and nothing happens.
 
+use std::{fs, path::Path};
+
 use crate::{
     client::Request,
     server::{Node, Place},
@@ -86,7 +88,7 @@ fn a_token_is_demanded_where_others_could_call() {
     let open = place.command(&["node", "--http", "0.0.0.0:0"]).output().unwrap();
     assert_eq!(open.status.code(), Some(2), "{open:?}");
     assert!(String::from_utf8_lossy(&open.stderr).contains("token"), "{open:?}");
-    std::fs::write(place.path("token"), "hush\n").unwrap();
+    fs::write(place.path("token"), "hush\n").unwrap();
     let token = place.path("token").display().to_string();
     let node = Node::start(place.command(&["--json", "node", "--token-file", &token]));
     node.call("GET /v1/status").refused(401, "unauthorized");
@@ -100,4 +102,37 @@ fn a_token_is_demanded_where_others_could_call() {
     call("Bearer hush").done();
     call("Bearer hus").refused(401, "unauthorized");
     call("Basic hush").refused(401, "unauthorized");
+}
+
+/// What is in all files below this folder.
+fn contents(folder: &Path) -> Vec<Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files
+        .flat_map(
+            |path| if path.is_dir() { contents(&path) } else { vec![fs::read(path).unwrap()] },
+        )
+        .collect()
+}
+
+#[test]
+fn ps1224_a_node_keeps_no_token_whether_it_was_right_or_wrong() {
+    let place = Place::new();
+    fs::write(place.path("token"), "the-right-token\n").unwrap();
+    let token = place.path("token").display().to_string();
+    let node = Node::start(place.command(&["--json", "node", "--token-file", &token]));
+    let put = |bearer: &str, value: &str| {
+        let request = Request::new("PUT /v1/trees/t/a").header("Authorization", bearer);
+        request.body(value.as_bytes().to_vec()).send(node.address)
+    };
+    put("Bearer the-right-token", "this-is-kept").done();
+    put("Bearer some-wrong-token", "this-is-not").refused(401, "unauthorized");
+    node.stop();
+    let kept = contents(&place.data());
+    let holds = |text: &str| {
+        kept.iter().any(|file| file.windows(text.len()).any(|part| part == text.as_bytes()))
+    };
+    assert!(holds("this-is-kept"), "what is kept is found");
+    for text in ["this-is-not", "the-right-token", "some-wrong-token"] {
+        assert!(!holds(text), "{text} is kept");
+    }
 }

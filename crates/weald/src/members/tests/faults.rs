@@ -210,3 +210,23 @@ fn r28_a_block_that_cannot_be_read_stops_its_member_and_nobody_diverges() {
     cluster.wait_equal(PARTITION);
     assert_eq!(cluster.node(ill).count(PARTITION), 16, "each entry is applied once");
 }
+
+#[test]
+fn c11_a_member_whose_log_has_lost_its_tail_answers_for_nothing_of_its_earlier_life() {
+    let mut cluster = Cluster::on_disks(3);
+    cluster.found(PARTITION, 3);
+    let coordinator = cluster.coordinator(PARTITION);
+    // An entry alone takes a sector of 4 KiB: these are more than a segment of 1 MiB holds.
+    (0..300).for_each(|number| cluster.write(PARTITION, put(number)));
+    cluster.wait_equal(PARTITION);
+    let loser = (coordinator + 1) % 3;
+    cluster.kill(loser);
+    cluster.lose_tail(loser);
+    cluster.start(loser);
+    wait(|| cluster.node(loser).status(PARTITION).is_some_and(|status| status.member.life > 0));
+    assert_eq!(cluster.node(loser).status(PARTITION).unwrap().applied, LogIndex::ZERO);
+    assert!(cluster.node(loser).read_point_within(PARTITION, Duration::from_millis(300)).is_err());
+    // The others are a majority, and what it had acknowledged is theirs.
+    cluster.write(PARTITION, put(300));
+    assert_eq!(cluster.node(coordinator).count(PARTITION), 301);
+}

@@ -1,9 +1,9 @@
 //! Nodes of a test, each with its own key, log and engine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -136,6 +136,17 @@ impl Cluster {
         replaced.directory = Some(tempfile::tempdir().unwrap());
         replaced.store = store_of(u64::try_from(node).unwrap(), 1);
         replaced.incarnation = 0;
+    }
+
+    /// Takes all segments of a node's log away but the first, which is full. The process has ended.
+    pub(super) fn lose_tail(&self, node: usize) {
+        let log = self.nodes[node].directory.as_ref().expect("it is on a disk").path().join("log");
+        let files = std::fs::read_dir(log).unwrap().map(|file| file.unwrap().path());
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "seg");
+        let segments: BTreeSet<_> = files.filter(is_segment).collect();
+        // One more than are written to is kept ready.
+        assert!(segments.len() > 2, "the log has no tail: {segments:?}");
+        segments.iter().skip(1).for_each(|segment| std::fs::remove_file(segment).unwrap());
     }
 
     /// Starts the process of a node.
