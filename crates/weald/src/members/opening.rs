@@ -29,7 +29,10 @@ pub(super) fn recover(office: &Office) -> Result<Vec<Replica>, StartError> {
     let mut replicas = Vec::new();
     for (partition, found) in office.log.recovered() {
         let Some(state) = &found.state else {
-            tracing::warn!(target: "weald::members", %partition, "the log has lost who lived here");
+            let what = "the log has lost who lived here, and takes nothing more: start the node on an \
+                        empty directory with the identity.key of this one, and it learns all from \
+                        the others";
+            tracing::error!(target: "weald::members", %partition, "{what}");
             continue;
         };
         let kept = Kept::decode(state)
