@@ -18,13 +18,13 @@ mod decisions;
 mod dissolution;
 mod execution;
 mod locks;
-mod prepared;
 mod results;
 mod rows;
 mod sessions;
 mod settings;
 mod single;
 mod spanning;
+mod speculation;
 mod step;
 mod system;
 
@@ -48,11 +48,11 @@ use step::Step;
 
 pub use decisions::Decision;
 pub use dissolution::Dissolution;
-pub use prepared::Prepared;
 pub use rows::{
     DISSOLUTION_PREFIX, RowError, SYSTEM_PREFIXES, collection_of, collections_prefix,
     dissolution_of, lock_key, lock_of, locks_prefix, system_of,
 };
+pub use speculation::Speculation;
 pub use step::Applied;
 
 /// How far ahead of log time an expiry may lie (rule C10).
@@ -192,8 +192,8 @@ impl Partition {
         executor: &dyn Executor,
     ) -> Result<Applied, Halt> {
         assert_eq!(index, self.applied.next(), "entries are applied in the order of the log");
-        let prepared = self.prepare(entry, view, executor)?;
-        Ok(self.apply_prepared(prepared).expect("nothing was applied in between"))
+        let speculation = self.speculate(entry, view, executor)?;
+        Ok(self.apply_speculation(speculation).expect("nothing was applied in between"))
     }
 
     fn step(

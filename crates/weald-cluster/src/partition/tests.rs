@@ -14,9 +14,9 @@ mod bank;
 mod batches;
 mod dissolution;
 mod model;
-mod prepared;
 mod settings;
 mod spanning;
+mod speculation;
 
 /// Writes each action's bytes into the header block of its collection.
 struct Register;

@@ -8,14 +8,15 @@ use crate::metric::{Metric, MetricValue, Times};
 /// What is told of the figures: name, sentence, figure.
 type Row = (&'static str, &'static str, fn(&Figures) -> u64);
 
-const TOLD: [Row; 14] = [
+const TOLD: [Row; 15] = [
     ("proposed", "Entries that this node gave a place in a log.", |figures| figures.proposed),
     ("applied", "Entries applied.", |figures| figures.applied),
     (
-        "applied_prepared",
+        "applied_speculated",
         "Entries applied that were executed while they were replicated.",
-        |figures| figures.applied_prepared,
+        |figures| figures.applied_speculated,
     ),
+    ("speculated", "Entries executed while they were replicated.", |figures| figures.speculated),
     ("log_batches", "Batches handed to the log.", |figures| figures.batches),
     ("frames_sent", "Frames of replication sent to peers.", |figures| figures.frames_sent),
     ("sent_bytes", "Bytes of frames of replication sent to peers.", |figures| figures.bytes_sent),
@@ -41,7 +42,9 @@ pub(crate) struct Figures {
     /// Entries applied here.
     pub(crate) applied: u64,
     /// Those of them that were executed before they were committed.
-    pub(crate) applied_prepared: u64,
+    pub(crate) applied_speculated: u64,
+    /// Entries executed before they were committed.
+    pub(crate) speculated: u64,
     /// Batches handed to the log.
     pub(crate) batches: u64,
     /// Frames sent to peers, and their bytes.
@@ -73,7 +76,8 @@ pub(crate) struct Figures {
 pub(super) struct Counters {
     pub(super) proposed: AtomicU64,
     pub(super) applied: AtomicU64,
-    pub(super) applied_prepared: AtomicU64,
+    pub(super) applied_speculated: AtomicU64,
+    pub(super) speculated: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) frames_sent: AtomicU64,
     pub(super) bytes_sent: AtomicU64,
@@ -117,7 +121,8 @@ impl Counters {
         Figures {
             proposed: of(&self.proposed),
             applied: of(&self.applied),
-            applied_prepared: of(&self.applied_prepared),
+            applied_speculated: of(&self.applied_speculated),
+            speculated: of(&self.speculated),
             batches: of(&self.batches),
             frames_sent: of(&self.frames_sent),
             bytes_sent: of(&self.bytes_sent),

@@ -153,7 +153,7 @@ impl Letterbox {
                 let take = || {
                     held.turn(&mut events);
                     if turn == Turn::Loops {
-                        held.prepare();
+                        held.speculate();
                     }
                     held.next()
                 };

@@ -50,7 +50,7 @@ pub(super) struct Office {
     /// Replicas that have something to apply.
     pub(super) to_apply: BTreeSet<PartitionId>,
     /// Replicas that could work out what the entry on its way will come to.
-    pub(super) to_prepare: BTreeSet<PartitionId>,
+    pub(super) to_speculate: BTreeSet<PartitionId>,
     /// Answers of this turn, given when everything else is done.
     pub(super) answers: Vec<(Caller<Answer>, Answer)>,
     /// The members of some partition have changed.

@@ -24,7 +24,7 @@ use super::{
 const PAGE_BYTES: usize = 4 << 20;
 
 /// The members that the log knows. A partition of which the log has lost who lived here is passed
-/// over: peers who count on it will say so.
+/// over, and nobody brings it back: see docs/recovery.md.
 pub(super) fn recover(office: &Office) -> Result<Vec<Replica>, StartError> {
     let mut replicas = Vec::new();
     for (partition, found) in office.log.recovered() {

@@ -2,10 +2,10 @@
 
 mod faults;
 mod order;
-mod prepared;
 mod recovery;
 mod rig;
 mod spanning;
+mod speculation;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weald_cluster::{configuration::Member, partition::Prepared, replica::ReadId};
+use weald_cluster::{configuration::Member, partition::Speculation, replica::ReadId};
 use weald_core::{
     Entry, Epoch, LogIndex, Outcome, Payload, Time, TransactionId, UnknownCause,
     limits::ENTRY_BYTES_MAX,
@@ -55,18 +55,18 @@ pub(super) struct Pending {
     epoch: Epoch,
     /// The entry.
     pub(super) entry: Entry,
-    preparing: Preparing,
+    speculating: Speculating,
     caller: Caller<Answer>,
     deadline: Instant,
 }
 
 /// What an entry comes to, worked out before it is committed.
 #[derive(Debug)]
-enum Preparing {
+enum Speculating {
     /// Nobody has tried.
     Due,
     /// `None` when it could not be.
-    Done(Option<Box<Prepared>>),
+    Done(Option<Box<Speculation>>),
 }
 
 /// Somebody who wants to read.
@@ -86,10 +86,10 @@ impl Pending {
     }
 
     /// What its entry comes to, if that was told before it is committed.
-    pub(super) fn take_prepared(&mut self) -> Option<Prepared> {
-        match std::mem::replace(&mut self.preparing, Preparing::Done(None)) {
-            Preparing::Done(prepared) => prepared.map(|prepared| *prepared),
-            Preparing::Due => None,
+    pub(super) fn take_speculation(&mut self) -> Option<Speculation> {
+        match std::mem::replace(&mut self.speculating, Speculating::Done(None)) {
+            Speculating::Done(speculation) => speculation.map(|speculation| *speculation),
+            Speculating::Due => None,
         }
     }
 
@@ -128,8 +128,8 @@ impl Waiting {
         let (index, epoch) = place;
         let entry = Entry { time, payload };
         self.alone = if self.pending.is_empty() { self.alone.saturating_add(1) } else { 0 };
-        let (preparing, deadline) = (Preparing::Due, terms.deadline);
-        self.pending.insert(index, Pending { epoch, entry, preparing, caller, deadline });
+        let (speculating, deadline) = (Speculating::Due, terms.deadline);
+        self.pending.insert(index, Pending { epoch, entry, speculating, caller, deadline });
     }
 
     /// The proposal whose entry, of this epoch, is about to be applied. One that another
@@ -148,13 +148,13 @@ impl Waiting {
     pub(super) fn lone(&self, index: LogIndex) -> Option<&Pending> {
         let is_alone = self.alone >= ALONE_MIN && self.pending.len() == 1;
         let lone = self.pending.get(&index).filter(|_| is_alone);
-        lone.filter(|pending| matches!(pending.preparing, Preparing::Due))
+        lone.filter(|pending| matches!(pending.speculating, Speculating::Due))
     }
 
     /// Notes what the entry of the proposal at `index` comes to.
-    pub(super) fn set_prepared(&mut self, index: LogIndex, prepared: Option<Prepared>) {
+    pub(super) fn set_speculation(&mut self, index: LogIndex, speculation: Option<Speculation>) {
         if let Some(pending) = self.pending.get_mut(&index) {
-            pending.preparing = Preparing::Done(prepared.map(Box::new));
+            pending.speculating = Speculating::Done(speculation.map(Box::new));
         }
     }
 

@@ -89,7 +89,7 @@ impl Work {
             auditor: None,
             to_submit: BTreeSet::new(),
             to_apply: BTreeSet::new(),
-            to_prepare: BTreeSet::new(),
+            to_speculate: BTreeSet::new(),
             answers: Vec::new(),
             has_peers_changed: true,
             is_healthy: true,
@@ -140,17 +140,17 @@ impl Work {
     }
 
     /// Does ahead what can be, after a turn of the loop's own thread: any other has something to send.
-    pub(super) fn prepare(&mut self) {
-        for id in std::mem::take(&mut self.office.to_prepare) {
+    pub(super) fn speculate(&mut self) {
+        for id in std::mem::take(&mut self.office.to_speculate) {
             if let Some(replica) = self.replicas.get_mut(&id) {
-                replica.prepare(&self.office);
+                replica.speculate(&self.office);
             }
         }
     }
 
     /// When to go on if nothing happens before; `None` when the members have ended.
     pub(super) fn next(&self) -> Option<Instant> {
-        let next = match self.office.to_apply.is_empty() && self.office.to_prepare.is_empty() {
+        let next = match self.office.to_apply.is_empty() && self.office.to_speculate.is_empty() {
             true => self.timers.first().map_or(self.next_beat, |(due, _)| *due),
             false => self.office.now.steady,
         };
@@ -341,8 +341,8 @@ impl Work {
             replica.timer = due;
         }
         replica.publish();
-        if replica.can_prepare() {
-            self.office.to_prepare.insert(id);
+        if replica.can_speculate() {
+            self.office.to_speculate.insert(id);
         }
     }
 

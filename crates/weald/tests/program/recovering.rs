@@ -141,7 +141,7 @@ async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directo
     // As a learner, or as a voter of its next life where growth has come round to it already.
     let is_over = |info: &PartitionInfo| {
         let mut own = info.members.iter().filter(|member| member.peer == old.peer_id());
-        info.recovery.is_some() && info.trouble.is_none() && own.all(|member| member.life > 0)
+        info.recovery.is_some() && info.trouble.is_none() && own.any(|member| member.life > 0)
     };
     wait(&old, |all| all.iter().all(is_over)).await;
     put(&old, "fig", "6").await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weald_cluster::{
-    partition::{Applied, Prepared},
+    partition::{Applied, Speculation},
     replica::{Effect, EntryKind, Input, LogEntry},
 };
 use weald_core::{
@@ -62,9 +62,9 @@ impl Replica {
             return false;
         };
         let mut pending = self.waiting.take(index, logged.epoch());
-        let prepared = pending.as_mut().and_then(Pending::take_prepared);
+        let speculation = pending.as_mut().and_then(Pending::take_speculation);
         let result = match &pending {
-            Some(pending) => self.apply_entry(office, &pending.entry, prepared),
+            Some(pending) => self.apply_entry(office, &pending.entry, speculation),
             None => read(&logged).and_then(|entry| {
                 let applied = self.apply_entry(office, &entry, None)?;
                 self.show_auditor(office, &logged, &entry);
@@ -115,13 +115,14 @@ impl Replica {
         &mut self,
         office: &Office,
         entry: &Entry,
-        prepared: Option<Prepared>,
+        speculation: Option<Speculation>,
     ) -> Result<Applied, Halt> {
         let index = self.partition.applied().next();
-        let prepared = prepared.and_then(|prepared| self.partition.apply_prepared(prepared));
-        let mut applied = match prepared {
+        let speculation =
+            speculation.and_then(|speculation| self.partition.apply_speculation(speculation));
+        let mut applied = match speculation {
             Some(applied) => {
-                count(&office.counters.applied_prepared);
+                count(&office.counters.applied_speculated);
                 applied
             }
             None => self.execute(office, (index, entry))?,
@@ -150,7 +151,7 @@ impl Replica {
 
     /// Whether it is worth working out what the next entry comes to: nothing else is on its way here,
     /// and it is not committed.
-    pub(in crate::members) fn can_prepare(&self) -> bool {
+    pub(in crate::members) fn can_speculate(&self) -> bool {
         let next = self.partition.applied().next();
         let is_free = matches!(self.loading, Loading::No)
             && self.fault.is_none()
@@ -160,8 +161,8 @@ impl Replica {
 
     /// Works out what the next entry comes to while logs and peers are waited for. What that stops at
     /// is seen to once the entry is applied.
-    pub(in crate::members) fn prepare(&mut self, office: &Office) {
-        if !self.can_prepare() {
+    pub(in crate::members) fn speculate(&mut self, office: &Office) {
+        if !self.can_speculate() {
             return;
         }
         let next = self.partition.applied().next();
@@ -169,8 +170,9 @@ impl Replica {
         else {
             return;
         };
-        let prepared = self.partition.prepare(&pending.entry, &*view, &*office.executor).ok();
-        self.waiting.set_prepared(next, prepared);
+        let speculation = self.partition.speculate(&pending.entry, &*view, &*office.executor).ok();
+        count(&office.counters.speculated);
+        self.waiting.set_speculation(next, speculation);
     }
 
     /// Tells of an entry that was applied.
