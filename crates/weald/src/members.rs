@@ -108,7 +108,9 @@ impl Members {
 
     /// Lets `member`, which is of this node and its store, live here, beginning with nothing and fed
     /// by the others. `root` is where it begins to check who they are: certificates lead from there
-    /// to the configuration that names it. The answer comes when the membership is durable here.
+    /// to the configuration that names it. Where the log may have forgotten that it lived here before,
+    /// it asks the others for its next life, and is a learner until the coordinator has swapped it for
+    /// its earlier one (rule C11). The answer comes when the membership is durable here.
     pub(crate) fn adopt(
         &self,
         partition: PartitionId,
@@ -116,18 +118,6 @@ impl Members {
         member: Member,
     ) -> oneshot::Receiver<Result<Member, HostError>> {
         self.host(partition, root, HostAs::Member(member))
-    }
-
-    /// Lets a member live here that was one before and has lost what it promised, with its disk or
-    /// without. It asks the others for a new life and is a learner until the coordinator has swapped
-    /// it for its earlier one (rule C11). `root` is as for [`Members::adopt`].
-    #[cfg(test)]
-    pub(crate) fn rejoin(
-        &self,
-        partition: PartitionId,
-        root: Configuration,
-    ) -> oneshot::Receiver<Result<Member, HostError>> {
-        self.host(partition, root, HostAs::Lost)
     }
 
     /// Members that begin from now on believe the forced recoveries of this authority. For those

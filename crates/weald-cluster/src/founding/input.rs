@@ -34,6 +34,8 @@ pub struct PartitionView {
     pub may_change: bool,
     /// At the coordinator: the other members whose logs are complete enough for a vote.
     pub caught_up: BTreeSet<Member>,
+    /// Whether it has lost what it promised; it asks for its next life by itself (rule C11).
+    pub is_amnesiac: bool,
     /// What was applied about the end of the network.
     pub dissolution: Dissolution,
 }

@@ -39,7 +39,8 @@ impl State {
         // a member whose log has the entry that removed it is over.
         let ended = self.views.get(&told.partition).map(|view| {
             let is_other = told.member != Some(view.member);
-            (view.member, is_other && told.configuration >= view.configuration.id)
+            let asks = view.is_amnesiac && told.member.is_some();
+            (view.member, is_other && !asks && told.configuration >= view.configuration.id)
         });
         match ended {
             Some((_, false)) => return,

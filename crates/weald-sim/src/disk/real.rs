@@ -14,7 +14,7 @@ use weald_core::{
     SeededEntropy, StoreId, SyncTicket, Synced,
 };
 use weald_storage::log::{
-    DiskLog, LogEnd, LogHome, LogOptions,
+    DiskLog, LogHome, LogOptions,
     testing::{PowerCut, SimDisk},
 };
 
@@ -94,11 +94,7 @@ impl RealLog {
         Some(self.log.insert(log))
     }
 
-    fn is_lost(&self) -> bool {
-        self.log.as_ref().is_some_and(|log| log.end() == LogEnd::Lost)
-    }
-
-    /// How the partition is in a log that is not lost as a whole.
+    /// How the partition is.
     fn health(&self) -> Option<PartitionHealth> {
         Some(self.log.as_ref()?.status(PARTITION)?.health)
     }
@@ -107,13 +103,8 @@ impl RealLog {
     fn hand_over(&mut self, persist: &Persist) -> Result<SyncTicket, LogError> {
         let is_new_life = persist.restart_at == Some(Point::default());
         match self.health() {
-            _ if self.is_lost() => self.open_anew(persist),
-            Some(PartitionHealth::Damaged { .. }) if is_new_life => self.open_anew(persist),
-            Some(PartitionHealth::Amnesiac) => {
-                let log = self.log.as_ref().expect("its health was asked for");
-                log.begin_anew(PARTITION, new_life(persist).encode())?;
-                (self.known, self.last) = (LogIndex::ZERO, LogIndex::ZERO);
-            }
+            Some(PartitionHealth::Damaged { .. }) if is_new_life => self.begin_anew(persist)?,
+            Some(PartitionHealth::Amnesiac) => self.begin_anew(persist)?,
             _ => return self.hand_over_more(persist),
         }
         self.put(with_entries(LogBatch::default(), &persist.entries))
@@ -186,13 +177,20 @@ impl RealLog {
         self.put(with_entries(LogBatch { cut_from, ..LogBatch::default() }, new))
     }
 
-    /// The end of the log is lost: nothing can be written but a new life (rule C11).
-    fn open_anew(&mut self, persist: &Persist) {
-        let states = [(PARTITION, new_life(persist).encode())].into();
-        self.log = None;
-        let log = DiskLog::open_anew_without_threads(self.home(), self.options(), states);
-        self.log = Some(log.expect("a disk on which there was a log has room for an empty one"));
+    /// Begins a new life (rule C11): nothing of an earlier one counts.
+    fn begin_anew(&mut self, persist: &Persist) -> Result<(), LogError> {
+        let log = self.log.as_ref().expect("a running node's log is open");
+        let state = new_life(persist).encode();
+        match log.begin_anew(PARTITION, state.clone()) {
+            Err(error) if error.is_retryable() => {
+                // A segment is prepared first.
+                log.run();
+                log.begin_anew(PARTITION, state)?
+            }
+            begun => begun?,
+        };
         (self.known, self.last) = (LogIndex::ZERO, LogIndex::ZERO);
+        Ok(())
     }
 
     /// What is missing at or below the state that is kept is not needed any more.
@@ -320,9 +318,8 @@ impl MemberLog for RealLog {
         let stored = found.and_then(|found| found.state);
         let stored = stored.map(|bytes| Stored::decode(&bytes).expect("the log has checked it"));
         let Some(status) = log.status(PARTITION) else {
-            let health = if self.is_lost() { Health::Amnesiac } else { Health::Whole };
             (self.known, self.last) = (LogIndex::ZERO, LogIndex::ZERO);
-            let before = Point::default();
+            let (health, before) = (Health::Whole, Point::default());
             return Some(Recovered { health, stored, before, entries: Vec::new() });
         };
         let mut before = covered.filter(|covered| covered.index == status.base.index);
@@ -390,7 +387,7 @@ impl MemberLog for RealLog {
     }
 
     fn note_repaired(&mut self) {
-        if self.last <= self.known || self.is_lost() {
+        if self.last <= self.known || self.health() == Some(PartitionHealth::Amnesiac) {
             return;
         }
         let cut_from = Some(self.known.next());

@@ -51,6 +51,8 @@ struct Inner {
     state: DepotState,
     /// Someone waits for a segment although the last attempt failed.
     is_wanted: bool,
+    /// Nothing is prepared yet.
+    is_resting: bool,
     is_closing: bool,
     entropy: Box<dyn Entropy + Send>,
 }
@@ -63,6 +65,8 @@ pub(crate) struct DepotStart {
     pub(crate) stock: Vec<Segment>,
     pub(crate) spare: Vec<u64>,
     pub(crate) next_number: u64,
+    /// Nothing is prepared until [`Depot::wake`].
+    pub(crate) is_resting: bool,
     pub(crate) entropy: Box<dyn Entropy + Send>,
 }
 
@@ -81,6 +85,7 @@ impl Depot {
                 next_number: start.next_number,
                 state: DepotState::Ready,
                 is_wanted: false,
+                is_resting: start.is_resting,
                 is_closing: false,
                 entropy: start.entropy,
             }),
@@ -109,6 +114,12 @@ impl Depot {
     /// Asks for another attempt after one that failed.
     pub(crate) fn want(&self) {
         self.inner.lock().is_wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// From now on segments are prepared.
+    pub(crate) fn wake(&self) {
+        self.inner.lock().is_resting = false;
         self.changed.notify_all();
     }
 
@@ -238,7 +249,7 @@ impl Depot {
 
 impl Inner {
     fn has_work(&self) -> bool {
-        let wants_stock = self.stock.is_empty();
+        let wants_stock = self.stock.is_empty() && !self.is_resting;
         let may_try = self.state == DepotState::Ready || self.is_wanted || !self.spare.is_empty();
         !self.obsolete.is_empty() || (wants_stock && may_try)
     }

@@ -79,35 +79,6 @@ impl DiskLog {
         Ok(self)
     }
 
-    /// Discards whatever log is in the folder, of this store or another, and begins an empty one in
-    /// which the partitions have these promises and nothing else: the new life of a store whose header
-    /// or whose end of the log was lost (rule C11). Partitions that are not named are amnesiac until
-    /// [`LogStore::begin_anew`]. A crash on the way leaves a log that is lost, not one that is whole.
-    ///
-    /// # Errors
-    /// Those of [`DiskLog::open`], and promises that do not fit a segment.
-    pub fn open_anew(
-        home: LogHome,
-        options: LogOptions,
-        states: BTreeMap<PartitionId, Bytes>,
-    ) -> Result<Self, LogOpenError> {
-        Self::open_anew_without_threads(home, options, states)?.start_threads()
-    }
-
-    /// As [`DiskLog::open_anew`], without threads.
-    ///
-    /// # Errors
-    /// Those of [`DiskLog::open_anew`].
-    pub fn open_anew_without_threads(
-        home: LogHome,
-        options: LogOptions,
-        states: BTreeMap<PartitionId, Bytes>,
-    ) -> Result<Self, LogOpenError> {
-        options.check()?;
-        let core = LogCore::open_anew(home, options, states)?;
-        Ok(Self { core: Arc::new(core), threads: Vec::new() })
-    }
-
     /// Opens the log without threads: [`DiskLog::run`] does their work. For simulations.
     ///
     /// # Errors
@@ -139,7 +110,9 @@ impl DiskLog {
     }
 
     /// How the log ended when it was opened. [`LogEnd::Lost`] concerns every partition, those too
-    /// that nothing is left of (only partition 0 is always reported); the log is then read-only.
+    /// that nothing is left of (only partition 0 is always reported): all are amnesiac, and the log
+    /// takes nothing until [`LogStore::begin_anew`]. With the first new life it goes on behind what is
+    /// lost; partitions whose new life is still to come keep what is left of them.
     pub fn end(&self) -> LogEnd {
         self.core.end
     }

@@ -29,8 +29,9 @@ use super::{
     partition::{LogEnd, PartitionLog},
     plan::Plan,
     queue::Queue,
+    recovery::FIRST_POSITION,
     segment::SECTOR,
-    writer::{LogFigures, Writer, absorb, plan_sections},
+    writer::{LogFigures, Writer, WriterStart, absorb, plan_sections},
 };
 
 /// A caller's thread is not kept by syncs that take longer: 1 ms.
@@ -43,12 +44,13 @@ pub(super) struct LogCore {
     pub(super) options: LogOptions,
     pub(super) end: LogEnd,
     pub(super) head_found: u64,
+    pub(super) next_sequence_found: u64,
     pub(super) recovered: BTreeMap<PartitionId, RecoveredPartition>,
     pub(super) notifier: Notifier,
     pub(super) queue: Mutex<Queue>,
     pub(super) work: Condvar,
-    /// `None` when the end of the log is lost: nothing may be written behind it.
-    pub(super) writer: Option<Mutex<Writer>>,
+    /// Unset while the end of the log is lost and no new life has begun.
+    pub(super) writer: OnceLock<Mutex<Writer>>,
     pub(super) catalog: RwLock<Catalog>,
     pub(super) depot: Depot,
     pub(super) active_room: AtomicUsize,
@@ -92,11 +94,8 @@ impl LogCore {
 
     /// Takes a batch in; returns whether it is the only one that waits.
     fn enqueue(&self, batch: LogBatch) -> Result<(SyncTicket, bool), LogError> {
-        self.check_writable()?;
         let mut queue = self.queue.lock();
-        if self.is_forgetful && !queue.knows(batch.partition) {
-            return Err(amnesiac(batch.partition));
-        }
+        self.check_writable(&queue, batch.partition)?;
         let footprint = queue.check(&batch)?;
         let purpose = match batch.entries.is_empty() || batch.is_urgent {
             true => Purpose::Promises,
@@ -108,11 +107,8 @@ impl LogCore {
     }
 
     pub(super) fn release(&self, partition: PartitionId, below: LogIndex) -> Result<(), LogError> {
-        self.check_writable()?;
         let mut queue = self.queue.lock();
-        if self.is_forgetful && !queue.knows(partition) {
-            return Err(amnesiac(partition));
-        }
+        self.check_writable(&queue, partition)?;
         self.admit(&queue, queue.footprint_with_release(), Purpose::Release)?;
         queue.push_release(partition, below);
         drop(queue);
@@ -125,8 +121,8 @@ impl LogCore {
         partition: PartitionId,
         mut entries: Vec<LogRecord>,
     ) -> Result<SyncTicket, LogError> {
-        self.check_writable()?;
         let mut queue = self.queue.lock();
+        self.check_writable(&queue, partition)?;
         if queue.ailment(partition) == Some(Ailment::Amnesiac) || !queue.knows(partition) {
             return Err(amnesiac(partition));
         }
@@ -146,7 +142,10 @@ impl LogCore {
         partition: PartitionId,
         state: bytes::Bytes,
     ) -> Result<SyncTicket, LogError> {
-        self.check_writable()?;
+        self.check_sound()?;
+        if self.writer.get().is_none() {
+            self.depot.wake();
+        }
         let mut queue = self.queue.lock();
         let restart_at = Some(LogPoint::default());
         let batch = LogBatch { partition, restart_at, state: Some(state), ..LogBatch::default() };
@@ -159,19 +158,29 @@ impl LogCore {
     }
 
     pub(super) fn status(&self, partition: PartitionId) -> Option<PartitionStatus> {
-        let found =
-            self.catalog.read().partitions.get(&partition).map(|known| known.status(self.end));
-        let is_forgotten = self.is_forgetful || self.end == LogEnd::Lost;
-        found.or_else(|| is_forgotten.then(|| PartitionLog::default().status(LogEnd::Lost)))
+        let found = self.catalog.read().partitions.get(&partition).map(PartitionLog::status);
+        found.or_else(|| self.is_forgetful.then(|| PartitionLog::forgotten().status()))
     }
 
-    pub(super) fn check_writable(&self) -> Result<(), LogError> {
-        if let Some(reason) = self.failure.get() {
-            return Err(LogError::SyncFailed(reason.clone()));
+    fn check_writable(&self, queue: &Queue, partition: PartitionId) -> Result<(), LogError> {
+        self.check_sound()?;
+        let is_known = queue.knows(partition);
+        if self.is_forgetful && !is_known {
+            return Err(amnesiac(partition));
         }
-        match self.writer {
-            Some(_) => Ok(()),
-            None => Err(LogError::Damaged("the end of the synced log is missing".to_owned())),
+        let has_life = is_known && queue.ailment(partition) != Some(Ailment::Amnesiac);
+        match self.writer.get() {
+            None if !has_life => {
+                Err(LogError::Damaged("the end of the synced log is missing".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_sound(&self) -> Result<(), LogError> {
+        match self.failure.get() {
+            Some(reason) => Err(LogError::SyncFailed(reason.clone())),
+            None => Ok(()),
         }
     }
 
@@ -204,11 +213,11 @@ impl LogCore {
 
     /// The first segment that is needed, durably.
     pub(super) fn head(&self) -> u64 {
-        self.writer.as_ref().map_or(self.head_found, |writer| writer.lock().head())
+        self.writer.get().map_or(self.head_found, |writer| writer.lock().head())
     }
 
     pub(super) fn active_number(&self) -> Option<u64> {
-        self.writer.as_ref().map(|writer| writer.lock().active_number())
+        self.writer.get().map(|writer| writer.lock().active_number())
     }
 
     pub(super) fn run_writer(&self) {
@@ -256,8 +265,10 @@ impl LogCore {
 
     /// Writes and syncs one batch of what waits, and tells of it.
     pub(super) fn turn(&self) -> Turn {
-        let Some(writer) = &self.writer else { return Turn::Failed };
-        let turn = self.turn_with(&mut writer.lock());
+        let turn = match self.writer.get() {
+            Some(writer) => self.turn_with(&mut writer.lock()),
+            None => self.go_on(),
+        };
         if matches!(turn, Turn::Wrote | Turn::Failed) {
             self.announce();
         }
@@ -267,7 +278,7 @@ impl LogCore {
     /// Takes a turn in a caller's thread, unless the writer is in use. The caller sees to what has
     /// become durable, or failed; the log thread to what it could not take or has come meanwhile.
     pub(super) fn lead(&self) -> bool {
-        let writer = self.writer.as_ref().and_then(Mutex::try_lock);
+        let writer = self.writer.get().and_then(Mutex::try_lock);
         let turn = writer.map(|mut writer| self.turn_with(&mut writer));
         if !self.queue.lock().is_idle() {
             self.rouse();
@@ -283,13 +294,42 @@ impl LogCore {
         if self.failure.get().is_some() {
             return Turn::Failed;
         }
-        let turn = self.try_turn(writer).unwrap_or_else(|error| {
-            self.failure.get_or_init(|| error.to_string());
-            Turn::Failed
-        });
+        let turn = self.try_turn(writer).unwrap_or_else(|error| self.fail(&error));
         self.active_room.store(writer.remaining(), Ordering::Release);
         *self.figures.lock() = writer.figures();
         turn
+    }
+
+    /// Goes on behind a lost end once there is a new life to write: in a segment that begins with what
+    /// is left of each partition, and that it is amnesiac.
+    fn go_on(&self) -> Turn {
+        if self.failure.get().is_some() {
+            return Turn::Failed;
+        }
+        if self.queue.lock().is_idle() {
+            return Turn::Idle;
+        }
+        let Some(active) = self.depot.take() else { return Turn::Starved };
+        self.catalog.write().segments.insert(active.header.number, active.clone());
+        let mut writer = Writer::new(WriterStart {
+            active,
+            position: FIRST_POSITION,
+            next_sequence: self.next_sequence_found,
+            head: self.head_found,
+            is_forgetful: self.is_forgetful,
+        });
+        if let Err(error) = writer.write_summary(&self.catalog.read()) {
+            return self.fail(&error);
+        }
+        self.active_room.store(writer.remaining(), Ordering::Release);
+        // Nobody else sets it.
+        self.writer.set(Mutex::new(writer)).ok();
+        Turn::Wrote
+    }
+
+    fn fail(&self, error: &io::Error) -> Turn {
+        self.failure.get_or_init(|| error.to_string());
+        Turn::Failed
     }
 
     fn try_turn(&self, writer: &mut Writer) -> io::Result<Turn> {
@@ -370,7 +410,7 @@ impl LogCore {
         segment: u64,
         span: &Range<u64>,
     ) -> Vec<(PartitionId, RangeInclusive<LogIndex>)> {
-        if self.writer.is_none() {
+        if self.writer.get().is_none() {
             return Vec::new();
         }
         let mut queue = self.queue.lock();

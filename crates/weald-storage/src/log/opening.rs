@@ -18,13 +18,11 @@ use super::{
     ailment::Ailment,
     catalog::Catalog,
     depot::{Depot, DepotStart, DepotState},
-    disk::Disk,
     image::Segment,
     log_core::LogCore,
     partition::{LogEnd, PartitionLog},
     queue::Queue,
     recovery::{FIRST_POSITION, Recovery, recover},
-    segment::{segment_number, spare_number},
     tail::TailCache,
     writer::{Writer, WriterStart, mend},
 };
@@ -42,58 +40,26 @@ impl LogCore {
     pub(super) fn open(mut home: LogHome, options: LogOptions) -> Result<Self, LogOpenError> {
         let mut found = recover(home.disk.as_ref(), home.store)?;
         let is_empty = found.live.is_empty() && found.obsolete.is_empty();
-        let last = found.stock.last().or(found.live.last()).map_or(0, |s| s.header.number);
-        let depot = depot(&mut home, &mut found, &options, last + 1);
-        if is_empty && !options.must_exist {
+        let is_new = is_empty && !options.must_exist;
+        if is_new {
             found.end = LogEnd::Whole;
+        }
+        let depot = depot(&mut home, &mut found, &options);
+        if is_new {
             found.live.push(first_segment(&depot)?);
             found.position = FIRST_POSITION;
         }
         Opening::new(home, options, found, depot).finish()
     }
-
-    /// Begins a log in which the partitions have `states` and no entries. Whatever is in the folder is
-    /// removed, the end of it last, so that a crash on the way leaves no log that could be taken for a
-    /// whole one.
-    pub(super) fn open_anew(
-        mut home: LogHome,
-        options: LogOptions,
-        states: BTreeMap<PartitionId, Bytes>,
-    ) -> Result<Self, LogOpenError> {
-        let number = clear(home.disk.as_ref())? + 1;
-        let mut found = Recovery::nothing();
-        // Not the first: it begins with a summary, which says that others may be forgotten.
-        let depot = depot(&mut home, &mut found, &options, number.max(2));
-        let begun =
-            states.into_iter().map(|(partition, state)| (partition, PartitionLog::begun(state)));
-        found.partitions = begun.collect();
-        found.is_forgetful = true;
-        found.live.push(first_segment(&depot)?);
-        found.head = found.live[0].header.number;
-        found.position = FIRST_POSITION;
-        Opening::new(home, options, found, depot).finish()
-    }
 }
 
-/// Removes all files of a log, lowest numbers first, each durably. Returns the highest number.
-fn clear(disk: &dyn Disk) -> io::Result<u64> {
-    let names = disk.list()?;
-    let number = |name: &String| segment_number(name).or_else(|| spare_number(name));
-    let files: BTreeMap<_, _> =
-        names.iter().filter_map(|name| Some(((number(name)?, name), name))).collect();
-    for name in files.values() {
-        disk.remove(name)?;
-        disk.sync_folder()?;
-    }
-    Ok(files.last_key_value().map_or(0, |((number, _), _)| *number))
-}
-
-fn depot(
-    home: &mut LogHome,
-    found: &mut Recovery,
-    options: &LogOptions,
-    next_number: u64,
-) -> Depot {
+fn depot(home: &mut LogHome, found: &mut Recovery, options: &LogOptions) -> Depot {
+    let is_lost = found.end == LogEnd::Lost;
+    let next_number = match is_lost {
+        // One is left out: what is prepared behind a lost end must not look as if it continued it.
+        true => found.last_number() + 2,
+        false => found.stock.last().or(found.live.last()).map_or(0, |s| s.header.number) + 1,
+    };
     let entropy = std::mem::replace(&mut home.entropy, Box::new(NoEntropy));
     let start = DepotStart {
         store: home.store,
@@ -102,6 +68,8 @@ fn depot(
         stock: std::mem::take(&mut found.stock),
         spare: std::mem::take(&mut found.spare),
         next_number,
+        // A log that is lost stays as it is until there is a new life to write.
+        is_resting: is_lost,
         entropy,
     };
     Depot::new(Arc::clone(&home.disk), start)
@@ -119,8 +87,14 @@ fn first_segment(depot: &Depot) -> Result<Segment, LogOpenError> {
 
 impl Opening {
     fn new(home: LogHome, options: LogOptions, mut found: Recovery, depot: Depot) -> Self {
-        if found.end != LogEnd::Lost {
-            found.partitions.values_mut().for_each(PartitionLog::keep_verdict);
+        match found.end {
+            LogEnd::Lost => {
+                found.partitions.values_mut().for_each(PartitionLog::forget);
+                found.is_forgetful = true;
+            }
+            LogEnd::Whole | LogEnd::Torn => {
+                found.partitions.values_mut().for_each(PartitionLog::keep_verdict);
+            }
         }
         let catalog = Catalog {
             segments: found.live.iter().map(|s| (s.header.number, s.clone())).collect(),
@@ -133,10 +107,6 @@ impl Opening {
     fn finish(mut self) -> Result<LogCore, LogOpenError> {
         let recovered = self.recovered();
         let queue = self.queue(&recovered);
-        if !queue.fits_summary() && self.found.last_batch.is_none() {
-            let segment_bytes = self.options.segment_bytes;
-            return Err(LogOpenError::PromisesTooLarge { segment_bytes });
-        }
         let writer = match self.found.end {
             LogEnd::Lost => None,
             LogEnd::Whole | LogEnd::Torn => self.writer()?,
@@ -149,12 +119,13 @@ impl Opening {
             store: self.home.store,
             end: self.found.end,
             head_found: self.found.head,
+            next_sequence_found: self.found.next_sequence,
             recovered,
             notifier: self.home.notifier,
             queue: Mutex::new(queue),
             work: Condvar::new(),
             active_room: AtomicUsize::new(writer.as_ref().map_or(0, Writer::remaining)),
-            writer: writer.map(Mutex::new),
+            writer: writer.map(Mutex::new).map_or_else(OnceLock::new, OnceLock::from),
             catalog: RwLock::new(self.catalog),
             depot: self.depot,
             synced: AtomicU64::new(0),
@@ -172,10 +143,10 @@ impl Opening {
         let known = self.catalog.partitions.iter();
         let mut recovered: BTreeMap<_, _> =
             known.map(|(partition, known)| (*partition, known.recovered(end))).collect();
-        if end == LogEnd::Lost || self.found.is_forgetful {
+        if self.found.is_forgetful {
             // Every node has partition 0; it is amnesiac even when nothing is left that names it.
-            let nothing = PartitionLog::default();
-            recovered.entry(PartitionId(0)).or_insert_with(|| nothing.recovered(LogEnd::Lost));
+            let forgotten = || PartitionLog::forgotten().recovered(end);
+            recovered.entry(PartitionId(0)).or_insert_with(forgotten);
         }
         recovered
     }

@@ -97,12 +97,6 @@ pub enum LogOpenError {
         /// The store that was opened.
         store: StoreId,
     },
-    /// The promises with which a log is to begin anew do not fit a segment of this size.
-    #[error("the promises do not fit a segment: segment_bytes={segment_bytes}")]
-    PromisesTooLarge {
-        /// The size of segments.
-        segment_bytes: u64,
-    },
     /// There is no space for the first segment.
     #[error("the disk is full; free some space: {0}")]
     DiskFull(String),

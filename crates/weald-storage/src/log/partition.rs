@@ -52,15 +52,17 @@ pub enum LogEnd {
     Whole,
     /// The last batch was never synced; it was dropped.
     Torn,
-    /// Synced bytes are missing or damaged, or may be. The log is read-only.
+    /// Synced bytes are missing or damaged, or may be. The log takes nothing until the first new life
+    /// begins, and goes on behind what is lost then.
     Lost,
 }
 
 impl PartitionLog {
-    /// A partition that begins with `state` and nothing else.
-    pub(crate) fn begun(state: Bytes) -> Self {
-        let standing = Standing { number: 1, states: 1, ..Standing::default() };
-        Self { standing, state: Some(state), ..Self::default() }
+    /// A partition of which nothing is left.
+    pub(crate) fn forgotten() -> Self {
+        let mut forgotten = Self::default();
+        forgotten.forget();
+        forgotten
     }
 
     /// Takes in the records of a section that is durable at `place`.
@@ -89,6 +91,11 @@ impl PartitionLog {
     /// Remembers an amnesia in all that is written from here on, so that no restart forgets it.
     pub(crate) fn keep_verdict(&mut self) {
         self.standing.is_amnesiac |= self.flaws.doubt || self.flaws.state_missing;
+    }
+
+    /// What was promised is lost; all that is written from here on says so, until a new life begins.
+    pub(crate) fn forget(&mut self) {
+        self.standing.is_amnesiac = true;
     }
 
     /// Notes that every batch of this run up to `ticket` is durable.
@@ -158,19 +165,16 @@ impl PartitionLog {
         }
     }
 
-    /// How the partition stands, in a log that ended so when it was opened.
-    pub(crate) fn status(&self, end: LogEnd) -> PartitionStatus {
-        let health = match self.health(end) {
-            PartitionHealth::Torn => PartitionHealth::Intact,
-            health => health,
-        };
+    /// How the partition stands.
+    pub(crate) fn status(&self) -> PartitionStatus {
         let Standing { base, last, .. } = self.standing;
-        PartitionStatus { health, base, last, synced: self.synced }
+        PartitionStatus { health: self.health(LogEnd::Whole), base, last, synced: self.synced }
     }
 
+    /// What the partition is fit for, in a log that ended so when it was opened.
     pub(crate) fn health(&self, end: LogEnd) -> PartitionHealth {
         let Flaws { doubt, state_missing } = self.flaws;
-        if end == LogEnd::Lost || doubt || state_missing || self.standing.is_amnesiac {
+        if doubt || state_missing || self.standing.is_amnesiac {
             PartitionHealth::Amnesiac
         } else if !self.is_dense() {
             PartitionHealth::Damaged { known_end: self.standing.last.index }

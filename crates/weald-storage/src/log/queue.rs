@@ -167,11 +167,6 @@ impl Queue {
         Ok(self.footprint_with(batch_bytes(batch)))
     }
 
-    /// Whether the promises of all partitions fit a summary.
-    pub(crate) fn fits_summary(&self) -> bool {
-        self.summary_bytes <= self.limits.summary_bytes_max
-    }
-
     fn check_sizes(&self, batch: &LogBatch, known: Option<&Waiting>) -> Result<(), LogError> {
         let state = batch.state.as_ref().map_or(0, Bytes::len);
         let entries = batch.entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();

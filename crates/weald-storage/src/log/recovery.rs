@@ -44,22 +44,11 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// What would be found where nothing is.
-    pub(crate) fn nothing() -> Self {
-        Self {
-            end: LogEnd::Whole,
-            partitions: BTreeMap::new(),
-            is_forgetful: false,
-            live: Vec::new(),
-            stock: Vec::new(),
-            obsolete: Vec::new(),
-            spare: Vec::new(),
-            head: 1,
-            next_sequence: 1,
-            position: 0,
-            needs_fill: false,
-            last_batch: None,
-        }
+    /// The highest number of any file.
+    pub(crate) fn last_number(&self) -> u64 {
+        let segments = self.live.iter().chain(&self.stock).map(|segment| segment.header.number);
+        let others = self.obsolete.iter().chain(&self.spare).copied();
+        segments.chain(others).max().unwrap_or(0)
     }
 }
 

@@ -147,7 +147,7 @@ impl Step<'_> {
     /// Reads on in one segment. Returns whether it was the last of it.
     fn segment(&mut self, number: u64, bytes_max: usize) -> Result<bool, LogError> {
         // What is being written is not read meanwhile.
-        let writer = self.core.writer.as_ref().map(|writer| writer.lock());
+        let writer = self.core.writer.get().map(|writer| writer.lock());
         let writer = writer.filter(|writer| number >= writer.active_number());
         let written = writer
             .as_ref()

@@ -10,7 +10,7 @@ use weald_cluster::{
 };
 use weald_core::{LogIndex, PartitionId, StateError, StateStore, SystemState};
 
-use crate::members::{Hosted, Members, PartitionStatus};
+use crate::members::{Hosted, MemberHealth, Members, PartitionStatus};
 
 /// The partition that holds the network's state.
 const SYSTEM: PartitionId = PartitionId(0);
@@ -103,6 +103,7 @@ fn view(status: &PartitionStatus, dissolution: Dissolution) -> PartitionView {
         coordinator: status.coordinator.map(|member| member.peer),
         may_change: status.may_change,
         caught_up: status.caught_up.clone(),
+        is_amnesiac: status.health == MemberHealth::Amnesiac,
         dissolution,
     }
 }

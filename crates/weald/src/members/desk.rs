@@ -12,7 +12,8 @@ use weald_cluster::{
     },
 };
 use weald_core::{
-    Digest, LogBatch, LogError, LogIndex, LogPoint, LogStore, PartitionId, SyncTicket, Time,
+    Digest, LogBatch, LogError, LogIndex, LogPoint, LogStore, PartitionHealth, PartitionId,
+    SyncTicket, Time,
     codec::{self, CodecError},
 };
 
@@ -135,12 +136,17 @@ impl Desk {
         self.kept.installing = None;
     }
 
-    /// Keeps that what was promised is lost.
+    /// Keeps that what was promised is lost, unless that is known from the log already.
     ///
     /// # Errors
     /// When the log does not take it.
-    pub(super) fn note_loss(&mut self, log: &dyn LogStore) -> Result<SyncTicket, LogError> {
-        self.keep(log, |kept| kept.is_lost = true)
+    pub(super) fn note_loss(&mut self, log: &dyn LogStore) -> Result<(), LogError> {
+        let status = log.status(self.partition);
+        let is_amnesiac = status.is_some_and(|s| s.health == PartitionHealth::Amnesiac);
+        if self.kept.is_lost || is_amnesiac {
+            return Ok(());
+        }
+        self.keep(log, |kept| kept.is_lost = true).map(drop)
     }
 
     /// Keeps something beside what the replica hands over. What waits before it goes first, or

@@ -81,8 +81,6 @@ pub(crate) enum HostAs {
     Named,
     /// It is this one, which later configurations name.
     Member(Member),
-    /// What its peer promised under another store is lost: it asks for a new life (rule C11).
-    Lost,
 }
 
 /// Why a member did not begin to live here.

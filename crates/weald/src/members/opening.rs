@@ -23,16 +23,13 @@ use super::{
 /// Bytes read from the log at once.
 const PAGE_BYTES: usize = 4 << 20;
 
-/// The members that the log knows. A partition of which the log has lost who lived here is passed
-/// over, and nobody brings it back: see docs/recovery.md.
+/// The members that the log knows. One of which the log has lost who it was comes back once the
+/// partition's coordinator says that it is one: see [`host`].
 pub(super) fn recover(office: &Office) -> Result<Vec<Replica>, StartError> {
     let mut replicas = Vec::new();
     for (partition, found) in office.log.recovered() {
         let Some(state) = &found.state else {
-            let what = "the log has lost who lived here, and takes nothing more: start the node on an \
-                        empty directory with the identity.key of this one, and it learns all from \
-                        the others";
-            tracing::error!(target: "weald::members", %partition, "{what}");
+            tracing::error!(target: "weald::members", %partition, "the log has lost who lived here");
             continue;
         };
         let kept = Kept::decode(state)
@@ -42,21 +39,22 @@ pub(super) fn recover(office: &Office) -> Result<Vec<Replica>, StartError> {
     Ok(replicas)
 }
 
-/// Begins a member that is new here.
+/// Begins a member that is new here. Where the log may have forgotten that it lived here before, or how
+/// it ended, it begins as one that has lost what it promised, and asks for its next life (rule C11).
 pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostError> {
     let Hosting { partition, configuration, beginning } = hosting;
-    let own = configuration.members().filter(|member| member.peer == office.me.peer);
-    let named = own.max_by_key(|member| member.life);
-    let member = match (beginning, named) {
-        (HostAs::Member(member), _) => member,
-        // The life of who has lost its promises does not matter.
-        (_, Some(named)) => Member { store: office.me.store, ..named },
-        (_, None) => office.me,
+    let member = match beginning {
+        HostAs::Member(member) => member,
+        HostAs::Named => {
+            let own = configuration.members().filter(|member| member.peer == office.me.peer);
+            own.max_by_key(|member| member.life).unwrap_or(office.me)
+        }
     };
-    let is_lost = beginning == HostAs::Lost;
+    let known = office.log.status(partition);
+    let is_lost = known.is_some_and(|known| known.health == PartitionHealth::Amnesiac);
     let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
     // An earlier life on this disk ended when its member was removed, or lost what it promised: nobody counts on it.
-    let has_lived = office.log.status(partition).is_some();
+    let has_lived = known.is_some();
     let ticket = office.log.begin_anew(partition, kept.encode())?;
     let health = if is_lost { Health::Amnesiac } else { Health::Whole };
     let log = (Point::default(), Vec::new());

@@ -162,9 +162,10 @@ fn r16_a_member_whose_disk_was_replaced_comes_back_with_another_life() {
     cluster.replace_disk(replaced);
     cluster.start(replaced);
     let known = cluster.node(coordinator).status(PARTITION).unwrap().configuration;
-    let adopted = cluster.node(replaced).members().rejoin(PARTITION, known);
-    adopted.blocking_recv().unwrap().unwrap();
     let reborn = Member { life: 1, ..cluster.node(replaced).member() };
+    cluster.change(PARTITION, &Change::AddLearner(reborn));
+    let adopted = cluster.node(replaced).members().adopt(PARTITION, known, reborn);
+    adopted.blocking_recv().unwrap().unwrap();
     wait(|| {
         let status = cluster.node(coordinator).status(PARTITION).unwrap();
         status.configuration.voters.contains(&reborn) && !status.configuration.is_joint()

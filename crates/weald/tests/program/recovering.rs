@@ -25,8 +25,28 @@ fn config(directory: &Path, bootstrap: Vec<String>) -> NodeConfig {
     }
 }
 
+/// Starts a node once whoever has closed it in this process has let go of its directory, and waits until
+/// it serves.
 async fn start(place: &Place, name: &str, bootstrap: &[String]) -> Weald {
-    ready(Weald::node(config(&place.path(name), bootstrap.to_vec())).start().await.unwrap()).await
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        let config = config(&place.path(name), bootstrap.to_vec());
+        match Weald::node(config).start().await {
+            Ok(node) => return ready(node).await,
+            Err(error) => assert!(Instant::now() < patience, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Starts the first node, and two others beside it, all of which vote.
+async fn start_three(place: &Place) -> (Weald, [Weald; 2]) {
+    let first = start(place, "first", &[]).await;
+    let addresses = first.addresses();
+    let others =
+        [start(place, "second", &addresses).await, start(place, "third", &addresses).await];
+    wait(&first, |all| all.len() == 2 && all.iter().all(|info| voters(info) == 3)).await;
+    (first, others)
 }
 
 /// Waits until a node serves.
@@ -90,11 +110,7 @@ fn lines(ended: &Ended) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directory() {
     let place = Place::new();
-    let first = start(&place, "first", &[]).await;
-    let addresses = first.addresses();
-    let others =
-        [start(&place, "second", &addresses).await, start(&place, "third", &addresses).await];
-    wait(&first, |all| all.len() == 2 && all.iter().all(|info| voters(info) == 3)).await;
+    let (first, others) = start_three(&place).await;
     put(&first, "apple", "3").await;
     recover(&place, "first", &["--all"]).refused(5, "first");
     for node in others.into_iter().chain([first]) {
@@ -151,6 +167,41 @@ async fn w29_d65_ps183_a_network_whose_majority_is_lost_goes_on_from_one_directo
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_w111_a_node_whose_log_is_gone_learns_from_the_others_and_votes_again() {
+    let place = Place::new();
+    let (first, [second, third]) = start_three(&place).await;
+    put(&first, "apple", "3").await;
+    let peer = second.peer_id();
+    second.close().await.unwrap();
+    std::fs::remove_dir_all(place.path("second").join("log")).unwrap();
+    put(&first, "pear", "4").await;
+    let last_life = |info: &PartitionInfo| {
+        let own = info.members.iter().filter(|member| member.is_voter && member.peer == peer);
+        own.map(|member| (info.partition, member.life)).max()
+    };
+    let earlier: Vec<_> = first.partitions().await.unwrap().iter().map(last_life).collect();
+    let second = start(&place, "second", &first.addresses()).await;
+    let votes_again = |info: &PartitionInfo| {
+        voters(info) == 3 && last_life(info) > earlier[info.partition.0 as usize]
+    };
+    wait(&first, |all| all.len() == 2 && all.iter().all(votes_again)).await;
+    // Its vote counts: without it there is no majority now.
+    third.close().await.unwrap();
+    put(&second, "plum", "5").await;
+    // It is forgotten for good, and does not ask again.
+    second.close().await.unwrap();
+    let second = start(&place, "second", &first.addresses()).await;
+    for (key, expected) in [("apple", "3"), ("pear", "4"), ("plum", "5")] {
+        assert_eq!(value(&second, key).await.as_deref(), Some(expected));
+    }
+    let is_whole = |info: &PartitionInfo| info.trouble.is_none() && votes_again(info);
+    wait(&second, |all| all.len() == 2 && all.iter().all(is_whole)).await;
+    for node in [first, second] {
+        node.close().await.unwrap();
+    }
+}
+
 /// What a subscription tells next, but for how far it has come.
 async fn told(reader: &mut Subscription) -> Result<String, u64> {
     loop {
@@ -169,11 +220,8 @@ async fn told(reader: &mut Subscription) -> Result<String, u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ps1553_a_subscriber_is_told_once_that_a_new_generation_began_and_goes_on() {
     let place = Place::new();
-    let first = start(&place, "first", &[]).await;
+    let (first, others) = start_three(&place).await;
     let addresses = first.addresses();
-    let others =
-        [start(&place, "second", &addresses).await, start(&place, "third", &addresses).await];
-    wait(&first, |all| all.len() == 2 && all.iter().all(|info| voters(info) == 3)).await;
     let light = NodeConfig { light: true, ..config(&place.path("none"), addresses.clone()) };
     let light = ready(Weald::node(light).start().await.unwrap()).await;
     let news = light.topic("news").open_or_create().await.unwrap();

@@ -89,6 +89,7 @@ impl Site {
             coordinator: Some(peer(1)),
             may_change: true,
             caught_up: self.configuration.members().filter(|m| !is_behind(m)).collect(),
+            is_amnesiac: false,
             dissolution: Dissolution::default(),
         };
         let policy = Policy::default();
@@ -291,6 +292,7 @@ fn who_does_not_coordinate_or_is_changing_proposes_nothing() {
         coordinator: None,
         may_change,
         caught_up: BTreeSet::new(),
+        is_amnesiac: false,
         dissolution: Dissolution::default(),
     };
     let policy = Policy::default();

@@ -108,6 +108,7 @@ impl Rig {
             coordinator: Some(peer(1)),
             may_change: true,
             caught_up: BTreeSet::new(),
+            is_amnesiac: false,
             dissolution: Dissolution::default(),
         };
         change(&mut view);
@@ -611,6 +612,24 @@ fn members_live_here_as_coordinators_say_and_none_lives_twice() {
     assert_eq!(host(&rig), None, "it never lives again");
     told(&mut rig, 7, Some(7));
     assert_eq!(host(&rig), Some(7), "but another life may begin");
+}
+
+#[test]
+fn c11_a_member_that_asks_for_its_next_life_is_left_alone_until_it_is_none_any_more() {
+    let pin = Pin { genesis: Some(genesis(2)), ..Pin::default() };
+    let mut rig = Rig::new(config(), pin);
+    let member = Member { peer: peer(1), store: introduction(1).store, life: 1 };
+    rig.replica(1, |view| {
+        (view.member, view.is_coordinator, view.is_amnesiac) = (member, false, true);
+        view.configuration.id = ConfigurationId(4);
+    });
+    let is_moved =
+        |rig: &Rig| rig.has(|output| matches!(output, Output::Retire(_) | Output::Host { .. }));
+    // It may have lived that life, too, and forgotten it.
+    told(&mut rig, 7, Some(7));
+    assert!(!is_moved(&rig), "it asks by itself");
+    told(&mut rig, 8, None);
+    assert!(rig.has(|output| matches!(output, Output::Retire(_))));
 }
 
 #[test]

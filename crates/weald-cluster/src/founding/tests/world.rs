@@ -291,6 +291,7 @@ impl World {
             coordinator: Some(logs.genesis.founder.peer()),
             may_change: true,
             caught_up: BTreeSet::new(),
+            is_amnesiac: false,
             dissolution: *partition.dissolution(),
         };
         let system = partition.system().clone();

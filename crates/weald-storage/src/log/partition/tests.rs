@@ -260,7 +260,7 @@ fn the_epoch_of_the_last_entry_survives_cuts_and_releases() {
     pair.keep(vec![cut(25)]);
     assert_eq!(pair.found.recovered(LogEnd::Whole).last_epoch.number, 2);
     pair.keep(vec![entry(25), entry(26), entry(30), cut(26), release(26)]);
-    let status = pair.found.status(LogEnd::Whole);
+    let status = pair.found.status();
     assert_eq!((status.base, status.last), (status.last, status.base));
     assert_eq!((status.last.index.0, status.last.epoch.number), (25, 2));
 }

@@ -331,70 +331,139 @@ fn c11_amnesia_outlives_restarts_and_segments_until_a_new_life_is_begun() {
     assert_eq!(health_now(&log, PartitionId(8)), PartitionHealth::Amnesiac);
 }
 
+/// Begins a new life of a partition; the first in a log that is lost waits for a segment.
+fn begin_life(log: &DiskLog, partition: PartitionId, state: &'static [u8]) {
+    let begin = || log.begin_anew(partition, Bytes::from_static(state));
+    if let Err(error) = begin() {
+        assert!(error.is_retryable(), "{error}");
+        log.run();
+        begin().unwrap();
+    }
+    log.run();
+}
+
 #[test]
-fn c11_a_log_whose_end_is_lost_begins_anew_by_an_explicit_call_only() {
+fn c11_a_log_whose_end_is_lost_goes_on_with_the_first_new_life() {
     let disk = SimDisk::new(2);
     let log = open(&disk);
     write(&log, state(P0, "old"));
     write(&log, entries(P1, 1..=5, 10));
+    write(&log, entries(P0, 1..=2, 10));
     drop(log);
-    disk.rot(&first(&disk), batch_offset(2), 512);
-    let lost = open(&disk);
-    assert_eq!(lost.end(), LogEnd::Lost);
-    assert!(lost.begin_anew(P0, Bytes::new()).is_err(), "not one by one");
-    drop(lost);
-    for foreign in [false, true] {
-        let disk = disk.copy();
-        let mut home = home(&disk, 9);
-        if foreign {
-            home.store.0[0] ^= 1;
-        }
-        let store = home.store;
-        let states = [(P0, Bytes::from_static(b"life 2"))].into();
-        let log = DiskLog::open_anew_without_threads(home, small(), states).unwrap();
-        log.run();
-        let found = log.recovered()[&P0].clone();
-        assert_eq!((found.health, found.last), (INTACT, LogIndex(0)));
-        assert_eq!(health_now(&log, P1), PartitionHealth::Amnesiac, "it was not named");
-        write(&log, entries(P0, [1], 10));
-        drop(log);
-        disk.power_cut(PowerCut::LoseAll);
-        let home = crate::log::LogHome { store, ..super::rig::home(&disk, 10) };
-        let log = DiskLog::open_without_threads(home, small()).unwrap();
-        assert_eq!((log.end(), log.is_forgetful()), (LogEnd::Whole, true));
-        assert_eq!(log.recovered()[&P0].state.as_deref(), Some(b"life 2".as_slice()));
-        assert_eq!(read_all(&log, P0, 1), [entry(1, 1, 10)]);
-        assert_eq!(log.verify().unwrap().damages, []);
+    disk.rot(&first(&disk), batch_offset(3), 512);
+    let log = open(&disk);
+    assert_eq!((log.end(), log.is_forgetful()), (LogEnd::Lost, true));
+    assert!(log.submit(entries(P1, [6], 10)).is_err(), "what is left may still be looked at");
+    begin_life(&log, P0, b"life 2");
+    let other = PartitionId(7);
+    let check = |log: &DiskLog| {
+        assert_eq!(health_now(log, P0), INTACT);
+        assert_eq!(health_now(log, P1), PartitionHealth::Amnesiac, "it has no new life yet");
+        assert_eq!(health_now(log, other), PartitionHealth::Amnesiac, "it may be forgotten");
+        assert_eq!(read_all(log, P1, 1).len(), 5, "what is left of it stays");
+        assert!(try_write(log, entries(P1, [6], 10)).is_err());
+        assert!(try_write(log, entries(other, [1], 10)).is_err());
+    };
+    check(&log);
+    write(&log, entries(P0, [1], 10));
+    drop(log);
+    disk.power_cut(PowerCut::LoseAll);
+    let log = open(&disk);
+    assert_eq!((log.end(), log.is_forgetful()), (LogEnd::Whole, true));
+    check(&log);
+    let found = log.recovered()[&P0].clone();
+    assert_eq!(found.state.as_deref(), Some(b"life 2".as_slice()));
+    assert_eq!(read_all(&log, P0, 1), [entry(1, 1, 10)]);
+    for partition in [P1, other] {
+        begin_life(&log, partition, b"life 2");
+        write(&log, entries(partition, 1..=3, 10));
     }
-    assert_eq!(STORE, home(&disk, 1).store);
+    drop(log);
+    disk.power_cut(PowerCut::LoseAll);
+    let log = open(&disk);
+    for (partition, count) in [(P0, 1), (P1, 3), (other, 3)] {
+        assert_eq!(health_now(&log, partition), INTACT);
+        assert_eq!(read_all(&log, partition, 1).len(), count);
+    }
 }
 
 #[test]
-fn c11_a_crash_while_a_log_begins_anew_leaves_it_lost_or_begun() {
+fn c11_a_log_that_is_gone_goes_on_with_the_first_new_life() {
+    let disk = SimDisk::new(2);
+    let must_exist = || try_open(&disk, LogOptions { must_exist: true, ..small() }).unwrap();
+    let log = must_exist();
+    assert_eq!(log.end(), LogEnd::Lost);
+    begin_life(&log, P1, b"life 2");
+    write(&log, entries(P1, 1..=3, 10));
+    drop(log);
+    disk.power_cut(PowerCut::LoseAll);
+    let log = must_exist();
+    assert_eq!((log.end(), log.is_forgetful()), (LogEnd::Whole, true));
+    assert_eq!((health_now(&log, P0), health_now(&log, P1)), (PartitionHealth::Amnesiac, INTACT));
+    assert_eq!(read_all(&log, P1, 1).len(), 3);
+}
+
+#[test]
+fn c11_a_lost_log_is_found_lost_at_every_opening_until_a_new_life_begins() {
+    let disk = SimDisk::new(5);
+    let log = open(&disk);
+    write(&log, state(P0, "old"));
+    (1..=60).for_each(|index| write(&log, entries(P0, [index], 3000)));
+    drop(log);
+    let names = segment_names(&disk);
+    for kept in 0..names.len() - 1 {
+        let disk = disk.copy();
+        names.iter().skip(kept).for_each(|name| disk.lose_file(name));
+        for _ in 0..3 {
+            let log = try_open(&disk, LogOptions { must_exist: true, ..small() }).unwrap();
+            // What threads would do meanwhile.
+            log.run();
+            assert_eq!(log.end(), LogEnd::Lost, "kept={kept}");
+            assert_eq!(segment_names(&disk).len(), kept, "nothing is written behind it");
+        }
+    }
+}
+
+#[test]
+fn c11_a_crash_while_a_log_goes_on_leaves_it_lost_or_gone_on() {
     let lost = SimDisk::new(5);
     let log = open(&lost);
     write(&log, state(P0, "old"));
     (1..=60).for_each(|index| write(&log, entries(P0, [index], 3000)));
     drop(log);
+    let without_tail = lost.copy();
+    let names = segment_names(&lost);
+    names.iter().skip(2).for_each(|name| without_tail.lose_file(name));
     lost.rot_last_synced().unwrap();
     let must_exist = LogOptions { must_exist: true, ..small() };
-    let mut seen = [0, 0];
-    for stop in 0..60 {
+    let (mut begun, mut lost_still) = (0, 0);
+    for (lost, stop) in
+        [lost, without_tail].iter().flat_map(|lost| (0..40).map(move |at| (lost, at)))
+    {
         let disk = lost.copy();
+        let log = try_open(&disk, must_exist.clone()).unwrap();
         disk.stop_after(stop);
-        let states = [(P0, Bytes::from_static(b"life 2"))].into();
-        drop(DiskLog::open_anew_without_threads(home(&disk, stop), small(), states));
+        let begin = || log.begin_anew(P0, Bytes::from_static(b"life 2"));
+        // What the disk does not do any more is no error of the caller's.
+        if begin().is_err() {
+            log.run();
+            begin().ok();
+        }
+        log.run();
+        drop(log);
         disk.power_cut(PowerCut::Tear);
         let log = try_open(&disk, must_exist.clone()).unwrap();
         let found = log.recovered()[&P0].clone();
         let is_begun = found.health == INTACT;
-        seen[usize::from(is_begun)] += 1;
-        let (expected, life) = match is_begun {
-            true => (INTACT, Some(b"life 2".as_slice())),
-            false => (PartitionHealth::Amnesiac, found.state.as_deref()),
-        };
-        assert_eq!((found.health, found.state.as_deref()), (expected, life), "stop={stop}");
+        *if is_begun { &mut begun } else { &mut lost_still } += 1;
+        if is_begun {
+            assert_eq!(found.state.as_deref(), Some(b"life 2".as_slice()), "stop={stop}");
+        } else {
+            assert_eq!(found.health, PartitionHealth::Amnesiac, "stop={stop}");
+        }
         assert!(try_write(&log, entries(P1, [1], 1)).is_err(), "stop={stop}");
+        begin_life(&log, P0, b"life 3");
+        write(&log, entries(P0, [1], 1));
     }
-    assert!(seen.iter().all(|count| *count > 3), "{seen:?}");
+    assert!(begun > 3 && lost_still > 3, "{begun} {lost_still}");
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use weald_cluster::configuration::{Configuration, Member};
 use weald_core::{
     FrameSink, Handlers, LogIndex, Mailbox, Outcome, PartitionId, PeerId, Priority, UnknownCause,
 };
@@ -212,8 +213,34 @@ fn r28_a_block_that_cannot_be_read_stops_its_member_and_nobody_diverges() {
 }
 
 #[test]
-fn c11_a_member_whose_log_has_lost_its_tail_answers_for_nothing_of_its_earlier_life() {
+fn c11_w111_a_member_whose_log_has_lost_its_tail_comes_back_with_its_next_life() {
     let mut cluster = Cluster::on_disks(3);
+    let (loser, coordinator) = lose_log(&mut cluster, 1);
+    cluster.start(loser);
+    comes_back(&mut cluster, loser, coordinator);
+}
+
+#[test]
+fn c11_a_node_whose_log_is_gone_takes_no_membership_for_a_new_one() {
+    let mut cluster = Cluster::on_disks(3);
+    let (loser, coordinator) = lose_log(&mut cluster, 0);
+    let known = cluster.node(coordinator).status(PARTITION).unwrap().configuration;
+    cluster.start(loser);
+    assert!(cluster.node(loser).status(PARTITION).is_none(), "nothing says that it lived here");
+    // The coordinator names it as it knows it, in the life that it has forgotten.
+    let named = cluster.node(loser).member();
+    let host = || {
+        let hosted = cluster.node(loser).members().adopt(PARTITION, known.clone(), named);
+        hosted.blocking_recv().unwrap()
+    };
+    // The log has a segment prepared first.
+    wait(|| host().is_ok());
+    comes_back(&mut cluster, loser, coordinator);
+}
+
+/// A partition with more entries than a segment holds, and a member whose process has ended and whose
+/// log has `kept` segments left. Returns it, and the coordinator.
+fn lose_log(cluster: &mut Cluster, kept: usize) -> (usize, usize) {
     cluster.found(PARTITION, 3);
     let coordinator = cluster.coordinator(PARTITION);
     // An entry alone takes a sector of 4 KiB: these are more than a segment of 1 MiB holds.
@@ -221,12 +248,30 @@ fn c11_a_member_whose_log_has_lost_its_tail_answers_for_nothing_of_its_earlier_l
     cluster.wait_equal(PARTITION);
     let loser = (coordinator + 1) % 3;
     cluster.kill(loser);
-    cluster.lose_tail(loser);
-    cluster.start(loser);
-    wait(|| cluster.node(loser).status(PARTITION).is_some_and(|status| status.member.life > 0));
-    assert_eq!(cluster.node(loser).status(PARTITION).unwrap().applied, LogIndex::ZERO);
-    assert!(cluster.node(loser).read_point_within(PARTITION, Duration::from_millis(300)).is_err());
-    // The others are a majority, and what it had acknowledged is theirs.
+    cluster.lose_tail(loser, kept);
+    (loser, coordinator)
+}
+
+/// Waits until a member that has forgotten everything votes again, in its next life.
+fn comes_back(cluster: &mut Cluster, loser: usize, coordinator: usize) {
+    let reborn = Member { life: 1, ..cluster.node(loser).member() };
+    wait(|| {
+        let status = cluster.node(coordinator).status(PARTITION).unwrap();
+        let Configuration { voters, learners, .. } = &status.configuration;
+        let is_settled = !status.configuration.is_joint() && learners.is_empty();
+        is_settled && voters.len() == 3 && voters.contains(&reborn)
+    });
+    cluster.wait_equal(PARTITION);
+    // Its vote counts, also after a restart: without it there is no majority now.
+    let third = (0..3).find(|node| ![loser, coordinator].contains(node)).unwrap();
+    cluster.kill(third);
     cluster.write(PARTITION, put(300));
-    assert_eq!(cluster.node(coordinator).count(PARTITION), 301);
+    cluster.kill(loser);
+    cluster.start(loser);
+    cluster.write(PARTITION, put(301));
+    let status = cluster.node(loser).status(PARTITION).unwrap();
+    assert_eq!((status.member, status.health), (reborn, MemberHealth::Well));
+    cluster.start(third);
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(loser).count(PARTITION), 302);
 }

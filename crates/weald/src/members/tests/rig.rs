@@ -138,15 +138,15 @@ impl Cluster {
         replaced.incarnation = 0;
     }
 
-    /// Takes all segments of a node's log away but the first, which is full. The process has ended.
-    pub(super) fn lose_tail(&self, node: usize) {
+    /// Takes all segments of a node's log away but the first `kept`, which are full. The process has ended.
+    pub(super) fn lose_tail(&self, node: usize, kept: usize) {
         let log = self.nodes[node].directory.as_ref().expect("it is on a disk").path().join("log");
         let files = std::fs::read_dir(log).unwrap().map(|file| file.unwrap().path());
         let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "seg");
         let segments: BTreeSet<_> = files.filter(is_segment).collect();
         // One more than are written to is kept ready.
         assert!(segments.len() > 2, "the log has no tail: {segments:?}");
-        segments.iter().skip(1).for_each(|segment| std::fs::remove_file(segment).unwrap());
+        segments.iter().skip(kept).for_each(|segment| std::fs::remove_file(segment).unwrap());
     }
 
     /// Starts the process of a node.
@@ -355,7 +355,8 @@ impl Node {
             entropy: Box::new(SystemEntropy),
             notifier: letterbox.notifier(),
         };
-        let options = LogOptions { segment_bytes: 1 << 20, ..LogOptions::default() };
+        let must_exist = self.incarnation > 1;
+        let options = LogOptions { segment_bytes: 1 << 20, must_exist, ..LogOptions::default() };
         Arc::new(DiskLog::open(home, options).unwrap())
     }
 
