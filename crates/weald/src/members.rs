@@ -160,6 +160,12 @@ impl Members {
         }
     }
 
+    /// How long ago a member was last heard by this node, which coordinates its partition.
+    pub(crate) fn silence(&self, status: &PartitionStatus, member: &Member) -> Option<Duration> {
+        let heard = status.members_heard.get(member)?;
+        Some(self.0.steady().since(*heard))
+    }
+
     /// The member of `partition` that lives here, for reading; `None` if there is none.
     pub(crate) fn hosted(&self, partition: PartitionId) -> Option<Arc<Hosted>> {
         self.0.hosted.read().get(&partition).cloned()

@@ -106,6 +106,11 @@ impl Coordinator {
         self.first
     }
 
+    /// When a member was last heard, or this one began to coordinate.
+    fn heard(&self, progress: Option<&Progress>) -> Time {
+        progress.and_then(|progress| progress.heard).unwrap_or(self.since)
+    }
+
     /// When it next has to act.
     pub(super) fn due(&self) -> Time {
         let transfer = self.transfer.as_ref().map_or(Time::MAX, Transfer::due);
@@ -255,8 +260,7 @@ impl State {
             if *member == self.me {
                 return now;
             }
-            let heard = coordinator.progress.get(member).and_then(|progress| progress.heard);
-            heard.unwrap_or(coordinator.since)
+            coordinator.heard(coordinator.progress.get(member))
         })
     }
 
@@ -382,6 +386,18 @@ impl State {
         match &self.role {
             RoleState::Coordinator(coordinator) => {
                 coordinator.progress.iter().map(|(member, p)| (*member, p.matched)).collect()
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// By the steady clock, when each other member was last heard, while this one coordinates: since
+    /// it does where that is later; for reports.
+    pub fn members_heard(&self) -> BTreeMap<Member, Time> {
+        match &self.role {
+            RoleState::Coordinator(coordinator) => {
+                let known = coordinator.progress.iter();
+                known.map(|(member, p)| (*member, coordinator.heard(Some(p)))).collect()
             }
             _ => BTreeMap::new(),
         }

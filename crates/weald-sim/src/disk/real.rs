@@ -193,6 +193,20 @@ impl RealLog {
         Ok(())
     }
 
+    /// Of some logs, as the number of their writes falls out, the last files are gone, or all. Returns
+    /// whether they are.
+    fn lose_files(&mut self) -> bool {
+        let writes = usize::try_from(self.disk.counts().writes).unwrap_or(usize::MAX);
+        let names = weald_storage::log::Disk::list(&self.disk).unwrap_or_default();
+        let is_struck = writes % 3 == 0 && !names.is_empty();
+        if is_struck {
+            self.log = None;
+            let kept = writes / 3 % names.len();
+            names.iter().skip(kept).for_each(|name| self.disk.lose_file(name));
+        }
+        is_struck
+    }
+
     /// What is missing at or below the state that is kept is not needed any more.
     fn forget_covered(&self, covered: Point) {
         let Some(log) = &self.log else { return };
@@ -365,7 +379,7 @@ impl MemberLog for RealLog {
     }
 
     fn rot(&mut self, back: u64, random: &mut Random) {
-        if back == 0 && self.disk.rot_last_synced().is_some() {
+        if back == 0 && (self.lose_files() || self.disk.rot_last_synced().is_some()) {
             return;
         }
         let Some(last) = self.open().and_then(|log| log.status(PARTITION)).map(|s| s.last.index)

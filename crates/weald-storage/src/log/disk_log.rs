@@ -117,6 +117,11 @@ impl DiskLog {
         self.core.end
     }
 
+    /// Whether the end is lost and no new life has begun since: the log takes nothing then.
+    pub fn is_lost(&self) -> bool {
+        self.core.end == LogEnd::Lost && self.core.writer.get().is_none()
+    }
+
     /// Whether partitions may have been in the log that nothing names any more. One that is not known
     /// is amnesiac then, until [`LogStore::begin_anew`].
     pub fn is_forgetful(&self) -> bool {

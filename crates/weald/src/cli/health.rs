@@ -1,6 +1,6 @@
 //! `weald health`: one look at a node, for whatever watches over it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 use weald::{NodeStatus, PartitionInfo};
@@ -103,6 +103,7 @@ fn judge(seen: &Seen) -> (Health, Vec<String>) {
         reasons.push(format!("a partition has fewer voters than it is to have: {voters}"));
     }
     reasons.extend(absent(seen));
+    reasons.extend(silent(seen));
     seen.partitions.iter().for_each(|info| reasons.extend(of_partition(info)));
     let health = if reasons.is_empty() { Health::Well } else { Health::Degraded };
     (health, reasons)
@@ -116,6 +117,24 @@ fn absent(seen: &Seen) -> Vec<String> {
     absent.dedup();
     absent.retain(|peer| seen.peer.as_ref() != Some(peer) && !seen.connected.contains(peer));
     absent.into_iter().map(|peer| format!("a member is not connected: {peer}")).collect()
+}
+
+/// Members that are connected and do not answer: their nodes run, and do not take part.
+fn silent(seen: &Seen) -> Vec<String> {
+    let mut silent: BTreeMap<String, (usize, Duration)> = BTreeMap::new();
+    for member in seen.partitions.iter().flat_map(|info| &info.members) {
+        let (Some(peer), Some(silence)) = (member.peer, member.last_contact) else { continue };
+        let peer = peer.to_string();
+        if silence > SILENCE_MAX && seen.connected.contains(&peer) {
+            let (count, longest) = silent.entry(peer).or_default();
+            (*count, *longest) = (*count + 1, silence.max(*longest));
+        }
+    }
+    let reason = |(peer, (count, longest)): (String, (usize, Duration))| {
+        let seconds = longest.as_secs();
+        format!("a member has not answered in {count} partitions for up to {seconds} s: {peer}")
+    };
+    silent.into_iter().map(reason).collect()
 }
 
 fn of_partition(info: &PartitionInfo) -> Vec<String> {
@@ -150,6 +169,7 @@ mod tests {
             life: 0,
             is_voter: true,
             matched: Some(LogIndex(5000)),
+            last_contact: Some(Duration::ZERO),
             started: None,
             incarnation: None,
         };
@@ -200,6 +220,10 @@ mod tests {
         degraded(|seen| seen.connected.clear(), "not connected");
         degraded(|seen| seen.partitions[0].trouble = Some("a disk".into()), "a disk");
         degraded(|seen| seen.partitions[0].last = LogIndex(6001), "lacks 1001 entries");
+        degraded(
+            |seen| seen.partitions[0].members[1].last_contact = Some(Duration::from_secs(9)),
+            "has not answered in 1 partitions for up to 9 s",
+        );
         let silent = Some(Duration::from_secs(4));
         check(|seen| seen.partitions[0].last_contact = silent, Health::Degraded, "for 4 s");
         let failing = |change: fn(&mut Seen), reason| check(change, Health::Failing, reason);
@@ -211,6 +235,7 @@ mod tests {
     fn w182_what_passes_by_itself_is_not_told() {
         let mut seen = well();
         seen.partitions[0].last_contact = Some(SILENCE_MAX);
+        seen.partitions[0].members[1].last_contact = Some(SILENCE_MAX);
         seen.partitions[0].last = LogIndex(6000);
         assert_eq!(judge(&seen), (Health::Well, Vec::new()));
     }

@@ -33,6 +33,7 @@ pub(crate) fn member(member: &MemberInfo) -> Value {
         "life": member.life,
         "voter": member.is_voter,
         "match_index": member.matched.map(|index| index.0),
+        "last_contact_ms": member.last_contact.map(millis),
         "started_at": member.started.map(Time::as_millis),
         "incarnation": member.incarnation,
     })

@@ -1,10 +1,7 @@
 //! How members come to live here: those that the log knows from earlier runs, and new ones.
 
-use weald_cluster::{
-    configuration::Member,
-    replica::{
-        Health, Input, LogEntry, PersistTicket, Point, Restart, SnapshotMeta, State, Stored,
-    },
+use weald_cluster::replica::{
+    Health, Input, LogEntry, PersistTicket, Point, Restart, SnapshotMeta, State, Stored,
 };
 use weald_core::{
     LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError, StateStore,

@@ -270,9 +270,11 @@ impl Replica {
             runs: self.runs(),
         };
         let (matched, dirty_bytes) = (self.state.matched(), self.dirty_bytes());
+        let members_heard = self.state.members_heard();
         let has_changed = self.rare.as_ref() != Some(&shown);
         self.hosted.update(|status| {
             (status.matched, status.dirty_bytes) = (matched, dirty_bytes);
+            status.members_heard = members_heard;
             if has_changed {
                 shown.show(status);
             }
@@ -350,6 +352,7 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         },
         log_time: partition.time(),
         matched: BTreeMap::new(),
+        members_heard: BTreeMap::new(),
         fresh_as_of: None,
         heard: None,
         runs: BTreeMap::new(),

@@ -50,6 +50,8 @@ pub(crate) struct PartitionStatus {
     pub(crate) log_time: Time,
     /// At a coordinator, what each other member is known to have on disk.
     pub(crate) matched: BTreeMap<Member, LogIndex>,
+    /// At a coordinator, by the members' steady clock, when each other member was last heard.
+    pub(crate) members_heard: BTreeMap<Member, Time>,
     /// By the members' steady clock, the moment at which what is applied was certainly the latest;
     /// `None` when this member cannot tell.
     pub(crate) fresh_as_of: Option<Time>,

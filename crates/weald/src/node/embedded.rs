@@ -186,6 +186,7 @@ impl Backend for Embedded {
                     life: 0,
                     is_voter: true,
                     matched: Some(applied),
+                    last_contact: None,
                     started: None,
                     incarnation: None,
                 }],

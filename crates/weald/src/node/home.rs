@@ -61,6 +61,16 @@ impl Log {
         }
     }
 
+    /// Whether its end is lost, so that it takes nothing.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::Disk(log) => log.is_lost(),
+            Self::Memory(_) => false,
+            #[cfg(test)]
+            Self::Faulty(_) => false,
+        }
+    }
+
     /// Reads all of it and reports what is damaged.
     pub(crate) fn verify(&self) -> std::result::Result<LogReport, LogError> {
         match self {

@@ -128,7 +128,7 @@ impl Mesh {
     /// the next not chosen is no reason until it lasts.
     fn serves(&self) -> std::result::Result<(), String> {
         let NodeStatus { read_only, partitions, leaderless, .. } = self.reach.status();
-        if let Some(reason) = read_only {
+        if let Some(reason) = read_only.or_else(|| self.log_loss()) {
             return Err(reason);
         }
         let mut since = self.leaderless_since.lock();
@@ -140,6 +140,15 @@ impl Mesh {
             true => Err("no partition kept here has a majority of its voters up".to_owned()),
             false => Ok(()),
         }
+    }
+
+    /// What is wrong with the log where its end is lost and none of the others has given a next life yet
+    /// (rule C11).
+    fn log_loss(&self) -> Option<String> {
+        let is_lost = self.home.as_ref().is_some_and(|home| home.log.is_lost());
+        let what = "the end of the log is missing; the others give this node its next life once a \
+                    majority of them is up (docs/recovery.md)";
+        is_lost.then(|| what.to_owned())
     }
 
     /// How many voters the partitions that are kept here have, as far as both that and how many
@@ -243,7 +252,9 @@ impl Backend for Mesh {
 
     fn status(&self) -> NodeStatus {
         let reachability = Some(Reachability::of(&self.network));
-        NodeStatus { voters: self.voters(), reachability, ..self.reach.status() }
+        let status = self.reach.status();
+        let read_only = status.read_only.or_else(|| self.log_loss());
+        NodeStatus { read_only, voters: self.voters(), reachability, ..status }
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -264,8 +275,7 @@ impl Backend for Mesh {
     fn partitions(&self) -> Promise<Vec<PartitionInfo>> {
         let info = |status: PartitionStatus| {
             let members = self.members.as_ref();
-            let last_contact = members.and_then(|members| members.last_contact(&status));
-            PartitionInfo::of_member(status, last_contact)
+            PartitionInfo::of_member(status, members)
         };
         Promise::Ready(Ok(self.statuses().into_iter().map(info).collect()))
     }
@@ -358,8 +368,9 @@ fn outsider(partition: PartitionId) -> Error {
 }
 
 impl PartitionInfo {
-    /// What a member shows of its partition, and how long ago it heard a coordinator.
-    fn of_member(status: PartitionStatus, last_contact: Option<Duration>) -> Self {
+    /// What a member shows of its partition. The members here tell how long ago who was heard.
+    fn of_member(status: PartitionStatus, here: Option<&Members>) -> Self {
+        let last_contact = here.and_then(|here| here.last_contact(&status));
         let is_voter = |peer| status.configuration.voters.iter().any(|voter| voter.peer == peer);
         let role = match status.role {
             Role::Coordinator => PartitionRole::Coordinator,
@@ -379,6 +390,7 @@ impl PartitionInfo {
             life: member.life,
             is_voter,
             matched: matched(member),
+            last_contact: here.and_then(|here| here.silence(&status, member)),
             started: run(member).and_then(|run| run.started),
             incarnation: run(member).and_then(|run| run.incarnation),
         });

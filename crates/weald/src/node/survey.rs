@@ -55,6 +55,8 @@ pub struct MemberInfo {
     pub is_voter: bool,
     /// How far it is known to have the log on its disk; only the coordinator knows.
     pub matched: Option<LogIndex>,
+    /// How long ago it last answered; only the coordinator knows that of the others.
+    pub last_contact: Option<Duration>,
     /// Since when its node runs, by that node's clock; `None` where it was not heard of.
     pub started: Option<Time>,
     /// Which run of its store was heard of last, from 1; `None` where it was not heard of. Only who

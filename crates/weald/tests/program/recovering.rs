@@ -25,14 +25,17 @@ fn config(directory: &Path, bootstrap: Vec<String>) -> NodeConfig {
     }
 }
 
-/// Starts a node once whoever has closed it in this process has let go of its directory, and waits until
-/// it serves.
 async fn start(place: &Place, name: &str, bootstrap: &[String]) -> Weald {
+    ready(started(place, name, bootstrap).await).await
+}
+
+/// Starts a node once whoever has closed it in this process has let go of its directory.
+async fn started(place: &Place, name: &str, bootstrap: &[String]) -> Weald {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
         let config = config(&place.path(name), bootstrap.to_vec());
         match Weald::node(config).start().await {
-            Ok(node) => return ready(node).await,
+            Ok(node) => return node,
             Err(error) => assert!(Instant::now() < patience, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -199,6 +202,26 @@ async fn c11_w111_a_node_whose_log_is_gone_learns_from_the_others_and_votes_agai
     wait(&second, |all| all.len() == 2 && all.iter().all(is_whole)).await;
     for node in [first, second] {
         node.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_a_node_alone_whose_log_is_gone_names_the_damage_and_takes_nothing() {
+    let place = Place::new();
+    let first = start(&place, "first", &[]).await;
+    put(&first, "apple", "3").await;
+    first.close().await.unwrap();
+    drop(first);
+    std::fs::remove_dir_all(place.path("first").join("log")).unwrap();
+    for _ in 0..2 {
+        let first = started(&place, "first", &[]).await;
+        let told = first.status().read_only.unwrap();
+        assert!(told.contains("the end of the log is missing"), "{told}");
+        assert!(first.readiness().is_err());
+        let made = first.raw_tree("stock").create();
+        let made = tokio::time::timeout(Duration::from_millis(300), async { made.await }).await;
+        assert!(!matches!(made, Ok(Ok(_))), "nobody would know of it");
+        first.close().await.unwrap();
     }
 }
 

@@ -187,6 +187,7 @@ fn member(told: &Value) -> Option<MemberInfo> {
         life: u32::try_from(told["life"].as_u64().unwrap_or(0)).ok()?,
         is_voter: told["voter"].as_bool()?,
         matched: told["match_index"].as_u64().map(weald::LogIndex),
+        last_contact: told["last_contact_ms"].as_u64().map(Duration::from_millis),
         started: told["started_at"].as_u64().map(Time::from_millis),
         incarnation: told["incarnation"].as_u64(),
     })

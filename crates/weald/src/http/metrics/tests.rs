@@ -17,6 +17,7 @@ fn member(name: &str, matched: Option<u64>) -> MemberInfo {
         life: 0,
         is_voter: true,
         matched: matched.map(LogIndex),
+        last_contact: None,
         started: None,
         incarnation: None,
     }

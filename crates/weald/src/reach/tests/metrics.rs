@@ -155,9 +155,13 @@ async fn w123_w178_a_member_that_is_cut_off_is_told_by_its_silence_and_catches_u
         || async { rig.last_contact(cut, 0).filter(|silent| *silent >= Duration::from_secs(1)) };
     rig.until(is_silent).await;
     rig.until(|| hears(other)).await;
+    let heard = |other| rig.silence(coordinator, (0, other)).unwrap();
+    assert!(heard(cut) >= Duration::from_millis(900) && heard(other) < Duration::from_millis(900));
+    assert_eq!(rig.silence(other, (0, cut)), None, "only who coordinates knows");
     assert!(told(&rig, cut, APPLIED) < applied + 50, "it has not seen them");
     rig.heal(cut);
     let has_caught_up = || async { (told(&rig, cut, APPLIED) >= applied + 50).then_some(()) };
     rig.until(has_caught_up).await;
     rig.until(|| hears(cut)).await;
+    rig.until(|| async { (heard(cut) < Duration::from_millis(500)).then_some(()) }).await;
 }

@@ -243,6 +243,17 @@ impl Rig {
         members.last_contact(&status)
     }
 
+    /// How long ago a node that coordinates a partition has heard another.
+    pub(super) fn silence(
+        &self,
+        number: usize,
+        (partition, other): (u32, usize),
+    ) -> Option<Duration> {
+        let members = |number: usize| &self.nodes[number].as_ref().expect("the node lives").members;
+        let status = |number| Some(members(number).hosted(PartitionId(partition))?.status());
+        members(number).silence(&status(number)?, &status(other)?.member)
+    }
+
     /// Hands the coordination of a partition over, and waits until that is done and all know it: who does
     /// not would say that nobody coordinates.
     pub(super) async fn hand_over(&self, partition: u32, (from, to): (usize, usize)) {
