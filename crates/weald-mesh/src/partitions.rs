@@ -36,6 +36,8 @@ pub(crate) struct MemberSeen {
     /// Peer ids of the voters and of the learners, as this member's log says.
     pub(crate) voters: Vec<String>,
     pub(crate) learners: Vec<String>,
+    /// Which life of its node each voter is, by peer id.
+    lives: BTreeMap<String, u64>,
 }
 
 impl MemberSeen {
@@ -60,6 +62,7 @@ impl Seen {
                 ),
                 voters: members(value, true),
                 learners: members(value, false),
+                lives: lives(value),
             })
         };
         Some(Self {
@@ -77,6 +80,17 @@ fn members(partition: &Value, is_voter: bool) -> Vec<String> {
     let is_meant = |member: &&Value| member.get("voter") == Some(&Value::Bool(is_voter));
     let peer = |member: &Value| Some(member.get("peer_id")?.as_str()?.to_owned());
     list.into_iter().flatten().filter(is_meant).filter_map(peer).collect()
+}
+
+/// Which life of its node each voter is, by peer id.
+fn lives(partition: &Value) -> BTreeMap<String, u64> {
+    let list = partition.get("members").and_then(Value::as_array);
+    let life = |member: &Value| {
+        let is_voter = member.get("voter") == Some(&Value::Bool(true));
+        let peer = member.get("peer_id")?.as_str()?.to_owned();
+        is_voter.then_some((peer, member.get("life")?.as_u64()?))
+    };
+    list.into_iter().flatten().filter_map(life).collect()
 }
 
 /// What the node of `client` tells of all partitions.
@@ -183,6 +197,37 @@ pub(crate) fn membership_count(mesh: &Mesh, place: usize) -> Result<usize> {
     Ok(members.filter(has_it).count())
 }
 
+/// The partitions that the node at `place` votes in, as their coordinators say, with its life in each.
+pub(crate) fn voter_lives(mesh: &Mesh, place: usize) -> Result<BTreeMap<u64, u64>> {
+    let peer = &mesh.nodes[place].file()?.peer_id;
+    let known = coordinated(mesh)?.into_iter();
+    let life = |(partition, member): (u64, Option<MemberSeen>)| {
+        Some((partition, *member?.lives.get(peer)?))
+    };
+    Ok(known.filter_map(life).collect())
+}
+
+/// Waits until the node at `place` votes in a later life than the `earlier` one in each partition.
+pub(crate) fn wait_reborn(
+    mesh: &Mesh,
+    place: usize,
+    earlier: &BTreeMap<u64, u64>,
+    within: Duration,
+) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let lives = voter_lives(mesh, place)?;
+        let is_old = |(partition, life): &(&u64, &u64)| {
+            lives.get(partition).is_none_or(|present| present <= life)
+        };
+        let Some((partition, _)) = earlier.iter().find(is_old) else { return Ok(()) };
+        if started.elapsed() > within {
+            bail!("n{place} does not vote in a new life in partition {partition} after {within:?}");
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// All partitions, each with the member that coordinates it.
 fn coordinated(mesh: &Mesh) -> Result<BTreeMap<u64, Option<MemberSeen>>> {
     let mut all: BTreeMap<u64, Option<MemberSeen>> = BTreeMap::new();
@@ -250,6 +295,7 @@ mod tests {
             digest: (applied, digest.into()),
             voters: Vec::new(),
             learners: Vec::new(),
+            lives: BTreeMap::new(),
         };
         assert!(is_same(&member("follower", 4, "a"), &member("coordinator", 4, "a")));
         assert!(!is_same(&member("follower", 4, "a"), &member("follower", 4, "b")));

@@ -10,6 +10,7 @@ mod k1;
 mod k3;
 mod kill_leader;
 mod lost_answers;
+mod lost_log;
 mod partition;
 mod pause;
 mod redirect;
@@ -52,7 +53,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 26] = [
+const ALL: [Scenario; 27] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -63,6 +64,7 @@ const ALL: [Scenario; 26] = [
     pause::SCENARIO,
     partition::SCENARIO,
     catch_up::SCENARIO,
+    lost_log::SCENARIO,
     two_nodes::SCENARIO,
     churn::SCENARIO,
     restart_all::SCENARIO,

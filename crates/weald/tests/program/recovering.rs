@@ -218,8 +218,8 @@ async fn c11_a_node_alone_whose_log_is_gone_names_the_damage_and_takes_nothing()
         let told = first.status().read_only.unwrap();
         assert!(told.contains("the end of the log is missing"), "{told}");
         assert!(first.readiness().is_err());
-        let made = first.raw_tree("stock").create();
-        let made = tokio::time::timeout(Duration::from_millis(300), async { made.await }).await;
+        let tree = first.raw_tree("stock");
+        let made = tokio::time::timeout(Duration::from_millis(300), tree.create()).await;
         assert!(!matches!(made, Ok(Ok(_))), "nobody would know of it");
         first.close().await.unwrap();
     }

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use weald_core::{LogBatch, LogIndex, LogPoint, LogRecord, LogStore, PartitionHealth, PartitionId};
 
 use super::rig::{
-    Choices, entry, epoch, health_now, home, missing, open, read_all, repair, segment_names, small,
-    try_write,
+    Choices, entry, epoch, health_now, missing, open, read_all, repair, segment_names, try_write,
 };
 use crate::log::{
     DiskLog, LogEnd, ScrubCursor,

@@ -6,8 +6,8 @@ use weald_core::{
 };
 
 use super::rig::{
-    P0, P1, STORE, batch_offset, entries, entry, epoch, first, health, health_now, home, missing,
-    open, read_all, repair, segment_names, small, state, try_open, try_write, write,
+    P0, P1, batch_offset, entries, entry, epoch, first, health, health_now, missing, open,
+    read_all, repair, segment_names, small, state, try_open, try_write, write,
 };
 use crate::log::{
     DiskLog, LogEnd, LogOptions, ScrubCursor,
