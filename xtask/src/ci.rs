@@ -96,6 +96,21 @@ fn steps(workspace: &Workspace) -> Vec<Step<'_>> {
                 "warnings",
             ])),
         ),
+        (
+            // What a program that embeds Weald builds.
+            "library alone",
+            Box::new(plain(&[
+                "clippy",
+                "--package",
+                "weald",
+                "--lib",
+                "--no-default-features",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ])),
+        ),
         ("docs", Box::new(|_| docs(workspace))),
         ("tests", Box::new(|tests| workspace_tests(workspace, tests))),
         ("doc tests", Box::new(|tests| doc_tests(workspace, tests))),

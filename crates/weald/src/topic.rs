@@ -11,6 +11,8 @@
 //! ```
 
 mod bookmark;
+#[cfg(feature = "http")]
+mod cursor;
 mod error;
 mod event;
 mod group;
@@ -30,6 +32,7 @@ mod select;
 mod serving;
 mod subscription;
 
+#[cfg(feature = "http")]
 pub(crate) use bookmark::Bookmark;
 use error::topic_read_error;
 pub(crate) use error::{refusal_kind, refusal_of};
@@ -43,6 +46,7 @@ pub use inspect::{TopicHistory, TopicPages};
 pub(crate) use link::Link;
 pub use options::{PublishOptions, PublishReceipt, StartAt, SubscribeOptions};
 pub(crate) use outbox::{LeftRuns, Outboxes};
+#[cfg(feature = "http")]
 pub(crate) use receiving::{Acknowledging, Farewell};
 pub(crate) use registry::Topics;
 pub use select::TopicSelector;

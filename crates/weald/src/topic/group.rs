@@ -9,7 +9,10 @@ use weald_pubsub::{
     Given, GroupAction, GroupAnswer, GroupRequest, GroupState, Signed, TopicPosition,
 };
 
-use super::{StartAt, Topic, TopicMessage, handle::key_error, limits::GROUP_CREDIT_MAX, look_at};
+use super::{
+    StartAt, Topic, TopicMessage, handle::key_error, limits::GROUP_CREDIT_MAX, look_at,
+    options::check_group,
+};
 use crate::{
     Error, ErrorKind, Result,
     write::{WriteOptions, undecodable},
@@ -129,6 +132,7 @@ impl GroupConsumer {
 
     /// Brings a request to the topic. Repeated it is the same transaction, so it happens once.
     async fn ask(&self, action: GroupAction) -> Result<GroupAnswer> {
+        check_group(&self.group)?;
         let running = self.topic.node.running()?;
         let keys = running.topics.keys()?;
         let signed_at = running.clock.now();

@@ -102,7 +102,7 @@ pub(super) fn check_durable(name: &str) -> Result<()> {
 }
 
 /// Whether a group may have this name.
-fn check_group(name: &str) -> Result<()> {
+pub(super) fn check_group(name: &str) -> Result<()> {
     if (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) {
         return Ok(());
     }

@@ -32,11 +32,15 @@ use crate::{Error, ErrorKind, Result, node::closed};
 
 mod acknowledging;
 mod dialling;
+#[cfg(feature = "http")]
+mod farewell;
 mod fetching;
 mod keeping;
 mod leasing;
 
-pub(crate) use acknowledging::{Acknowledging, Farewell};
+pub(crate) use acknowledging::Acknowledging;
+#[cfg(feature = "http")]
+pub(crate) use farewell::Farewell;
 pub(super) use fetching::BodyFigures;
 
 /// Where a subscription begins.

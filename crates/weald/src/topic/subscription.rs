@@ -14,7 +14,7 @@ use super::{
     StartAt, SubscribeOptions, Topic, TopicEvent,
     bookmark::Bookmark,
     group::Sharing,
-    receiving::{Acknowledging, Receiving, Start},
+    receiving::{Receiving, Start},
 };
 use crate::{Consistency, Error, ErrorKind, Result};
 
@@ -97,7 +97,8 @@ impl Subscription {
 
     /// A hold on what is told, for whoever acknowledges it while another takes the events; `None` in
     /// a group.
-    pub(crate) fn acknowledging(&self) -> Option<Acknowledging> {
+    #[cfg(feature = "http")]
+    pub(crate) fn acknowledging(&self) -> Option<super::Acknowledging> {
         match &self.0 {
             Kind::Stream(receiving) => Some(receiving.acknowledging()),
             Kind::Group(_) => None,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use weald_pubsub::TopicPosition;
 
 use super::Shared;
@@ -21,22 +20,6 @@ pub(crate) struct Acknowledging {
 }
 
 impl Acknowledging {
-    /// The last position that was told, and its generation.
-    pub(crate) fn told(&self) -> Bookmark {
-        let state = self.shared.state.lock();
-        Bookmark { generation: state.machine.generation(), position: state.machine.last_seen() }
-    }
-
-    /// Tells when the subscription, once it is left, keeps nothing any more.
-    pub(crate) fn farewell(&self) -> Farewell {
-        Farewell(self.shared.kept.subscribe())
-    }
-
-    /// The last position that was acknowledged.
-    pub(crate) fn cursor(&self) -> TopicPosition {
-        self.shared.state.lock().machine.cursor()
-    }
-
     /// The application is done with everything up to `position`; a durable subscription has kept it
     /// when this returns.
     pub(crate) async fn acknowledge(&self, position: TopicPosition) -> Result<()> {
@@ -57,17 +40,5 @@ impl Acknowledging {
             Ok(Err(_)) => Err(closed()),
             Err(_) => Err(Error::new(ErrorKind::Unknown, "the cursor is not kept yet")),
         }
-    }
-}
-
-/// Tells when a subscription that was left is over. Whoever writes its cursor then is not overtaken
-/// by what it has still to keep.
-#[derive(Clone)]
-pub(crate) struct Farewell(pub(crate) watch::Receiver<Bookmark>);
-
-impl Farewell {
-    /// Waits for its end, for as long as its last words take.
-    pub(crate) async fn over(&mut self) {
-        while self.0.changed().await.is_ok() {}
     }
 }

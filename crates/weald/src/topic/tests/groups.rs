@@ -56,6 +56,19 @@ async fn d63_what_is_not_acknowledged_is_given_again_and_at_last_a_dead_letter()
 }
 
 #[tokio::test]
+async fn a_consumer_of_a_group_with_an_unfit_name_is_told_what_names_may_be() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    for name in [String::new(), "x".repeat(65)] {
+        let worker = jobs.consumer(&name);
+        let fetched = worker.fetch(1, Duration::from_secs(1), StartAt::Beginning).await;
+        let error = fetched.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains("1 to 64 bytes"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_another_hold_on_a_consumer_acknowledges_makes_room_for_more() {
     let node = node().await;
     let jobs = node.topic("jobs").create().await.unwrap();
