@@ -161,9 +161,12 @@ pub enum RecoveryError {
     /// Too many survivors are named.
     #[error("too many survivors: max={SURVIVORS_MAX}")]
     TooManySurvivors,
-    /// The log does not meet the state: what is left is no log.
-    #[error("the log of the member cannot be read up to its state: {0}")]
-    Unreadable(String),
+    /// What the member acknowledged or promised is lost: it goes on only where that is accepted.
+    #[error(
+        "the end of the log, or what was promised, is lost here; go on at another survivor, or accept \
+         (--accept-loss) that what was acknowledged after what is left is gone, too"
+    )]
+    Lossy,
 }
 
 impl Act {

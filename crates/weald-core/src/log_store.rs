@@ -253,14 +253,15 @@ pub trait LogStore: Send + Sync {
         }
     }
 
-    /// Begins a new life of a partition: an empty log and `state`, which says so. Whatever was left of
-    /// an old one is forgotten, also what it promised: the caller knows that nobody counts on it, since
-    /// it was lost, or its member was removed. Nothing else ends an amnesia.
+    /// Begins a new life of a partition: `batch` is all there is of it, behind the point at which it
+    /// restarts, or before the first entry. Whatever was left of an old one is forgotten, also what it
+    /// promised: the caller knows that nobody counts on it, since it was lost, or its member was removed,
+    /// or a person has said so. Nothing else ends an amnesia.
     ///
     /// # Errors
     /// As for [`LogStore::submit`].
-    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
-        let (restart_at, state) = (Some(LogPoint::default()), Some(state));
-        self.submit(LogBatch { partition, restart_at, state, ..LogBatch::default() })
+    fn begin_anew(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        let restart_at = Some(batch.restart_at.unwrap_or_default());
+        self.submit(LogBatch { restart_at, ..batch })
     }
 }

@@ -181,11 +181,15 @@ impl RealLog {
     fn begin_anew(&mut self, persist: &Persist) -> Result<(), LogError> {
         let log = self.log.as_ref().expect("a running node's log is open");
         let state = new_life(persist).encode();
-        match log.begin_anew(PARTITION, state.clone()) {
+        let begin = || {
+            let (partition, state) = (PARTITION, Some(state.clone()));
+            log.begin_anew(LogBatch { partition, state, ..LogBatch::default() })
+        };
+        match begin() {
             Err(error) if error.is_retryable() => {
                 // A segment is prepared first.
                 log.run();
-                log.begin_anew(PARTITION, state)?
+                begin()?
             }
             begun => begun?,
         };

@@ -7,7 +7,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use bytes::Bytes;
 use weald_core::{
     Entropy, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, PartitionStatus,
     RecoveredPartition, StoreId, SyncTicket, Synced,
@@ -267,7 +266,7 @@ impl LogStore for DiskLog {
         self.core.repair(partition, entries)
     }
 
-    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
-        self.core.begin_anew(partition, state)
+    fn begin_anew(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        self.core.begin_anew(batch)
     }
 }

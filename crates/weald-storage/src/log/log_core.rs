@@ -13,8 +13,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use weald_core::{
-    LogBatch, LogError, LogIndex, LogPoint, LogRecord, PartitionId, PartitionStatus,
-    RecoveredPartition, StoreId, SyncTicket,
+    LogBatch, LogError, LogIndex, LogRecord, PartitionId, PartitionStatus, RecoveredPartition,
+    StoreId, SyncTicket,
 };
 
 use super::{
@@ -97,11 +97,7 @@ impl LogCore {
         let mut queue = self.queue.lock();
         self.check_writable(&queue, batch.partition)?;
         let footprint = queue.check(&batch)?;
-        let purpose = match batch.entries.is_empty() || batch.is_urgent {
-            true => Purpose::Promises,
-            false => Purpose::Entries,
-        };
-        self.admit(&queue, footprint, purpose)?;
+        self.admit(&queue, footprint, purpose_of(&batch))?;
         let is_alone = queue.is_idle();
         Ok((queue.push(batch), is_alone))
     }
@@ -137,20 +133,16 @@ impl LogCore {
         Ok(ticket)
     }
 
-    pub(super) fn begin_anew(
-        &self,
-        partition: PartitionId,
-        state: bytes::Bytes,
-    ) -> Result<SyncTicket, LogError> {
+    pub(super) fn begin_anew(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
         self.check_sound()?;
         if self.writer.get().is_none() {
             self.depot.wake();
         }
         let mut queue = self.queue.lock();
-        let restart_at = Some(LogPoint::default());
-        let batch = LogBatch { partition, restart_at, state: Some(state), ..LogBatch::default() };
+        let restart_at = Some(batch.restart_at.unwrap_or_default());
+        let batch = LogBatch { restart_at, ..batch };
         let footprint = queue.check_anew(&batch)?;
-        self.admit(&queue, footprint, Purpose::Promises)?;
+        self.admit(&queue, footprint, purpose_of(&batch))?;
         let ticket = queue.push(batch);
         drop(queue);
         self.work.notify_one();
@@ -428,5 +420,13 @@ impl LogCore {
         drop(queue);
         self.work.notify_one();
         lost
+    }
+}
+
+/// What the space is used for that a batch takes.
+fn purpose_of(batch: &LogBatch) -> Purpose {
+    match batch.entries.is_empty() || batch.is_urgent {
+        true => Purpose::Promises,
+        false => Purpose::Entries,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use weald_core::{
     LogBatch, LogError, LogIndex, LogPoint, LogRecord, LogStore, PartitionHealth, PartitionId,
@@ -110,9 +109,9 @@ impl LogStore for MemoryLog {
         }
     }
 
-    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
-        self.inner.lock().partitions.remove(&partition);
-        self.submit(LogBatch { partition, state: Some(state), ..LogBatch::default() })
+    fn begin_anew(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        self.inner.lock().partitions.remove(&batch.partition);
+        self.submit(batch)
     }
 }
 

@@ -131,15 +131,7 @@ impl Queue {
         if let Some(ailment) = known.and_then(|known| known.ailment) {
             ailment.check(batch, last)?;
         }
-        let last = next_after(batch, first, last)?;
-        for (entry, offset) in batch.entries.iter().zip(1..) {
-            let (expected, found) = (LogIndex(last.0 + offset), entry.index);
-            if expected != found {
-                return Err(LogError::NotContiguous { partition, expected, found });
-            }
-        }
-        self.check_sizes(batch, known)?;
-        Ok(self.footprint_with(batch_bytes(batch)))
+        self.check_after(batch, (first, last))
     }
 
     /// Checks entries that fill gaps. Returns what all that waits would take on disk with them.
@@ -163,7 +155,24 @@ impl Queue {
 
     /// Checks the batch that begins a new life. Returns what all that waits would take on disk with it.
     pub(crate) fn check_anew(&self, batch: &LogBatch) -> Result<usize, LogError> {
-        self.check_sizes(batch, self.partitions.get(&batch.partition))?;
+        self.check_after(batch, (LogIndex(1), LogIndex::ZERO))
+    }
+
+    /// Whether a batch continues entries up to `last`, the first of which is `first`.
+    fn check_after(
+        &self,
+        batch: &LogBatch,
+        (first, last): (LogIndex, LogIndex),
+    ) -> Result<usize, LogError> {
+        let partition = batch.partition;
+        let last = next_after(batch, first, last)?;
+        for (entry, offset) in batch.entries.iter().zip(1..) {
+            let (expected, found) = (LogIndex(last.0 + offset), entry.index);
+            if expected != found {
+                return Err(LogError::NotContiguous { partition, expected, found });
+            }
+        }
+        self.check_sizes(batch, self.partitions.get(&partition))?;
         Ok(self.footprint_with(batch_bytes(batch)))
     }
 

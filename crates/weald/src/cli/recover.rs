@@ -31,6 +31,9 @@ pub(crate) struct Recover {
     /// Whose keys may sign beside the founder's, as in the nodes' settings
     #[arg(long, value_name = "PEER", value_delimiter = ',', env = "WEALD_ADMINISTRATORS")]
     administrators: Vec<PeerId>,
+    /// Go on here with what is left, though the end of the log or what was promised is lost
+    #[arg(long)]
+    accept_loss: bool,
     /// Do it: what only the lost nodes had is gone, and they come back with nothing
     #[arg(long)]
     i_know: bool,
@@ -55,6 +58,7 @@ impl Recover {
             survivors: self.survivors,
             key: self.key,
             administrators: self.administrators,
+            accepts_loss: self.accept_loss,
             apply,
         });
         let outcomes = outcomes.await?;

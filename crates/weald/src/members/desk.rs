@@ -279,16 +279,10 @@ fn tell_trouble(partition: PartitionId, before: Option<&LogError>, error: &LogEr
 
 /// Hands one batch over. A new life begins by it whatever the log holds of an old one.
 fn hand_over(log: &dyn LogStore, batch: &LogBatch) -> Result<SyncTicket, LogError> {
-    let is_new_life = batch.restart_at == Some(LogPoint::default());
-    match &batch.state {
-        Some(state) if is_new_life => {
-            let begun = log.begin_anew(batch.partition, state.clone())?;
-            if batch.entries.is_empty() {
-                return Ok(begun);
-            }
-            log.submit(LogBatch { restart_at: None, state: None, ..batch.clone() })
-        }
-        _ => log.submit(batch.clone()),
+    let is_new_life = batch.restart_at == Some(LogPoint::default()) && batch.state.is_some();
+    match is_new_life {
+        true => log.begin_anew(batch.clone()),
+        false => log.submit(batch.clone()),
     }
 }
 

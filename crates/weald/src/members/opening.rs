@@ -4,8 +4,8 @@ use weald_cluster::replica::{
     Health, Input, LogEntry, PersistTicket, Point, Restart, SnapshotMeta, State, Stored,
 };
 use weald_core::{
-    LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError, StateStore,
-    Time,
+    LogBatch, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError,
+    StateStore, Time,
 };
 
 use super::{
@@ -52,7 +52,8 @@ pub(super) fn host(office: &Office, hosting: Hosting) -> Result<Replica, HostErr
     let kept = Kept { is_lost, ..Kept::whole(Stored::founding(member, configuration)) };
     // An earlier life on this disk ended when its member was removed, or lost what it promised: nobody counts on it.
     let has_lived = known.is_some();
-    let ticket = office.log.begin_anew(partition, kept.encode())?;
+    let state = Some(kept.encode());
+    let ticket = office.log.begin_anew(LogBatch { partition, state, ..LogBatch::default() })?;
     let health = if is_lost { Health::Amnesiac } else { Health::Whole };
     let log = (Point::default(), Vec::new());
     let begun = Begun { kept, health, log, restarts: false, is_new: true };

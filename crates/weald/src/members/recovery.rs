@@ -1,13 +1,16 @@
 //! Forced recovery of members that do not run: what is left of them on the disk, and how one of
 //! them begins a new generation (rule C16).
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use weald_cluster::{
     recovery::{Authority, Recovery, RecoveryError, Remains},
-    replica::{Health, LogEntry},
+    replica::{Health, LogEntry, Point, Stored},
 };
-use weald_core::{LogBatch, LogError, LogIndex, LogStore, PartitionId, Synced};
+use weald_core::{Digest, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, Synced};
 
 use super::{
     StartError,
@@ -17,6 +20,11 @@ use super::{
 
 /// How often is looked whether what was handed to the log is durable.
 const SYNC_PAUSE: Duration = Duration::from_millis(1);
+
+/// Bytes of entries that are written together, at most; at least one entry: 4 MiB.
+const PAGE_BYTES: usize = 4 << 20;
+/// How long the log may be busy.
+const BUSY_MAX: Duration = Duration::from_secs(30);
 
 /// What is left of one member.
 pub(crate) struct Left {
@@ -49,12 +57,11 @@ pub(crate) fn left(
         let Some(state) = &recovered.state else { continue };
         let kept = Kept::decode(state)
             .map_err(|error| StartError::Damaged(format!("partition={partition} {error}")))?;
-        let begun = found(
-            log,
-            (partition, &recovered),
-            kept,
-            applied(partition).map_err(StartError::Damaged)?,
-        );
+        let applied = applied(partition).map_err(StartError::Damaged)?;
+        let mut begun = found(log, (partition, &recovered), kept, applied);
+        if begun.log.0.index < applied && begun.log.1.is_empty() {
+            begun.log.0 = state_point(partition, &begun.kept.stored, applied);
+        }
         all.push(Left { partition, begun });
     }
     Ok(all)
@@ -69,11 +76,10 @@ impl Left {
     /// What a recovery is planned from.
     ///
     /// # Errors
-    /// When the log or the promises of the member are lost: it cannot go on.
-    pub(crate) fn remains(&self) -> Result<Remains, RecoveryError> {
-        if self.begun.health == Health::Amnesiac {
-            let what = "the end of the log, or what was promised, is lost";
-            return Err(RecoveryError::Unreadable(what.to_owned()));
+    /// When the end of the log or the promises of the member are lost, unless the loss is accepted.
+    pub(crate) fn remains(&self, accepts_loss: bool) -> Result<Remains, RecoveryError> {
+        if self.begun.health == Health::Amnesiac && !accepts_loss {
+            return Err(RecoveryError::Lossy);
         }
         let (before, entries) = &self.begun.log;
         Ok(Remains::new(self.begun.kept.stored.clone(), (*before, entries), self.begun.health))
@@ -91,26 +97,75 @@ impl Left {
     ) -> Result<(), BeginError> {
         let (before, entries) = &self.begun.log;
         let mut stored = self.begun.kept.stored.recovered((authority, self.partition), recovery)?;
-        let is_whole = self.begun.health == Health::Whole && !self.begun.restarts;
-        let mut batch = LogBatch { partition: self.partition, ..LogBatch::default() };
-        if !is_whole {
-            // The log goes on behind its first gap: what is readable is written anew.
-            stored.base = *before;
-            batch.restart_at = Some(log_point(*before));
-            batch.entries = entries.iter().map(LogEntry::record).collect();
-            batch.is_urgent = true;
+        let partition = self.partition;
+        if self.begun.health == Health::Whole && !self.begun.restarts {
+            let state = Some(Kept::whole(stored).encode());
+            return write(log, &LogBatch { partition, state, ..LogBatch::default() });
         }
-        batch.state = Some(Kept::whole(stored).encode());
-        let ticket = log.submit(batch)?;
-        loop {
-            match log.poll_synced() {
-                Synced::UpTo(synced) if synced >= ticket => return Ok(()),
-                Synced::Failed(synced) if synced >= ticket => return Ok(()),
-                Synced::Failed(_) => {
-                    return Err(LogError::SyncFailed("at a forced recovery".to_owned()).into());
-                }
-                Synced::UpTo(_) => thread::sleep(SYNC_PAUSE),
+        // The log goes on behind its first gap, or its lost end: what is readable is written anew.
+        stored.base = *before;
+        let mut pages = pages(entries).into_iter().peekable();
+        let mut restart_at = Some(log_point(*before));
+        let mut state = Some(Kept { is_lost: true, ..self.begun.kept.clone() }.encode());
+        while let Some(entries) = pages.next() {
+            if pages.peek().is_none() {
+                // Until it is written the member has lost what it promised, whatever happens on the way.
+                state = Some(Kept::whole(stored.clone()).encode());
             }
+            let (restart_at, state) = (restart_at.take(), state.take());
+            let head = LogBatch { partition, restart_at, state, ..LogBatch::default() };
+            write(log, &LogBatch { entries, is_urgent: true, ..head })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a log goes on of which nothing reaches the state at `applied`: no other log has this point.
+fn state_point(partition: PartitionId, stored: &Stored, applied: LogIndex) -> Point {
+    let stored_bytes = stored.encode();
+    let parts: [&[u8]; 3] = [&partition.0.to_be_bytes(), &applied.0.to_be_bytes(), &stored_bytes];
+    let hash = Digest::of("weald state without a log", &parts);
+    Point { index: applied, epoch: stored.promised, hash }
+}
+
+/// Entries in pages that the log takes; one without any where there are none.
+fn pages(entries: &[LogEntry]) -> Vec<Vec<LogRecord>> {
+    let mut pages = vec![Vec::new()];
+    let mut bytes = 0;
+    for record in entries.iter().map(LogEntry::record) {
+        bytes += record.bytes.len();
+        if bytes > PAGE_BYTES && pages.last().is_some_and(|page| !page.is_empty()) {
+            pages.push(Vec::new());
+            bytes = record.bytes.len();
+        }
+        pages.last_mut().expect("there is one at least").push(record);
+    }
+    pages
+}
+
+/// Writes a batch, once the log has room for it; one that restarts begins a new life, whatever the log
+/// lacks.
+fn write(log: &dyn LogStore, batch: &LogBatch) -> Result<(), BeginError> {
+    let until = Instant::now() + BUSY_MAX;
+    let ticket = loop {
+        let taken = match batch.restart_at {
+            Some(_) => log.begin_anew(batch.clone()),
+            None => log.submit(batch.clone()),
+        };
+        match taken {
+            Err(error) if error.is_retryable() && Instant::now() < until => {
+                thread::sleep(SYNC_PAUSE)
+            }
+            taken => break taken?,
+        }
+    };
+    loop {
+        match log.poll_synced() {
+            Synced::UpTo(synced) | Synced::Failed(synced) if synced >= ticket => return Ok(()),
+            Synced::Failed(_) => {
+                return Err(LogError::SyncFailed("at a forced recovery".to_owned()).into());
+            }
+            Synced::UpTo(_) => thread::sleep(SYNC_PAUSE),
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct RecoveryRequest {
     pub key: Option<PathBuf>,
     /// Whose keys may sign beside the founder's, as in the nodes' settings. Default: nobody else's.
     pub administrators: Vec<PeerId>,
+    /// Whether a node that has lost the end of its log, or what it promised, goes on with what is left:
+    /// what it acknowledged after that is gone, too. Default: no.
+    pub accepts_loss: bool,
     /// Whether it is done; otherwise it is only told what would be. Default: no.
     pub apply: bool,
 }
@@ -134,25 +137,34 @@ impl Bench {
             request.partitions.is_empty() || request.partitions.contains(&left.partition())
         };
         let meant = self.left.iter().filter(is_meant);
-        Ok(meant.map(|left| self.outcome(left, request.apply)).collect())
+        if self.left.is_empty() {
+            return Err(invalid(
+                "the log of the node holds nothing of any partition; nothing goes on from here",
+            ));
+        }
+        Ok(meant.map(|left| self.outcome(left, request)).collect())
     }
 
-    fn outcome(&self, left: &Left, apply: bool) -> RecoveryOutcome {
+    fn outcome(&self, left: &Left, request: &RecoveryRequest) -> RecoveryOutcome {
         let partition = left.partition();
-        RecoveryOutcome { partition, recovery: self.recover(left, apply) }
+        RecoveryOutcome { partition, recovery: self.recover(left, request) }
     }
 
-    fn recover(&self, left: &Left, apply: bool) -> std::result::Result<RecoveryInfo, String> {
+    fn recover(
+        &self,
+        left: &Left,
+        request: &RecoveryRequest,
+    ) -> std::result::Result<RecoveryInfo, String> {
         let partition = left.partition();
         let mut nonce = [0; 16];
         SystemEntropy.fill(&mut nonce);
         let beginning = Beginning { partition, at: SystemClock.now(), nonce };
-        let remains = left.remains().map_err(|error| error.to_string())?;
+        let remains = left.remains(request.accepts_loss).map_err(|error| error.to_string())?;
         let others = self.others_of(partition);
         let act = plan(&self.authority, beginning, &remains, &others);
         let act = act.map_err(|error| error.to_string())?;
         let info = RecoveryInfo::from(&act);
-        if apply {
+        if request.apply {
             let keys = self.keys.as_ref().expect("what is done is done with a key");
             let recovery = Recovery::sign(act, keys).map_err(|error| error.to_string())?;
             let log = self.home.log.store();
@@ -166,7 +178,7 @@ impl Bench {
     fn others_of(&self, partition: PartitionId) -> Vec<Remains> {
         let all = self.others.iter().flat_map(|(_, left)| left);
         let of_partition = all.filter(|left| left.partition() == partition);
-        of_partition.filter_map(|left| left.remains().ok()).collect()
+        of_partition.filter_map(|left| left.remains(false).ok()).collect()
     }
 }
 

@@ -225,6 +225,40 @@ async fn c11_a_node_alone_whose_log_is_gone_names_the_damage_and_takes_nothing()
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_c16_a_node_alone_that_has_lost_the_end_of_its_log_goes_on_with_what_is_left() {
+    let place = Place::new();
+    let start = async || {
+        let mut config = config(&place.path("first"), Vec::new());
+        (config.partitions, config.store.log_segment_bytes) = (1, 1 << 20);
+        ready(Weald::node(config).start().await.unwrap()).await
+    };
+    let first = start().await;
+    let large = "x".repeat(100_000);
+    for number in 0..30 {
+        put(&first, &format!("key-{number}"), &large).await;
+    }
+    first.close().await.unwrap();
+    drop(first);
+    let log = place.path("first").join("log");
+    let mut segments: Vec<_> =
+        std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort_unstable();
+    segments.iter().skip(1).for_each(|segment| std::fs::remove_file(segment).unwrap());
+    recover_stopped(&place, "first", &["--all"]).refused(3, "--accept-loss");
+    let done = recover(&place, "first", &["--all", "--accept-loss", "--i-know"]);
+    assert_eq!((done.code, lines(&done)[0]["applied"].as_bool()), (0, Some(true)), "{done:?}");
+    let first = start().await;
+    for number in 0..30 {
+        assert!(value(&first, &format!("key-{number}")).await.is_some(), "the state had it");
+    }
+    put(&first, "pear", "4").await;
+    first.close().await.unwrap();
+    drop(first);
+    std::fs::remove_dir_all(&log).unwrap();
+    recover_stopped(&place, "first", &["--all", "--accept-loss"]).refused(2, "holds nothing");
+}
+
 /// What a subscription tells next, but for how far it has come.
 async fn told(reader: &mut Subscription) -> Result<String, u64> {
     loop {

@@ -215,7 +215,7 @@ fn a_status_tells_how_far_a_partition_is_durable() {
 #[test]
 fn where_nothing_is_damaged_nothing_is_repaired() {
     for subject in subjects() {
-        let ticket = subject.log.begin_anew(P0, Bytes::from_static(b"first life")).unwrap();
+        let ticket = subject.log.begin_anew(state(P0, "first life")).unwrap();
         subject.wait(ticket);
         subject.write(entries(P0, 1..=9, 10));
         assert_eq!(missing(&*subject.log, P0), []);
@@ -234,7 +234,7 @@ fn a_new_life_begins_at_the_first_index_whatever_was_held_and_let_go() {
         subject.write(entries(P1, 1..=3, 10));
         subject.log.release(P0, LogIndex(5)).unwrap();
         subject.write(state(P0, "first life"));
-        let ticket = subject.log.begin_anew(P0, Bytes::from_static(b"second life")).unwrap();
+        let ticket = subject.log.begin_anew(state(P0, "second life")).unwrap();
         subject.wait(ticket);
         let left = subject.log.read(P0, LogIndex(6), 0).unwrap_or_default();
         assert_eq!(left, [], "{}", subject.name);

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use weald_core::{LogBatch, LogIndex, LogPoint, LogRecord, LogStore, PartitionHealth, PartitionId};
 
 use super::rig::{
-    Choices, entry, epoch, health_now, missing, open, read_all, repair, segment_names, try_write,
+    Choices, entry, epoch, health_now, missing, open, read_all, repair, segment_names, state,
+    try_write,
 };
 use crate::log::{
     DiskLog, LogEnd, ScrubCursor,
@@ -220,7 +221,7 @@ impl World {
     /// The end of the log is lost: each partition begins a new life.
     fn begin_anew_all(&mut self) {
         self.seen.lost += 1;
-        if let Err(error) = self.log().begin_anew(PartitionId(0), Bytes::new()) {
+        if let Err(error) = self.log().begin_anew(state(PartitionId(0), "")) {
             assert!(error.is_retryable(), "a segment is prepared first: seed={}", self.seed);
         }
         self.log().run();
@@ -233,10 +234,10 @@ impl World {
     fn begin_anew(&mut self, partition: PartitionId) {
         self.seen.amnesiac += 1;
         self.lives += 1;
-        let state = Bytes::from(format!("life {}", self.lives));
-        self.log().begin_anew(partition, state.clone()).unwrap();
+        let batch = state(partition, &format!("life {}", self.lives));
+        self.log().begin_anew(batch.clone()).unwrap();
         self.log().run();
-        self.models.insert(partition, Model { state: Some(state), ..Model::default() });
+        self.models.insert(partition, Model { state: batch.state, ..Model::default() });
     }
 
     /// Fetches what is missing from peers, sometimes with a restart half way.

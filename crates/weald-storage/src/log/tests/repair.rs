@@ -119,7 +119,7 @@ fn what_was_repaired_is_kept_from_the_recycled_segments() {
     let log = damaged_log(&disk, 9);
     repair(&log, P0, of_peers(5..=7));
     log.release(P0, LogIndex(5)).unwrap();
-    log.begin_anew(P1, Bytes::new()).unwrap();
+    log.begin_anew(state(P1, "")).unwrap();
     for index in 10..=150 {
         write(&log, entries(P0, [index], 100));
         write(&log, entries(P1, [index - 9], 3000));
@@ -315,7 +315,7 @@ fn c11_amnesia_outlives_restarts_and_segments_until_a_new_life_is_begun() {
         log = open(&disk);
     }
     for partition in [P1, PartitionId(7)] {
-        let ticket = log.begin_anew(partition, Bytes::from_static(b"new life")).unwrap();
+        let ticket = log.begin_anew(state(partition, "new life")).unwrap();
         write(&log, entries(partition, 1..=2, 50));
         assert!(log.status(partition).unwrap().synced > ticket);
     }
@@ -332,8 +332,8 @@ fn c11_amnesia_outlives_restarts_and_segments_until_a_new_life_is_begun() {
 }
 
 /// Begins a new life of a partition; the first in a log that is lost waits for a segment.
-fn begin_life(log: &DiskLog, partition: PartitionId, state: &'static [u8]) {
-    let begin = || log.begin_anew(partition, Bytes::from_static(state));
+fn begin_life(log: &DiskLog, partition: PartitionId, life: &str) {
+    let begin = || log.begin_anew(state(partition, life));
     if let Err(error) = begin() {
         assert!(error.is_retryable(), "{error}");
         log.run();
@@ -354,7 +354,7 @@ fn c11_a_log_whose_end_is_lost_goes_on_with_the_first_new_life() {
     let log = open(&disk);
     assert_eq!((log.end(), log.is_forgetful()), (LogEnd::Lost, true));
     assert!(log.submit(entries(P1, [6], 10)).is_err(), "what is left may still be looked at");
-    begin_life(&log, P0, b"life 2");
+    begin_life(&log, P0, "life 2");
     let other = PartitionId(7);
     let check = |log: &DiskLog| {
         assert_eq!(health_now(log, P0), INTACT);
@@ -375,7 +375,7 @@ fn c11_a_log_whose_end_is_lost_goes_on_with_the_first_new_life() {
     assert_eq!(found.state.as_deref(), Some(b"life 2".as_slice()));
     assert_eq!(read_all(&log, P0, 1), [entry(1, 1, 10)]);
     for partition in [P1, other] {
-        begin_life(&log, partition, b"life 2");
+        begin_life(&log, partition, "life 2");
         write(&log, entries(partition, 1..=3, 10));
     }
     drop(log);
@@ -388,12 +388,43 @@ fn c11_a_log_whose_end_is_lost_goes_on_with_the_first_new_life() {
 }
 
 #[test]
+fn c16_what_is_left_of_a_lost_log_can_be_gone_on_with_as_a_whole() {
+    let disk = SimDisk::new(2);
+    let log = open(&disk);
+    write(&log, state(P0, "old"));
+    write(&log, entries(P0, 1..=5, 10));
+    write(&log, entries(P0, 6..=7, 10));
+    drop(log);
+    disk.rot(&first(&disk), batch_offset(3), 512);
+    let log = open(&disk);
+    let left = read_all(&log, P0, 1);
+    assert_eq!((health_now(&log, P0), left.len()), (PartitionHealth::Amnesiac, 5));
+    let base = LogPoint { index: LogIndex(2), epoch: epoch(1) };
+    let (restart_at, entries_left) = (Some(base), left[2..].to_vec());
+    let batch = LogBatch { restart_at, entries: entries_left, ..state(P0, "recovered") };
+    let gap = LogBatch { entries: left[3..].to_vec(), ..batch.clone() };
+    assert!(matches!(log.begin_anew(gap), Err(LogError::NotContiguous { .. })));
+    if log.begin_anew(batch.clone()).is_err() {
+        log.run();
+        log.begin_anew(batch).unwrap();
+    }
+    log.run();
+    drop(log);
+    disk.power_cut(PowerCut::LoseAll);
+    let log = open(&disk);
+    let found = log.recovered()[&P0].clone();
+    assert_eq!((found.health, found.first, found.last), (INTACT, LogIndex(3), LogIndex(5)));
+    assert_eq!(found.state.as_deref(), Some(b"recovered".as_slice()));
+    assert_eq!(read_all(&log, P0, 3), left[2..]);
+}
+
+#[test]
 fn c11_a_log_that_is_gone_goes_on_with_the_first_new_life() {
     let disk = SimDisk::new(2);
     let must_exist = || try_open(&disk, LogOptions { must_exist: true, ..small() }).unwrap();
     let log = must_exist();
     assert_eq!(log.end(), LogEnd::Lost);
-    begin_life(&log, P1, b"life 2");
+    begin_life(&log, P1, "life 2");
     write(&log, entries(P1, 1..=3, 10));
     drop(log);
     disk.power_cut(PowerCut::LoseAll);
@@ -443,7 +474,7 @@ fn c11_a_crash_while_a_log_goes_on_leaves_it_lost_or_gone_on() {
         let disk = lost.copy();
         let log = try_open(&disk, must_exist.clone()).unwrap();
         disk.stop_after(stop);
-        let begin = || log.begin_anew(P0, Bytes::from_static(b"life 2"));
+        let begin = || log.begin_anew(state(P0, "life 2"));
         // What the disk does not do any more is no error of the caller's.
         if begin().is_err() {
             log.run();
@@ -462,7 +493,7 @@ fn c11_a_crash_while_a_log_goes_on_leaves_it_lost_or_gone_on() {
             assert_eq!(found.health, PartitionHealth::Amnesiac, "stop={stop}");
         }
         assert!(try_write(&log, entries(P1, [1], 1)).is_err(), "stop={stop}");
-        begin_life(&log, P0, b"life 3");
+        begin_life(&log, P0, "life 3");
         write(&log, entries(P0, [1], 1));
     }
     assert!(begun > 3 && lost_still > 3, "{begun} {lost_still}");

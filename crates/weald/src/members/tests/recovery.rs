@@ -174,3 +174,61 @@ fn ps1554_a_member_is_mended_until_it_has_come_to_what_the_new_generation_has_co
         assert_eq!(status.plight(), Some(plight), "{:?}", status.health);
     }
 }
+
+/// A node alone, with more entries than a segment of its log holds; its process has ended. The other one is
+/// no member.
+fn stopped_alone(is_checkpointed: bool) -> Cluster {
+    let mut cluster = Cluster::on_disks_with(2, config());
+    cluster.found(PARTITION, 1);
+    cluster.kill(1);
+    (0..300).for_each(|number| cluster.write(PARTITION, put(number)));
+    if is_checkpointed {
+        cluster.node(0).members().checkpoint().blocking_recv().unwrap().unwrap();
+    }
+    cluster.kill(0);
+    cluster.lose_tail(0, 1);
+    cluster
+}
+
+#[test]
+fn c11_c16_a_member_alone_whose_log_has_lost_its_tail_goes_on_with_what_is_left() {
+    for is_checkpointed in [false, true] {
+        let mut cluster = stopped_alone(is_checkpointed);
+        cluster.start(0);
+        wait(|| cluster.node(0).status(PARTITION).unwrap().health == MemberHealth::Amnesiac);
+        cluster.kill(0);
+        let by = (&authority(), &administrator());
+        let refused = cluster.recover(0, PARTITION, by);
+        assert!(matches!(refused, Err(BeginError::Recovery(RecoveryError::Lossy))), "{refused:?}");
+        let act = cluster.recover_accepting(0, PARTITION, by, true).unwrap();
+        cluster.start(0);
+        assert_eq!(cluster.coordinator(PARTITION), 0);
+        // What is answered comes after all that is left.
+        cluster.write(PARTITION, put(300));
+        let left = cluster.node(0).count(PARTITION) - 1;
+        match is_checkpointed {
+            true => assert_eq!(left, 300, "the state has it all"),
+            false => assert!((100..300).contains(&left), "{left} in what is left of the log"),
+        }
+        assert!(act.kept.index.0 >= left, "{act:?}");
+        (301..310).for_each(|number| cluster.write(PARTITION, put(number)));
+        cluster.kill(0);
+        cluster.start(0);
+        cluster.write(PARTITION, put(310));
+        assert_eq!(cluster.node(0).count(PARTITION), left + 11);
+        // Who joins learns it all.
+        cluster.start(1);
+        let status = cluster.node(0).status(PARTITION).unwrap();
+        let life = u32::try_from(status.configuration.id.0 + 1).unwrap();
+        let member = Member { life, ..cluster.node(1).member() };
+        cluster.change(PARTITION, &Change::AddLearner(member));
+        let founding = Configuration::founding([cluster.node(0).member()], []).unwrap();
+        let adopted = cluster.node(1).members().adopt(PARTITION, founding, member);
+        adopted.blocking_recv().unwrap().unwrap();
+        cluster.wait_equal(PARTITION);
+        assert_eq!(cluster.node(1).count(PARTITION), left + 11);
+        cluster.kill(0);
+        let again = cluster.recover(0, PARTITION, by);
+        assert!(matches!(again, Err(BeginError::Recovery(RecoveryError::MajorityLives { .. }))));
+    }
+}

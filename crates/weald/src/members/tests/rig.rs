@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::oneshot::Receiver;
 use weald_cluster::{
@@ -214,7 +213,18 @@ impl Cluster {
         &self,
         node: usize,
         partition: PartitionId,
+        by: (&Authority, &Identity),
+    ) -> Result<Act, BeginError> {
+        self.recover_accepting(node, partition, by, false)
+    }
+
+    /// As [`Cluster::recover`], and whether it goes on though it has lost what it promised.
+    pub(super) fn recover_accepting(
+        &self,
+        node: usize,
+        partition: PartitionId,
         (authority, signer): (&Authority, &Identity),
+        accepts_loss: bool,
     ) -> Result<Act, BeginError> {
         let node = &self.nodes[node];
         let log = node.open_log(&Letterbox::new());
@@ -232,7 +242,7 @@ impl Cluster {
         let left = all.iter().find(|left| left.partition() == partition).unwrap();
         let at = weald_core::Time::from_millis(1);
         let beginning = Beginning { partition, at, nonce: [7; 16] };
-        let act = plan(authority, beginning, &left.remains()?, &[])?;
+        let act = plan(authority, beginning, &left.remains(accepts_loss)?, &[])?;
         let recovery = Recovery::sign(act.clone(), signer).unwrap();
         left.begin(&*log, authority, recovery)?;
         Ok(act)
@@ -517,8 +527,8 @@ impl LogStore for StallingLog {
         self.log.repair(partition, entries)
     }
 
-    fn begin_anew(&self, partition: PartitionId, state: Bytes) -> Result<SyncTicket, LogError> {
-        self.log.begin_anew(partition, state)
+    fn begin_anew(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+        self.log.begin_anew(batch)
     }
 }
 
