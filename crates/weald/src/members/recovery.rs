@@ -21,8 +21,9 @@ use super::{
 /// How often is looked whether what was handed to the log is durable.
 const SYNC_PAUSE: Duration = Duration::from_millis(1);
 
-/// Bytes of entries that are written together, at most; at least one entry: 4 MiB.
-const PAGE_BYTES: usize = 4 << 20;
+/// Bytes of entries that are written together, at most, so that the smallest log takes them; at least
+/// one entry: 256 KiB.
+const PAGE_BYTES: usize = 256 << 10;
 /// How long the log may be busy.
 const BUSY_MAX: Duration = Duration::from_secs(30);
 
@@ -106,10 +107,12 @@ impl Left {
         stored.base = *before;
         let mut pages = pages(entries).into_iter().peekable();
         let mut restart_at = Some(log_point(*before));
-        let mut state = Some(Kept { is_lost: true, ..self.begun.kept.clone() }.encode());
+        // Until the last page is written the member has lost what it promised, whatever happens.
+        let mut lost = Kept { is_lost: true, ..self.begun.kept.clone() };
+        lost.stored.base = *before;
+        let mut state = Some(lost.encode());
         while let Some(entries) = pages.next() {
             if pages.peek().is_none() {
-                // Until it is written the member has lost what it promised, whatever happens on the way.
                 state = Some(Kept::whole(stored.clone()).encode());
             }
             let (restart_at, state) = (restart_at.take(), state.take());

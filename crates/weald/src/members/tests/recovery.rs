@@ -7,14 +7,15 @@ use weald_cluster::{
     recovery::{Authority, RecoveryError},
     replica::{self, Change},
 };
+use weald_collections::RawTree;
 use weald_core::{
-    Digest, LogIndex, SeededEntropy,
+    Digest, LogIndex, Payload, SeededEntropy,
     identity::{Identity, KeyStore},
 };
 
 use super::{
     PARTITION,
-    rig::{Cluster, put, store_of, wait},
+    rig::{Cluster, put, put_into, store_of, transaction, wait},
 };
 use crate::{
     backend::Plight,
@@ -175,13 +176,21 @@ fn ps1554_a_member_is_mended_until_it_has_come_to_what_the_new_generation_has_co
     }
 }
 
+/// As [`put`], of 3000 bytes: a hundred are more than is written at once in a recovery.
+fn put_large(number: u64) -> Payload {
+    let tree = RawTree::new("stock".parse().unwrap());
+    let mut actions = put_into("stock", number);
+    actions.push(tree.put(number.to_be_bytes().to_vec(), vec![7; 3000]));
+    transaction("stock", actions)
+}
+
 /// A node alone, with more entries than a segment of its log holds; its process has ended. The other one is
 /// no member.
 fn stopped_alone(is_checkpointed: bool) -> Cluster {
     let mut cluster = Cluster::on_disks_with(2, config());
     cluster.found(PARTITION, 1);
     cluster.kill(1);
-    (0..300).for_each(|number| cluster.write(PARTITION, put(number)));
+    (0..300).for_each(|number| cluster.write(PARTITION, put_large(number)));
     if is_checkpointed {
         cluster.node(0).members().checkpoint().blocking_recv().unwrap().unwrap();
     }
