@@ -125,6 +125,11 @@ impl Bench {
     }
 
     fn work(&self, request: &RecoveryRequest) -> Result<Vec<RecoveryOutcome>> {
+        if self.left.is_empty() {
+            return Err(invalid(
+                "the log of the node holds nothing of any partition; nothing goes on from here",
+            ));
+        }
         let is_here = |named: &&PartitionId| self.left.iter().any(|l| l.partition() == **named);
         if let Some(absent) = request.partitions.iter().find(|named| !is_here(named)) {
             let what = format!(
@@ -137,11 +142,6 @@ impl Bench {
             request.partitions.is_empty() || request.partitions.contains(&left.partition())
         };
         let meant = self.left.iter().filter(is_meant);
-        if self.left.is_empty() {
-            return Err(invalid(
-                "the log of the node holds nothing of any partition; nothing goes on from here",
-            ));
-        }
         Ok(meant.map(|left| self.outcome(left, request)).collect())
     }
 
