@@ -317,9 +317,9 @@ impl State {
         self.outputs.push_back(Output::Pin(Box::new(self.pin.clone())));
     }
 
-    /// Sets about belonging to a network that has let this node in.
-    fn become_joining(&mut self, genesis: Genesis, map: Option<Box<Map>>) {
-        self.pin = Pin { genesis: Some(genesis), ..Pin::default() };
+    /// Sets about belonging to a network into which a peer has let this node.
+    fn become_joining(&mut self, genesis: Genesis, peer: PeerId, map: Option<Box<Map>>) {
+        self.pin = Pin { genesis: Some(genesis), nodes: [peer].into(), ..Pin::default() };
         self.network = self.pin.network();
         self.phase = Phase::Joining;
         self.outputs.push_back(Output::Pin(Box::new(self.pin.clone())));

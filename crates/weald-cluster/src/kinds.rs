@@ -21,8 +21,10 @@ pub(crate) const ATTESTED: Kind = kind(19);
 pub(crate) const FRAME: Kind = kind(22);
 /// What a network is founded with.
 pub(crate) const GENESIS: Kind = kind(24);
+/// What early builds kept of the network that a node belongs to: without the nodes that were listed.
+pub(crate) const EARLY_PIN: Kind = kind(25);
 /// What a node keeps of the network that it belongs to.
-pub(crate) const PIN: Kind = kind(25);
+pub(crate) const PIN: Kind = kind(31);
 /// What a node says to another about their networks.
 pub(crate) const FOUNDING_REQUEST: Kind = kind(26);
 /// What it is answered.

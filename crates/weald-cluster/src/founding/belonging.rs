@@ -99,9 +99,29 @@ impl State {
         let is_of_network = self.pin.genesis.as_ref() == Some(&map.genesis);
         let is_newer = |known: &Arc<Map>| known.system.changed < map.system.changed;
         if is_of_network && map.is_sound() && self.map.as_ref().is_none_or(is_newer) {
+            self.keep_nodes(&map);
             self.map = Some(Arc::new(map));
             self.publish_map();
         }
+    }
+
+    /// Keeps who is listed, so that it is known after a restart, too.
+    fn keep_nodes(&mut self, map: &Map) {
+        let nodes = map.others(self.local);
+        if self.pin.nodes != nodes {
+            self.pin.nodes = nodes;
+            self.outputs.push_back(Output::Pin(Box::new(self.pin.clone())));
+        }
+    }
+
+    /// Whether what a peer says of the network and of this node's members counts here. Anybody can be
+    /// connected who knows the network's name; what is said decides where data is. A node that knows
+    /// nobody and holds nothing believes who answers, as one that joins does.
+    fn is_believed(&self, peer: &PeerId) -> bool {
+        let is_member =
+            |view: &PartitionView| view.configuration.members().any(|member| member.peer == *peer);
+        let knows_nobody = self.pin.nodes.is_empty() && self.views.is_empty();
+        knows_nobody || self.pin.nodes.contains(peer) || self.views.values().any(is_member)
     }
 
     pub(super) fn publish_map(&mut self) {
@@ -114,9 +134,8 @@ impl State {
     }
 
     /// What a node of whatever network said.
-    pub(super) fn handle_network_answer(&mut self, answer: Answer) {
-        let network = self.network;
-        if answer.standing.network() != network {
+    pub(super) fn handle_network_answer(&mut self, peer: PeerId, answer: Answer) {
+        if answer.standing.network() != self.network || !self.is_believed(&peer) {
             return;
         }
         if let Some(map) = answer.map.filter(|_| !self.is_authority()) {

@@ -1,5 +1,7 @@
 //! The state of a network as nodes hand it on: what routing and placement are computed from.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use weald_core::{NodeStanding, PartitionId, PeerId, SystemState, limits::NODES_MAX};
 
@@ -54,6 +56,13 @@ impl Map {
         };
         let listed = self.system.nodes.iter().filter_map(node);
         Nodes::new(listed.take(placement::limits::NODES_MAX)).unwrap_or_default()
+    }
+
+    /// The nodes that are listed beside `local` and have not left.
+    pub(super) fn others(&self, local: PeerId) -> BTreeSet<PeerId> {
+        let nodes = self.system.nodes.iter();
+        let listed = nodes.filter(|(_, record)| record.standing != NodeStanding::Gone);
+        listed.map(|(peer, _)| *peer).filter(|peer| *peer != local).collect()
     }
 
     /// Who should hold `partition`.

@@ -223,7 +223,7 @@ impl State {
         self.follow_leads(&answer);
         match self.phase {
             Phase::Seeking(_) => self.handle_join_answer(peer, *answer),
-            Phase::Belonging(_) => self.handle_network_answer(*answer),
+            Phase::Belonging(_) => self.handle_network_answer(peer, *answer),
             Phase::Founding(_) | Phase::Joining | Phase::Over => {}
         }
     }

@@ -1,11 +1,11 @@
 //! What a node keeps of the network that it belongs to, beside its data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
-    PartitionId,
+    PartitionId, PeerId,
     codec::{self, CodecError},
 };
 
@@ -23,6 +23,18 @@ pub struct Pin {
     pub sought: Option<Sought>,
     /// The highest life of this node that was ended in each partition.
     pub lived: BTreeMap<PartitionId, u32>,
+    /// The nodes that were listed when the state of the network was heard of last: what they say of
+    /// it counts.
+    pub nodes: BTreeSet<PeerId>,
+}
+
+/// What early builds kept.
+#[derive(Deserialize)]
+struct EarlyPin {
+    genesis: Option<Genesis>,
+    is_founding: bool,
+    sought: Option<Sought>,
+    lived: BTreeMap<PartitionId, u32>,
 }
 
 /// A network that is waited for.
@@ -50,6 +62,10 @@ impl Pin {
     /// # Errors
     /// When they are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(kinds::PIN, bytes)
+        codec::decode(kinds::PIN, bytes).or_else(|error| {
+            let early = codec::decode(kinds::EARLY_PIN, bytes).map_err(|_| error)?;
+            let EarlyPin { genesis, is_founding, sought, lived } = early;
+            Ok(Self { genesis, is_founding, sought, lived, nodes: BTreeSet::new() })
+        })
     }
 }

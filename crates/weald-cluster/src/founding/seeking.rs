@@ -91,7 +91,7 @@ impl State {
             Verdict::Granted { genesis } => {
                 let is_of_name = genesis.name == self.config.name && genesis.check().is_ok();
                 if is_of_name && answer.standing.network() == Some(genesis.network()) {
-                    self.become_joining(*genesis, answer.map);
+                    self.become_joining(*genesis, peer, answer.map);
                 }
             }
             Verdict::Elsewhere { peer } => self.seeking().referred = Some(peer),

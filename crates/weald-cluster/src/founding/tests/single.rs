@@ -1,6 +1,9 @@
 //! One machine and what it is told.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use weald_core::{
     AdmissionPolicy, LogIndex, NodeStanding, PartitionId, Payload, PeerId, SeededEntropy, StoreId,
@@ -13,7 +16,7 @@ use crate::{
     founding::{
         Answer, Config, Genesis, Input, Introduction, Invitation, JoinRefusal, Lead, Map,
         Membership, NetworkId, Output, PartitionView, Pin, Proposed, QuestionId, Readiness, Report,
-        Request, Standing, State, Terms, Ticket, Verdict, Wish,
+        Request, Sought, Standing, State, Terms, Ticket, Verdict, Wish,
     },
     partition::Dissolution,
     replica::Now,
@@ -572,15 +575,21 @@ fn rig_answer(standing: Standing) -> Answer {
 
 /// A node of a network that 2 has founded, told of a membership by 2.
 fn told(rig: &mut Rig, configuration: u64, life: Option<u32>) {
+    told_by(rig, 2, (configuration, life), None);
+}
+
+/// The same, told by a peer and with a map.
+fn told_by(rig: &mut Rig, node: u64, (configuration, life): (u64, Option<u32>), map: Option<Map>) {
     let store = introduction(1).store;
     let member = life.map(|life| Member { peer: peer(1), store, life });
     let configuration = ConfigurationId(configuration);
     let mut answer = rig_answer(Standing::Settled { network: genesis(2).network() });
     answer.memberships = vec![Membership { partition: PartitionId(1), configuration, member }];
-    rig.up(2, true);
+    answer.map = map.map(Box::new);
+    rig.up(node, true);
     rig.wait(Duration::from_secs(6));
     rig.outputs.clear();
-    rig.input(Input::Answered { peer: peer(2), answer: Some(Box::new(answer)) });
+    rig.input(Input::Answered { peer: peer(node), answer: Some(Box::new(answer)) });
 }
 
 #[test]
@@ -630,6 +639,67 @@ fn c11_a_member_that_asks_for_its_next_life_is_left_alone_until_it_is_none_any_m
     assert!(!is_moved(&rig), "it asks by itself");
     told(&mut rig, 8, None);
     assert!(rig.has(|output| matches!(output, Output::Retire(_))));
+}
+
+#[test]
+fn w20_what_a_stranger_says_of_the_network_moves_no_data() {
+    let founded = genesis(2);
+    let map = |nodes: &[u64], changed| {
+        let system = SystemState { changed: LogIndex(changed), ..system(&founded, nodes) };
+        Map { genesis: founded.clone(), system }
+    };
+    let pin = Pin { genesis: Some(founded.clone()), ..Pin::default() };
+    let mut rig = Rig::new(config(), pin);
+    let member = Member { peer: peer(1), store: introduction(1).store, life: 1 };
+    let lives = |rig: &mut Rig| {
+        rig.replica(1, |view| {
+            (view.member, view.is_coordinator) = (member, false);
+            view.configuration.id = ConfigurationId(4);
+        });
+    };
+    let is_moved = |rig: &Rig| {
+        let is_one =
+            |o: &Output| matches!(o, Output::Retire(_) | Output::Host { .. } | Output::Map(_));
+        rig.has(is_one)
+    };
+    lives(&mut rig);
+    // Whoever is connected knows the name, the network and this node's store.
+    for membership in [(u64::MAX, None), (u64::MAX, Some(9))] {
+        told_by(&mut rig, 9, membership, Some(map(&[1, 9], u64::MAX)));
+        assert!(!is_moved(&rig), "9 is no node");
+    }
+    // 2 is a member beside this one, and says who else is a node; that is kept.
+    told_by(&mut rig, 2, (4, Some(1)), Some(map(&[1, 2, 3], 5)));
+    assert!(rig.has(|output| matches!(output, Output::Map(_))));
+    let kept = rig.outputs.iter().find_map(|output| match output {
+        Output::Pin(pin) => Some((**pin).clone()),
+        _ => None,
+    });
+    let kept = Pin::decode(&kept.unwrap().encode()).unwrap();
+    assert_eq!(kept.nodes, [peer(2), peer(3)].into());
+    let mut rig = Rig::new(config(), kept);
+    lives(&mut rig);
+    told_by(&mut rig, 9, (u64::MAX, None), None);
+    assert!(!is_moved(&rig));
+    told_by(&mut rig, 3, (5, None), None);
+    assert!(rig.has(|output| matches!(output, Output::Retire(_))), "3 is a node");
+}
+
+#[test]
+fn what_early_builds_have_kept_is_read() {
+    #[derive(serde::Serialize)]
+    struct Early {
+        genesis: Option<Genesis>,
+        is_founding: bool,
+        sought: Option<Sought>,
+        lived: BTreeMap<PartitionId, u32>,
+    }
+    let lived: BTreeMap<_, _> = [(PartitionId(1), 3)].into();
+    let early =
+        Early { genesis: Some(genesis(1)), is_founding: false, sought: None, lived: lived.clone() };
+    let bytes = weald_core::codec::encode(crate::kinds::EARLY_PIN, &early);
+    let expected = Pin { genesis: Some(genesis(1)), lived, ..Pin::default() };
+    assert_eq!(Pin::decode(&bytes), Ok(expected));
 }
 
 #[test]
