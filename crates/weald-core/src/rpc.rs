@@ -155,6 +155,11 @@ pub trait Transport: Mailbox {
 
     /// The peers that are connected, by id.
     fn peers(&self) -> Vec<PeerInfo>;
+
+    /// A peer, if it is connected.
+    fn peer(&self, peer: PeerId) -> Option<PeerInfo> {
+        self.peers().into_iter().find(|info| info.peer == peer)
+    }
 }
 
 /// A connected peer.

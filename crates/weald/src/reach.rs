@@ -47,8 +47,8 @@ use weald_cluster::{
     routing::{self, Map, Router},
 };
 use weald_core::{
-    At, BlockId, Clock, CollectionName, Digest, LogIndex, Outcome, PartitionId, PeerId,
-    PlacementKey, ReadDependency, StateError, StateStore, Time, TransactionId, Transport,
+    AdmissionPolicy, At, BlockId, Clock, CollectionName, Digest, LogIndex, Outcome, PartitionId,
+    PeerId, PlacementKey, ReadDependency, StateError, StateStore, Time, TransactionId, Transport,
 };
 use weald_pubsub::{BodyAnswer, BodyRequest, TopicAddress};
 
@@ -65,6 +65,7 @@ use courier::Courier;
 use far::{Far, unfitting};
 use following::Followers;
 use limits::CACHE_BYTES_MAX;
+use mapping::Search;
 use message::{Answered, BLOCKS, Question, VIEW};
 use numbers::Numbers;
 use trouble::{refused_error, route_error};
@@ -85,6 +86,8 @@ pub(crate) struct ReachParts {
     pub(crate) members: Option<Members>,
     /// Where they keep their data.
     pub(crate) home: Option<Arc<Home>>,
+    /// Whether a secret or a list keeps everybody else from connecting.
+    pub(crate) is_guarded: bool,
     /// The network.
     pub(crate) transport: Arc<dyn Transport>,
     /// What runs tasks.
@@ -102,8 +105,8 @@ pub(crate) struct Reach {
     core: Arc<Core>,
     home: Option<Arc<Home>>,
     server: Option<Arc<Server>>,
-    /// Whether it is known where partitions are; for a node without members.
-    is_told: Option<watch::Receiver<bool>>,
+    /// What has come of asking where partitions are; for a node without members.
+    search: Option<watch::Receiver<Search>>,
 }
 
 /// What is shared with the requests under way.
@@ -138,7 +141,8 @@ impl Reach {
         let asker = Asker::start(router, parts.transport, parts.runtime);
         let read_timeout = parts.config.read_timeout;
         let far = Far::new(&asker, parts.config.cache_bytes.min(CACHE_BYTES_MAX), read_timeout);
-        let server = parts.members.clone().map(|members| Server::new(&asker, members));
+        let server = parts.members.clone();
+        let server = server.map(|members| Server::new(&asker, members, parts.is_guarded));
         let core = Arc::new(Core {
             followers: Followers::new(&asker),
             asker,
@@ -153,8 +157,8 @@ impl Reach {
         if let Some(members) = &core.members {
             members.set_courier(Courier::of(&core));
         }
-        let is_told = server.is_none().then(|| mapping::keep_map(&core.asker));
-        Ok(Self { core, home: parts.home, server, is_told })
+        let search = server.is_none().then(|| mapping::keep_map(&core.asker));
+        Ok(Self { core, home: parts.home, server, search })
     }
 
     /// Answers what other nodes ask; `None` where there are no members.
@@ -177,9 +181,12 @@ impl Reach {
         Arc::clone(self.core.asker.unreached())
     }
 
-    /// Learns the network's genesis.
-    pub(crate) fn know(&self, network: Digest) {
+    /// Learns the network's genesis, and who may join.
+    pub(crate) fn know(&self, network: Digest, admission: AdmissionPolicy) {
         self.core.asker.network().send_replace(Some(network));
+        if let Some(server) = &self.server {
+            server.admit(admission);
+        }
     }
 
     /// Waits until a peer has told where partitions are; a node that has members knows by itself.
@@ -188,8 +195,9 @@ impl Reach {
     /// `Unavailable` when nobody has by then.
     #[cfg(test)]
     pub(crate) async fn wait_for_map(&self, timeout: Duration) -> Result<()> {
-        let Some(mut is_told) = self.is_told.clone() else { return Ok(()) };
-        match tokio::time::timeout(timeout, is_told.wait_for(|is_told| *is_told)).await {
+        let Some(mut search) = self.search.clone() else { return Ok(()) };
+        let is_told = |search: &Search| *search == Search::Told;
+        match tokio::time::timeout(timeout, search.wait_for(is_told)).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(Error::new(ErrorKind::Unavailable, "no node of the network has answered")
                 .with_retry_after(PAUSE)),
@@ -201,9 +209,13 @@ impl Reach {
     /// # Errors
     /// What is waited for, in words.
     pub(crate) fn readiness(&self) -> std::result::Result<(), String> {
-        match &self.is_told {
-            Some(is_told) if !*is_told.borrow() => Err("waiting for a node of the network".into()),
-            _ => Ok(()),
+        match self.search.as_ref().map_or(Search::Told, |search| *search.borrow()) {
+            Search::Told => Ok(()),
+            Search::Waiting => Err("waiting for a node of the network".into()),
+            Search::Denied(peer) => Err(format!(
+                "node {peer} lets in only who may join its network: at a loopback or private \
+                 address, or with its pre-shared key"
+            )),
         }
     }
 

@@ -121,6 +121,11 @@ impl Map {
         self.known.values().any(|known| known.members.contains(peer))
     }
 
+    /// Whether a peer is a node of the network, as far as is known.
+    pub fn has_node(&self, peer: &PeerId) -> bool {
+        self.nodes.contains(peer) || self.has_member(peer)
+    }
+
     /// Nodes of the network: while members move, one that is to be none, or none any more, may still
     /// be the member that serves.
     pub fn nodes(&self) -> impl Iterator<Item = &PeerId> {

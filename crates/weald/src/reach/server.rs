@@ -4,6 +4,7 @@ mod auditing;
 mod blocks;
 mod bodies;
 mod checking;
+mod door;
 mod figures;
 mod following;
 mod topics;
@@ -20,8 +21,9 @@ use weald_cluster::{
     routing::{Answer, Purpose, Reign, Reply, Request, Table},
 };
 use weald_core::{
-    BlockId, Caller as Asking, LogIndex, Outcome, PartitionId, Payload, PlacementKey, Refusal,
-    Reply as Replying, Service, ServiceHandler, StateStore, TransactionId, millis,
+    AdmissionPolicy, BlockId, Caller as Asking, LogIndex, Outcome, PartitionId, Payload,
+    PlacementKey, Refusal, Reply as Replying, Service, ServiceHandler, StateStore, TransactionId,
+    millis,
 };
 
 use super::{
@@ -44,6 +46,7 @@ use crate::{
 use auditing::{Auditor, Audits};
 use bodies::BodyReads;
 use checking::{Check, Checks};
+use door::{Door, Entry};
 use figures::Figures;
 use topics::Streams;
 
@@ -64,6 +67,7 @@ pub(crate) struct Server {
     checks: Checks,
     /// Entries of other coordinators that are to be looked at.
     audits: Audits,
+    door: Door,
     figures: Figures,
 }
 
@@ -92,8 +96,8 @@ impl Pending {
 }
 
 impl Server {
-    /// A server for the members of this node.
-    pub(super) fn new(asker: &Arc<Asker>, members: Members) -> Arc<Self> {
+    /// A server for the members of this node; `is_guarded` tells that whoever can connect is meant to.
+    pub(super) fn new(asker: &Arc<Asker>, members: Members, is_guarded: bool) -> Arc<Self> {
         let server = Arc::new(Self {
             asker: Arc::clone(asker),
             members,
@@ -102,11 +106,17 @@ impl Server {
             bodies: BodyReads::default(),
             checks: Checks::default(),
             audits: Audits::default(),
+            door: Door::new(is_guarded),
             figures: Figures::default(),
         });
         asker.set_home(&server);
         server.members.set_auditor(Auditor::of(&server));
         server
+    }
+
+    /// Learns who may join the network.
+    pub(super) fn admit(&self, policy: AdmissionPolicy) {
+        self.door.admit(policy);
     }
 
     /// What it has checked.
@@ -405,6 +415,11 @@ impl ServiceHandler for Endpoint {
         let Some(server) = self.services.server.get() else {
             return reply.send(Err(Refusal::Busy));
         };
+        match server.door.entry(&server.asker, asking.peer) {
+            Entry::Open => {}
+            Entry::Denied => return reply.send(Err(Refusal::Denied)),
+            Entry::Unknown => return reply.send(Err(Refusal::Busy)),
+        }
         let deadline = Instant::now() + asking.deadline;
         match self.service {
             STATUS => {
@@ -429,10 +444,13 @@ impl ServiceHandler for Endpoint {
     }
 }
 
-/// Whether a client may have this logged, under this purpose.
+/// Whether a client may have this logged, under this purpose. Blocks are what the types' own code makes of
+/// actions: who sends changed ones could put anything in the place of a tree's nodes or a topic's policy.
 fn is_clients(payload: &Payload, purpose: &Purpose) -> bool {
     match (payload, purpose) {
-        (Payload::Transaction(request), Purpose::Write(id)) => request.id == *id,
+        (Payload::Transaction(request), Purpose::Write(id)) => {
+            request.id == *id && request.body.transforms.is_empty()
+        }
         (Payload::Resolve { id: asked, .. }, Purpose::Resolve(id)) => asked == id,
         _ => false,
     }
@@ -467,4 +485,28 @@ fn busy(retry_after: Duration) -> Answer {
 
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use weald_core::{Base, Change, Time, TransactionBody, TransactionRequest, Transform};
+
+    use super::*;
+
+    #[test]
+    fn ps1671_a_client_has_actions_logged_and_no_blocks_that_it_has_changed_itself() {
+        let id = TransactionId::new(PlacementKey::from_u64(7), [1; 16]);
+        let is_taken = |transforms| {
+            let body = TransactionBody { transforms, ..TransactionBody::default() };
+            let request = TransactionRequest { id, expiry: Time::ZERO, session: None, body };
+            is_clients(&Payload::Transaction(request), &Purpose::Write(id))
+        };
+        let block = BlockId::derived(PlacementKey::from_u64(7), &id, 0);
+        assert!(is_taken(Vec::new()));
+        assert!(!is_taken(vec![Transform {
+            id: block,
+            base: Base::Absent,
+            change: Change::Delete
+        }]));
+    }
 }

@@ -241,6 +241,7 @@ impl Assembly {
             seeds: Vec::new(),
             members,
             home,
+            is_guarded: self.config.pre_shared_key.is_some() || !self.config.allow.is_empty(),
             transport: Arc::new(network.clone()) as Arc<dyn Transport>,
             runtime: Handle::current(),
             clock: Arc::clone(&self.clock),
@@ -327,7 +328,7 @@ fn follow(
             let map = maps.borrow_and_update().clone();
             let Some(reach) = reach.upgrade() else { return };
             if let Some(map) = &map {
-                reach.know(map.network().0);
+                reach.know(map.network().0, map.system.admission);
             }
             if let Some(map) = map.and_then(|map| routing_map(&map)) {
                 reach.adopt(map);

@@ -1,9 +1,11 @@
 //! Nodes that store nothing.
 
+use std::time::Duration;
+
 use weald_core::Sequence;
 
 use super::Rig;
-use crate::{Consistency, ErrorKind, MetricValue, Weald};
+use crate::{Consistency, Effect, ErrorKind, MetricValue, Weald};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d67_a_node_without_members_does_all_that_others_do() {
@@ -46,6 +48,27 @@ async fn a_light_node_runs_transactions_and_is_told_what_is_wrong() {
     }
     let again = light.raw_tree("visits").create().await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w20_who_may_not_join_reads_and_writes_nothing_and_is_told_why() {
+    let rig = Rig::start(3, 1).await;
+    rig.node(0).raw_tree("stock").create().await.unwrap();
+    let (stranger, reach) = rig.stranger();
+    let told = async {
+        while !reach.readiness().is_err_and(|why| why.contains("may join")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    // Also with a map of its own, as of somebody who knows one.
+    reach.adopt(rig.map());
+    let stock = stranger.raw_tree("stock").open().await.unwrap_err();
+    assert_eq!(stock.kind(), ErrorKind::Unavailable);
+    let made = stranger.raw_diary("events").create().await.unwrap_err();
+    assert_eq!(made.effect(), Effect::None, "{made}");
+    let absent = rig.node(0).raw_diary("events").open().await.unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
 }
 
 /// Requests that `node` has sent to others.

@@ -15,8 +15,8 @@ use weald_cluster::{
 };
 use weald_collections::{CollectionExecutor, DiaryType, Registry, TreeType};
 use weald_core::{
-    Clock, Digest, Executor, Handlers, LogIndex, PartitionId, PeerId, SeededEntropy, StoreId,
-    Transport,
+    AdmissionPolicy, Clock, Digest, Executor, Handlers, LogIndex, PartitionId, PeerId,
+    SeededEntropy, StoreId, Transport,
     identity::{Identity, KeyStore},
 };
 use weald_pubsub::TopicType;
@@ -139,7 +139,7 @@ impl Rig {
         let (weald, reach) =
             self.weald((&executor, clock), (network, keys), Some(members.clone()), true);
         reach.adopt(self.map.clone());
-        reach.know(Digest::of("a rig", &[]));
+        reach.know(Digest::of("a rig", &[]), AdmissionPolicy::Nearby);
         let services = Services::new();
         services.open(reach.server().unwrap());
         let mut services: Vec<_> = services.handlers().collect();
@@ -170,6 +170,7 @@ impl Rig {
             seeds: Vec::new(),
             members,
             home: None,
+            is_guarded: false,
             transport,
             runtime: Handle::current(),
             clock: Arc::clone(&clock),
@@ -204,6 +205,19 @@ impl Rig {
         weald
     }
 
+    /// What nodes know of where partitions are.
+    pub(super) fn map(&self) -> Map {
+        self.map.clone()
+    }
+
+    /// A node that stores nothing and comes from a public address.
+    pub(super) fn stranger(&self) -> (Weald, Arc<Reach>) {
+        let seed = Seed::new(203);
+        self.wire.move_away(seed.peer());
+        let port = self.wire.port(seed.peer());
+        self.weald((&executor(), Arc::new(SystemClock)), (port, seed.keys), None, false)
+    }
+
     /// A node with the members of another that was never told where partitions are, as after a restart.
     pub(super) fn unaware(&self, number: usize) -> Weald {
         let node = self.nodes[number].as_ref().expect("the node lives");
@@ -221,7 +235,7 @@ impl Rig {
         let (keys, members) = (seed.keys, Some(node.members.clone()));
         let (weald, reach) = self.weald((&executor(), clock), (port, keys), members, false);
         reach.adopt(self.map.clone());
-        reach.know(Digest::of("a rig", &[]));
+        reach.know(Digest::of("a rig", &[]), AdmissionPolicy::Nearby);
         weald
     }
 

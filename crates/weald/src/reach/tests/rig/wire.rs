@@ -19,6 +19,8 @@ use weald_core::{
 pub(super) struct Wire {
     ports: RwLock<BTreeMap<PeerId, Handlers>>,
     cut: Mutex<BTreeSet<PeerId>>,
+    /// Who is connected from a public address.
+    far: Mutex<BTreeSet<PeerId>>,
 }
 
 /// One node's end.
@@ -48,6 +50,10 @@ impl Wire {
 
     pub(super) fn heal(&self, peer: PeerId) {
         self.cut.lock().remove(&peer);
+    }
+
+    pub(super) fn move_away(&self, peer: PeerId) {
+        self.far.lock().insert(peer);
     }
 
     fn tell(&self, tell: impl Fn(&Handlers)) {
@@ -132,6 +138,11 @@ impl Transport for Port {
         let all: Vec<_> = wire.ports.read().keys().copied().collect();
         let others = all.into_iter().filter(|peer| wire.handlers(self.peer, *peer).is_some());
         others.filter(|peer| *peer != self.peer).map(info).collect()
+    }
+
+    fn peer(&self, peer: PeerId) -> Option<PeerInfo> {
+        let near = !self.wire.upgrade()?.far.lock().contains(&peer);
+        Some(PeerInfo { near, ..info(peer) })
     }
 }
 
