@@ -54,7 +54,7 @@ struct Smoke {
 }
 
 /// What the gate runs: a few kills under load, then topics as their rows ask for them.
-const SMOKES: [Smoke; 2] = [
+const SMOKES: [Smoke; 3] = [
     Smoke {
         scenarios: &[("k3", &["D22", "W6"]), ("kill-leader", &["W194"])],
         options: &["--rounds", "5", "--operations", "1500"],
@@ -66,6 +66,7 @@ const SMOKES: [Smoke; 2] = [
         ],
         options: &[],
     },
+    Smoke { scenarios: &[("topic-members", &["PS136"])], options: &["--rounds", "4"] },
 ];
 /// How long one of these may take: a bound for what hangs. They take a minute or two, and five were seen where the
 /// disk was slow and packages were built beside them.

@@ -1,7 +1,7 @@
 //! `docs/requirements.md`: every requirement id with the tests that show it, or `open`.
 //!
 //! A test says in its name which rows it shows: `fn a17_encoded_order_is_value_order` shows A17, `a2_a3_...` shows
-//! two rows. A scenario of real nodes that the gate runs says it in the list of these. A row that only names others says so
+//! two rows. A scenario of real nodes that the gate runs says it in the list of these, and so does a step of the gate. A row that only names others says so
 //! in its note and is shown when all of them are. The column of tests follows from that; nobody writes it by hand. The
 //! notes are written by hand.
 
@@ -20,8 +20,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use self::table::Line;
-use crate::mesh;
 use crate::sources::Workspace;
+use crate::{ci, mesh};
 
 /// Where the table is, from the root.
 const TABLE: &str = "docs/requirements.md";
@@ -48,7 +48,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let file = workspace.root().join(TABLE);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {TABLE}"))?;
     let mut tests = shown::by_tests(&workspace.sources(&["rs"])?);
-    tests.add_scenarios(mesh::shown_by_smoke());
+    tests.add("mesh-test", mesh::shown_by_smoke());
+    tests.add("ci step", ci::shown_by_steps());
     let wanted = rows_of_sources(&workspace.root().join(SOURCE_FOLDER))?;
 
     let text = if options.sync {

@@ -189,6 +189,12 @@ impl Client {
         answered.and_then(answer::success).and_then(|reply| reply.json())
     }
 
+    /// Has the node of this gateway hand over everything that it does for the network.
+    pub(crate) fn drain(&self) -> Answer<Value> {
+        let answered = self.send(Call::new(Method::POST, String::from("/v1/drain")));
+        answered.and_then(answer::success).and_then(|reply| reply.json())
+    }
+
     /// The partition that has the topic.
     pub(crate) fn partition_of_topic(&self, name: &str) -> Answer<u64> {
         let answered = self.send(Call::new(Method::GET, topic_path(name)));

@@ -53,7 +53,7 @@ struct Defaults {
     rounds: usize,
 }
 
-const ALL: [Scenario; 27] = [
+const ALL: [Scenario; 28] = [
     k1::SCENARIO,
     k3::SCENARIO,
     form::SCENARIO,
@@ -76,6 +76,7 @@ const ALL: [Scenario; 27] = [
     topics::LATE_JOINER,
     topics::CONCURRENT,
     topics::CHURN,
+    topics::MEMBERS,
     topics::PARTITION,
     topics::RENEWAL,
     topics::EXPIRY,

@@ -12,6 +12,7 @@ mod follow;
 mod health;
 mod import;
 mod input;
+mod leave;
 mod members;
 mod node;
 mod operator;
@@ -116,6 +117,8 @@ enum Verb {
     Transfer(operator::Transfer),
     /// Hand over everything that a node does for its network
     Drain,
+    /// Empty the directory of a stopped node, so that it may join another network
+    Leave(leave::Leave),
     /// Go on alone with partitions that have lost their majority for good
     Recover(recover::Recover),
     /// Start three nodes, kill them while they are written to, and show that nothing is lost
@@ -190,6 +193,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Digest(digest) => digest.run(target, &mut output).await?,
         Verb::Transfer(transfer) => transfer.run(target, &mut output).await?,
         Verb::Drain => operator::drain(target, &mut output).await?,
+        Verb::Leave(leave) => leave.run(target, &mut output)?,
         Verb::Recover(recover) => recover.run(target, &mut output).await?,
         Verb::Demo(demo) => demo.run(&mut output).await?,
     }

@@ -59,8 +59,8 @@ pub struct NodeConfig {
     /// Whether the node keeps nothing and takes part in nothing: it reads and writes through others,
     /// and uses no directory. Default: no.
     pub light: bool,
-    /// What all nodes of the network know and nobody else does. Default: none; then only nodes at
-    /// loopback and private addresses join.
+    /// What all nodes of the network know and nobody else does. Default: none; then only who is at a
+    /// loopback or private address joins, reads and writes.
     pub pre_shared_key: Option<[u8; 32]>,
     /// The settings of storage and writes. `checkpoint_log_bytes` counts for each partition, default
     /// 8 MiB; `dirty_bytes` and `cache_bytes` are 48 MiB each by default, which is what a process of

@@ -13,13 +13,14 @@ pub(super) struct Tests {
 }
 
 impl Tests {
-    /// Scenarios of real nodes that the gate runs, each with the rows that it shows.
-    pub(super) fn add_scenarios<'s>(
+    /// What else the gate runs of one `kind`, each with the rows that it shows.
+    pub(super) fn add<'s>(
         &mut self,
-        scenarios: impl Iterator<Item = (&'s str, &'s [&'s str])>,
+        kind: &str,
+        all: impl Iterator<Item = (&'s str, &'s [&'s str])>,
     ) {
-        for (scenario, ids) in scenarios {
-            let name = format!("mesh-test {scenario}");
+        for (name, ids) in all {
+            let name = format!("{kind} {name}");
             for id in ids {
                 self.by_id.entry((*id).to_owned()).or_default().insert(name.clone());
             }

@@ -90,7 +90,7 @@ fn ps1508_ps295_p6_ps181_ps274_heads_of_10000_that_differ_in_100_touch_few_pages
 }
 
 #[test]
-fn ps1777_forks_of_one_version_are_told_apart_and_merged() {
+fn ps1555_ps1777_forks_of_one_version_are_told_apart_and_merged() {
     let head = CoordinatorObject::new(TopicId::of("chat"), Digest::ZERO, at(1));
     let mut base = Owned::default();
     base.publish(1..=20);
@@ -113,7 +113,7 @@ fn ps1777_forks_of_one_version_are_told_apart_and_merged() {
 }
 
 #[test]
-fn ps1776_a_fork_that_pruned_its_front_misses_only_what_has_not_expired() {
+fn ps1555_ps1776_a_fork_that_pruned_its_front_misses_only_what_has_not_expired() {
     let mut a = Owned::default();
     a.publish(1..=500);
     let mut b = a.clone();
@@ -124,7 +124,7 @@ fn ps1776_a_fork_that_pruned_its_front_misses_only_what_has_not_expired() {
 }
 
 #[test]
-fn ps287_ps1515_ps398_a_missing_page_is_named_and_the_merge_goes_on_once_it_is_there() {
+fn ps1555_ps287_ps1515_ps398_a_missing_page_is_named_and_the_merge_goes_on_once_it_is_there() {
     let (mut a, mut b) = (Owned::default(), Owned::default());
     a.publish(1..=300);
     b.publish(200..=500);
@@ -156,7 +156,7 @@ impl Owned {
 }
 
 #[test]
-fn an_unsubscribe_on_one_side_ends_the_lease_on_the_other() {
+fn ps1555_an_unsubscribe_on_one_side_ends_the_lease_on_the_other() {
     let (mut a, mut b) = (Owned::default(), Owned::default());
     let live = lease(1, 1, at(500));
     a.put(live);
@@ -168,7 +168,7 @@ fn an_unsubscribe_on_one_side_ends_the_lease_on_the_other() {
 }
 
 #[test]
-fn unions_are_within_the_caps_of_an_action() {
+fn ps1555_unions_are_within_the_caps_of_an_action() {
     let missing = Missing {
         messages: (1..=2500).map(|n| entry(n, 1, at(9))).collect(),
         leases: (0..30).map(|n| lease(n, 1, at(9))).collect(),

@@ -6,9 +6,10 @@ mod tail;
 
 use clap::Subcommand;
 use serde_json::Map;
-use weald::RawDiaryEntry;
+use weald::{RawDiaryEntry, Sequence};
 
 use super::{
+    database::Database,
     failure::Failure,
     output::Output,
     session::Target,
@@ -50,4 +51,13 @@ fn print_entry(entry: &RawDiaryEntry, output: &mut Output) -> Result<(), Failure
             object.into()
         },
     )
+}
+
+/// The first entry that is still kept: a tail begins there, or tells how far the gap reaches.
+pub(crate) async fn first_kept(database: &Database, diary: &str) -> Result<Sequence, Failure> {
+    let mut tail = database.tail(diary, 0).await?;
+    match tail.next().await.transpose()? {
+        Some(weald::TailEvent::Gap { next, .. }) => Ok(next),
+        _ => Ok(Sequence(0)),
+    }
 }

@@ -4,6 +4,7 @@
 //! holds each entry; every line names its collection, so the parts can be taken apart with `grep`.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufWriter, Write},
     ops::Bound,
@@ -17,6 +18,7 @@ use weald::{CollectionInfo, Sequence};
 
 use super::{
     database::{Database, DiaryRange, ScanRange},
+    diary::first_kept,
     failure::{Class, Failure},
     output::Output,
     progress,
@@ -33,7 +35,8 @@ const PAGE_ENTRIES: usize = 256;
 /// Writes collections as JSON lines.
 #[derive(Args, Debug)]
 pub(crate) struct Export {
-    /// The collections; all trees and diaries when none is named
+    /// The collections; all trees and diaries when none is named. Topics are not exported, nor what
+    /// their subscribers keep
     collections: Vec<String>,
     /// Write to this file, which must not exist, instead of standard output
     #[arg(long, value_name = "FILE")]
@@ -107,10 +110,25 @@ impl Export {
                 )));
             }
         }
-        let is_chosen = |info: &CollectionInfo| {
-            let is_named = self.collections.iter().any(|name| name == info.name.as_str());
-            is_exportable(info) && (is_named || self.collections.is_empty())
+        let is_named =
+            |info: &CollectionInfo| self.collections.iter().any(|name| name == info.name.as_str());
+        if !self.collections.is_empty() {
+            return Ok(all.into_iter().filter(is_named).collect());
+        }
+        let topics: BTreeSet<String> = all
+            .iter()
+            .filter(|info| info.type_name.as_str() == "topic")
+            .map(|info| info.name.as_str().to_owned())
+            .collect();
+        if !topics.is_empty() {
+            Output::note(format_args!("{} topics are not exported", topics.len()));
+        }
+        // A cursor without its messages would let its subscriber miss those that come.
+        let is_of_topic = |info: &CollectionInfo| {
+            let group = info.name.as_str().split('/').next().unwrap_or_default();
+            topics.contains(group)
         };
+        let is_chosen = |info: &CollectionInfo| is_exportable(info) && !is_of_topic(info);
         Ok(all.into_iter().filter(is_chosen).collect())
     }
 }
@@ -172,15 +190,6 @@ async fn export_diary(
             put_line(sink, &object.into())?;
         }
         bar.inc(page.len() as u64);
-    }
-}
-
-/// The first entry that is still kept: a tail begins there, or tells how far the gap reaches.
-async fn first_kept(database: &Database, diary: &str) -> Result<Sequence, Failure> {
-    let mut tail = database.tail(diary, 0).await?;
-    match tail.next().await.transpose()? {
-        Some(weald::TailEvent::Gap { next, .. }) => Ok(next),
-        _ => Ok(Sequence(0)),
     }
 }
 

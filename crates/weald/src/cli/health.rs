@@ -15,7 +15,7 @@ use super::{
 /// Entries that a member may lack before that is told.
 const LAG_MAX: u64 = 1000;
 /// How long a coordinator may say nothing before that is told.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// How a node is. The number is the exit code, as programs that watch over others expect it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

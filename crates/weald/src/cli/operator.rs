@@ -193,12 +193,16 @@ impl Transfer {
     }
 }
 
-/// Hands everything over.
+/// Begins to hand everything over.
 pub(crate) async fn drain(target: &Target, output: &mut Output) -> Result<(), Failure> {
     session::existing(target, async |database| database.drain().await).await?;
     output.answer(
-        || "everything is handed over; the node can be stopped for good".to_owned(),
-        || json!({ "drained": true }),
+        || {
+            "handing over has begun; `GET /readyz` tells when the node holds nothing any more and \
+             may be stopped for good. It keeps what no other node can take, as among three nodes"
+                .to_owned()
+        },
+        || json!({ "draining": true }),
     )
 }
 

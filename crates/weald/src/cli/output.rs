@@ -41,6 +41,12 @@ impl Output {
         Ok(writeln!(self.sink, "{line}")?)
     }
 
+    /// A line beside the answer, on standard error.
+    pub(crate) fn note(line: impl std::fmt::Display) {
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(io::stderr(), "weald: {line}");
+    }
+
     /// These bytes, exactly.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         Ok(self.sink.write_all(bytes)?)

@@ -109,9 +109,9 @@ pub(crate) async fn transfer(
     Ok(answer::json(&json!({ "partition": partition.0, "to": to })))
 }
 
-/// `POST /v1/drain`: hands over everything that this node does for the network.
+/// `POST /v1/drain`: begins to hand over everything that this node does for the network.
 pub(crate) async fn drain(State(gateway): State<Gateway>, parts: Parts) -> Answer {
     Query::parse(parts.uri.query(), &[])?;
     gateway.node.drain().await?;
-    Ok(answer::json(&json!({ "drained": true })))
+    Ok(answer::json(&json!({ "draining": true })))
 }

@@ -15,7 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use weald_cluster::{
     configuration::{Configuration, Member},
     founding::Readiness,
-    replica::Role,
+    replica::{Role, TransferError},
 };
 use weald_collections::CollectionType;
 use weald_core::{
@@ -34,7 +34,7 @@ use crate::{
     backend::{self, Backend, Kept, Plight, Promise, Reading, Rehearsal, Version},
     driver::{Proposal, ProposeError, Standing},
     founding::Founding,
-    members::{MemberHealth, Members, PartitionStatus},
+    members::{MemberHealth, Members, PartitionStatus, TransferRefused},
     reach::Reach,
     topic::{Duty, Link, Shelf},
 };
@@ -359,7 +359,19 @@ async fn transfer(members: Members, partition: PartitionId, target: PeerId) -> R
         return Err(Error::new(ErrorKind::Invalid, what));
     };
     let begun = members.transfer(partition, target).await.map_err(|_| closed())?;
-    begun.map_err(|refused| Error::caused(ErrorKind::Unavailable, refused.to_string(), refused))
+    begun.map_err(|refused| {
+        let what = match &refused {
+            TransferRefused::Transfer(TransferError::NotCoordinator {
+                coordinator: Some(coordinator),
+            }) => format!(
+                "another node coordinates the partition and is to be asked: partition={partition} \
+                 coordinator={}",
+                coordinator.peer
+            ),
+            refused => refused.to_string(),
+        };
+        Error::caused(ErrorKind::Unavailable, what, refused)
+    })
 }
 
 fn outsider(partition: PartitionId) -> Error {

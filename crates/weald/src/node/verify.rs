@@ -193,6 +193,9 @@ impl Check {
         for damage in found.damages {
             self.damage(&format!("log/{} offset={}", damage.file, damage.offset), &damage.what);
         }
+        if kept.home.log.is_lost() {
+            self.damage("log", &"its end is missing: files were deleted, or are of an earlier day");
+        }
         Ok(())
     }
 

@@ -206,10 +206,9 @@ pub(crate) fn rejected(rejection: Rejection, id: TransactionId) -> Error {
         | Rejection::Locked { .. }
         | Rejection::Superseded { .. }
         | Rejection::InUse => ErrorKind::Conflict,
-        Rejection::IdReused
-        | Rejection::Expired { .. }
-        | Rejection::Forgotten
-        | Rejection::Fenced => ErrorKind::Identity,
+        // It may have been executed before, and what came of that is kept no more.
+        Rejection::Forgotten => ErrorKind::Unknown,
+        Rejection::IdReused | Rejection::Expired { .. } | Rejection::Fenced => ErrorKind::Identity,
         Rejection::Busy { .. } => ErrorKind::Busy,
         Rejection::Silent { .. } | Rejection::Dissolved { .. } => ErrorKind::Unavailable,
         Rejection::WrongType { .. }
@@ -249,4 +248,21 @@ pub(crate) fn refused_error(refused: Refused, id: TransactionId) -> Error {
         }
     };
     error.with_transaction(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Effect;
+
+    #[test]
+    fn c10_a_result_that_is_kept_no_more_is_unknown_and_not_a_refusal() {
+        let id = TransactionId::new(weald_core::PlacementKey::from_u64(1), [1; 16]);
+        let told = |rejection| {
+            let error = rejected(rejection, id);
+            (error.kind(), error.effect())
+        };
+        assert_eq!(told(Rejection::Forgotten), (ErrorKind::Unknown, Effect::Unknown));
+        assert_eq!(told(Rejection::Fenced), (ErrorKind::Identity, Effect::None));
+    }
 }

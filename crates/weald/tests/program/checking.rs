@@ -44,6 +44,16 @@ fn w141_what_a_stopped_node_keeps_is_checked_and_serves_on() {
     assert_eq!(place.run(&["verify"]).code, 5);
 }
 
+#[test]
+fn c11_a_check_tells_of_a_log_that_is_gone() {
+    let place = Place::new();
+    place.prints(&["tree", "put", "t", "k", "v"]);
+    std::fs::remove_dir_all(place.data().join("log")).unwrap();
+    let ended = place.run(&["verify"]);
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stdout.contains("damaged: log: its end is missing"), "{ended:?}");
+}
+
 fn flip_identity(place: &Place) {
     let identity = place.data().join(weald_storage::header::IDENTITY_FILE);
     let mut bytes = fs::read(&identity).unwrap();

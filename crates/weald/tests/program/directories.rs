@@ -64,3 +64,17 @@ fn what_cannot_be_started_makes_no_directory() {
         refused(&["--engine", "rocksdb"], "--features rocksdb");
     }
 }
+
+#[test]
+fn a_directory_is_emptied_but_for_its_identity_only_when_that_is_said() {
+    let place = Place::new();
+    place.prints(&["tree", "put", "t", "k", "v"]);
+    let identity = std::fs::read(place.data().join("identity.key")).ok();
+    place.run(&["leave"]).refused(2, "--reset");
+    assert_eq!(place.prints(&["tree", "get", "t", "k"]), "v\n");
+    place.prints(&["leave", "--reset"]);
+    assert_eq!(std::fs::read(place.data().join("identity.key")).ok(), identity);
+    place.run(&["tree", "get", "t", "k"]).refused(1, "t");
+    let other = Place::new();
+    other.run(&["leave", "--reset"]).refused(1, "no store");
+}

@@ -109,6 +109,22 @@ fn a_diary_whose_first_entries_are_gone_is_numbered_anew_and_only_once() {
 }
 
 #[test]
+fn topics_are_not_exported_nor_the_cursors_of_their_subscribers() {
+    let place = Place::new();
+    place.prints(&["tree", "put", "t", "k", "v"]);
+    place.prints(&["topic", "pub", "news", "one"]);
+    let sub = ["topic", "sub", "news", "--durable", "reader", "--until-caught-up"];
+    assert_eq!(place.prints(&sub), "1\tone\n");
+    let ended = place.run(&["export"]);
+    assert_eq!(ended.stderr, "weald: 1 topics are not exported\n");
+    assert!(!ended.stdout.contains("cursors"), "{}", ended.stdout);
+    let copy = Place::new();
+    assert_eq!(copy.run_with(&["import"], ended.stdout.as_bytes()).code, 0);
+    copy.prints(&["topic", "pub", "news", "other"]);
+    assert_eq!(copy.prints(&sub), "1\tother\n");
+}
+
+#[test]
 fn one_collection_may_be_exported_alone() {
     let place = filled();
     let exported = place.prints(&["export", "a/t"]);

@@ -4,11 +4,11 @@
 
 mod asking_a_node;
 mod bad_input;
-mod chat;
 mod checking;
 mod damage;
 mod demo;
 mod directories;
+mod examples;
 mod export_import;
 mod following;
 mod hidden;

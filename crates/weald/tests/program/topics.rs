@@ -238,6 +238,31 @@ fn a_recovery_brings_in_what_a_copy_has_and_nothing_twice() {
 }
 
 #[test]
+fn ps1588_a_dry_run_of_a_recovery_tells_what_each_lacks_and_changes_nothing() {
+    let place = Place::new();
+    make(&place, true);
+    let copy = copy(&place);
+    place.prints(&["topic", "pub", "chat", "here"]);
+    publish_in(&place, &copy, "there");
+    publish_in(&place, &copy, "and there");
+    let recover = ["topic", "recover", "chat", "--from-dir", &copy, "--dry-run"];
+    let told = format!(
+        "chat: this one lacks 2 messages and 0 subscriptions\n\
+         {copy} lacks 1 messages and 0 subscriptions\n"
+    );
+    assert_eq!(place.prints(&recover), told);
+    assert_eq!(place.prints(&recover), told);
+    let told = place.prints(&[&["--json"][..], &recover].concat());
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["lacks"]["messages"], &told["other_lacks"]["messages"]),
+        (&2.into(), &1.into())
+    );
+    let all = place.prints(&["topic", "sub", "chat", "--until-caught-up"]);
+    assert_eq!(all, "1\thello\n2\there\n");
+}
+
+#[test]
 fn a_recovery_is_the_owners_and_needs_two_directories() {
     let place = Place::new();
     make(&place, false);

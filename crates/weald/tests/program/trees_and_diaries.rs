@@ -84,6 +84,24 @@ fn a_diary_numbers_its_entries_without_a_gap() {
 }
 
 #[test]
+fn d53_a_diary_is_read_from_the_first_entry_that_is_kept_on() {
+    let place = Place::new();
+    let made = async {
+        let node = weald::Weald::open(place.data()).await?;
+        let retention = weald::Retention { entries_max: Some(2), ..weald::Retention::ALL };
+        let options = weald::DiaryOptions { retention, ..weald::DiaryOptions::default() };
+        let diary = node.raw_diary("d").options(options).create().await?;
+        diary.append_many(["one", "two", "three", "four"]).await?;
+        node.close().await
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(made).unwrap();
+    assert_eq!(place.prints(&["diary", "read", "d"]), "2\tthree\n3\tfour\n");
+    assert_eq!(place.prints(&["diary", "read", "d", "--reverse"]), "3\tfour\n2\tthree\n");
+    assert_eq!(place.prints(&["diary", "read", "d", "--limit", "1"]), "2\tthree\n");
+    place.run(&["diary", "read", "d", "--from", "0"]).refused(1, "no longer kept");
+}
+
+#[test]
 fn collections_and_status_describe_the_database() {
     let place = Place::new();
     place.prints(&["tree", "put", "a/t", "k", "v"]);

@@ -20,7 +20,7 @@ fn of(messages: Vec<Message>) -> Union {
 }
 
 #[test]
-fn ps1540_an_import_gets_positions_of_its_own_and_keeps_ids_and_signatures() {
+fn ps1555_ps1540_an_import_gets_positions_of_its_own_and_keeps_ids_and_signatures() {
     let (mut site, owner) = owned();
     let (a, b) = (identity(1), identity(2));
     site.publish_one(message(&a, 1, "a1")).unwrap();
@@ -40,7 +40,7 @@ fn ps1540_an_import_gets_positions_of_its_own_and_keeps_ids_and_signatures() {
 }
 
 #[test]
-fn ps1549_a_union_is_idempotent_even_for_two_messages_of_one_sequence() {
+fn ps1555_ps1549_a_union_is_idempotent_even_for_two_messages_of_one_sequence() {
     let (mut site, owner) = owned();
     let a = identity(1);
     site.publish_one(message(&a, 1, "here")).unwrap();
@@ -54,7 +54,7 @@ fn ps1549_a_union_is_idempotent_even_for_two_messages_of_one_sequence() {
 }
 
 #[test]
-fn a_union_takes_no_forged_and_no_expired_message_and_no_one_elses_word() {
+fn ps1555_a_union_takes_no_forged_and_no_expired_message_and_no_one_elses_word() {
     let (mut site, owner) = owned();
     let a = identity(1);
     let forged = Message { publisher: identity(2).public(), ..message(&a, 1, "x") };
@@ -68,7 +68,7 @@ fn a_union_takes_no_forged_and_no_expired_message_and_no_one_elses_word() {
 }
 
 #[test]
-fn a_union_takes_the_lease_with_the_higher_nonce() {
+fn ps1555_a_union_takes_the_lease_with_the_higher_nonce() {
     let (mut site, owner) = owned();
     let lease = |nonce, standing| Lease { nonce, standing, ..testing::lease(1, 0, at(100)) };
     let of = |lease| Union { messages: Vec::new(), leases: vec![lease] };
@@ -80,7 +80,7 @@ fn a_union_takes_the_lease_with_the_higher_nonce() {
 }
 
 #[test]
-fn a_union_brings_in_no_more_leases_than_may_be_asked_for_and_none_that_ends_earlier() {
+fn ps1555_a_union_brings_in_no_more_leases_than_may_be_asked_for_and_none_that_ends_earlier() {
     let owner = identity(5);
     let policy =
         TopicPolicy { owner: Some(owner.public()), subscribers_max: 3, ..TopicPolicy::default() };
@@ -105,7 +105,7 @@ fn a_union_brings_in_no_more_leases_than_may_be_asked_for_and_none_that_ends_ear
 }
 
 #[test]
-fn imported_messages_of_one_sequence_are_forgotten_when_they_expire() {
+fn ps1555_imported_messages_of_one_sequence_are_forgotten_when_they_expire() {
     let (mut site, owner) = owned();
     let a = identity(1);
     let draft = |body, until| Draft { expires_at: at(until), ..draft(1, body) };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weald::{
     Availability, Bytes, ErrorKind, ImportReport, PublishOptions, StartAt, SubscribeOptions,
-    Subscription, Topic, TopicEvent, TopicPolicy, TopicPosition, TopicVersion, Weald,
+    Subscription, Topic, TopicEvent, TopicMerge, TopicPolicy, TopicPosition, TopicVersion, Weald,
 };
 
 use super::{
@@ -263,10 +263,21 @@ impl Database {
 
     /// Brings in what the topic of another directory has and this one does not.
     pub(crate) async fn recover(&self, topic: &str, other: &Self) -> Result<ImportReport, Failure> {
+        let (here, there) = self.both(topic, other).await?;
+        Ok(here.recover(&there).await?)
+    }
+
+    /// What the topics of two directories lack of each other; nothing is changed.
+    pub(crate) async fn merge(&self, topic: &str, other: &Self) -> Result<TopicMerge, Failure> {
+        let (here, there) = self.both(topic, other).await?;
+        Ok(here.merge(&there).await?)
+    }
+
+    /// The topic of this directory, and of another one.
+    async fn both(&self, topic: &str, other: &Self) -> Result<(Topic, Topic), Failure> {
         match (self, other) {
             (Self::Here(node), Self::Here(other)) => {
-                let (here, there) = (open(node, topic).await?, open(other, topic).await?);
-                Ok(here.recover(&there).await?)
+                Ok((open(node, topic).await?, open(other, topic).await?))
             }
             _ => Err(Failure::usage("a topic is recovered from a directory into a directory")),
         }

@@ -3,7 +3,7 @@
 use clap::Args;
 use weald::Sequence;
 
-use super::print_entry;
+use super::{first_kept, print_entry};
 use crate::cli::{
     database::DiaryRange,
     failure::Failure,
@@ -14,7 +14,7 @@ use crate::cli::{
 /// Entries read at once.
 const PAGE_ENTRIES: usize = 256;
 
-/// Prints entries in order.
+/// Prints entries in order, from the first on that is still kept.
 #[derive(Args, Debug)]
 pub(crate) struct Read {
     /// The diary
@@ -33,7 +33,9 @@ pub(crate) struct Read {
 impl Read {
     pub(super) async fn run(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
         session::existing(target, async |database| {
-            let mut from = self.from.map(Sequence);
+            let first = first_kept(database, &self.diary).await?;
+            let begin = (!self.reverse).then_some(first);
+            let mut from = self.from.map(Sequence).or(begin);
             let mut wanted = self.limit.unwrap_or(usize::MAX);
             if wanted == 0 {
                 // Whether there is such a diary is told all the same.
@@ -49,7 +51,7 @@ impl Read {
                 }
                 wanted -= page.len();
                 from = page.last().and_then(|last| self.after(last.sequence));
-                if from.is_none() {
+                if from.is_none_or(|from| from < first) {
                     break;
                 }
             }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use weald::{ImportReport, Missing, TopicMerge};
 
 use crate::cli::{
     failure::Failure,
@@ -20,6 +21,9 @@ pub(crate) struct Recover {
     /// The directory of the other copy
     #[arg(long, value_name = "DIR")]
     from_dir: PathBuf,
+    /// Tell what each of the two lacks of the other, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Recover {
@@ -29,11 +33,17 @@ impl Recover {
             return Err(Failure::usage(message));
         }
         let source = Target::Directory(self.from_dir.clone());
-        let report = session::existing(target, async |database| {
-            session::existing(&source, async |other| database.recover(&self.topic, other).await)
-                .await
+        session::existing(target, async |database| {
+            session::existing(&source, async |other| match self.dry_run {
+                true => self.tell(&database.merge(&self.topic, other).await?, output),
+                false => self.done(&database.recover(&self.topic, other).await?, output),
+            })
+            .await
         })
-        .await?;
+        .await
+    }
+
+    fn done(&self, report: &ImportReport, output: &mut Output) -> Result<(), Failure> {
         output.answer(
             || {
                 format!(
@@ -47,6 +57,29 @@ impl Recover {
                     "subscriptions": report.leases,
                     "lost": report.lost,
                 })
+            },
+        )
+    }
+
+    fn tell(&self, merge: &TopicMerge, output: &mut Output) -> Result<(), Failure> {
+        let TopicMerge { here, there } = merge;
+        output.answer(
+            || {
+                let line = |place: &str, lacks: &Missing| {
+                    let (messages, leases) = (lacks.messages.len(), lacks.leases.len());
+                    format!("{place} lacks {messages} messages and {leases} subscriptions")
+                };
+                let copy = self.from_dir.display().to_string();
+                format!("{}: {}\n{}", self.topic, line("this one", here), line(&copy, there))
+            },
+            || {
+                let side = |lacks: &Missing| {
+                    json!({
+                        "messages": lacks.messages.len(),
+                        "subscriptions": lacks.leases.len(),
+                    })
+                };
+                json!({ "lacks": side(here), "other_lacks": side(there) })
             },
         )
     }

@@ -1,7 +1,7 @@
 //! Who may use what a node serves: nodes of the network, and whoever might join it.
 
 use parking_lot::RwLock;
-use weald_core::{AdmissionPolicy, PeerId, Transport};
+use weald_core::{AdmissionPolicy, PeerId};
 
 use super::Asker;
 
