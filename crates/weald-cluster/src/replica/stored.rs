@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
-    Epoch, LogIndex, PartitionId,
+    Epoch, LogIndex, LogPoint, PartitionId,
     codec::{self, CodecError},
 };
 
-use super::{CertifiedConfiguration, LogEntry, Point, Run};
+use super::{CertifiedConfiguration, LogEnd, LogEntry, Point, Run};
 use crate::{
     configuration::{Member, Placed},
     kinds,
@@ -62,11 +62,23 @@ pub enum Health {
     Whole,
     /// Entries before this one are damaged; promises hold (rule C11).
     Damaged {
-        /// The last index known to have been synced.
-        known_end: LogIndex,
+        /// The last entry known to have been synced, or one above it: see [`Health::damaged`].
+        known_end: LogEnd,
     },
     /// What was synced or promised is missing.
     Amnesiac,
+}
+
+impl Health {
+    /// That of a member whose log is known to have ended at `last`, with entries missing before. Where the
+    /// log does not know the epoch there, it is taken to be the highest that an entry can have had: the
+    /// promised one.
+    pub fn damaged(last: LogPoint, stored: &Stored) -> Self {
+        let LogPoint { index, epoch } = last;
+        let is_known = epoch != Epoch::default();
+        let epoch = if is_known { epoch } else { stored.promised };
+        Self::Damaged { known_end: LogEnd { epoch, index } }
+    }
 }
 
 /// What a run begins with.

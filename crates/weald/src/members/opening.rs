@@ -4,8 +4,8 @@ use weald_cluster::replica::{
     Health, Input, LogEntry, PersistTicket, Point, Restart, SnapshotMeta, State, Stored,
 };
 use weald_core::{
-    LogBatch, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError,
-    StateStore, Time,
+    LogBatch, LogIndex, LogPoint, LogStore, PartitionHealth, PartitionId, RecoveredPartition,
+    StateError, StateStore, Time,
 };
 
 use super::{
@@ -107,7 +107,10 @@ fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
     match found.health {
         _ if kept.is_lost => Health::Amnesiac,
         PartitionHealth::Intact | PartitionHealth::Torn => Health::Whole,
-        PartitionHealth::Damaged { known_end } => Health::Damaged { known_end },
+        PartitionHealth::Damaged { known_end } => {
+            let last = LogPoint { index: known_end, epoch: found.last_epoch };
+            Health::damaged(last, &kept.stored)
+        }
         PartitionHealth::Amnesiac => Health::Amnesiac,
     }
 }

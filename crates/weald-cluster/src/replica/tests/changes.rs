@@ -5,7 +5,7 @@ use crate::{
     configuration::{ConfigurationId, Member},
     replica::*,
 };
-use weald_core::{LogIndex, identity::KeyStore};
+use weald_core::{Epoch, LogIndex, LogPoint, identity::KeyStore};
 
 /// Adds `names` as learners and lets them catch up.
 fn add_learners(rig: &mut Rig, leader: char, names: &str) {
@@ -205,10 +205,11 @@ fn r16_an_amnesiac_member_helps_nobody_to_lose_a_write() {
 fn r17_a_damaged_member_keeps_its_promises_and_refuses_who_is_behind_its_known_end() {
     let mut rig = Rig::led();
     rig.cut_off.insert('c');
-    let index = rig.write('a', "x");
+    rig.write('a', "x");
     rig.cut_off.clear();
     rig.cut_off.insert('a');
-    rig.restart('b', Health::Damaged { known_end: index });
+    let known_end = rig.end('b');
+    rig.restart('b', Health::Damaged { known_end });
     rig.run(3_000);
     assert_eq!(rig.leader(), None, "c is behind, b may not campaign");
     rig.cut_off.clear();
@@ -219,6 +220,75 @@ fn r17_a_damaged_member_keeps_its_promises_and_refuses_who_is_behind_its_known_e
     assert_eq!(rig.state('b').health(), Health::Whole);
     let last = rig.write('a', "y");
     assert_eq!(rig.state('b').watermark(), last);
+}
+
+/// `c`, cut off in the first epoch, holds more entries than the others commit in the next; `b` finds those
+/// behind a gap in its log. Whether `c` wins then, with `b` alone, where `b` finds `health`.
+fn wins_with_a_damaged_voter(health: impl FnOnce(&Rig) -> Health) -> bool {
+    let mut rig = Rig::led();
+    rig.transfer('a', 'c').unwrap();
+    rig.run(500);
+    assert_eq!(rig.leader(), Some('c'));
+    rig.cut_off.insert('c');
+    for n in 0..10 {
+        rig.propose('c', &format!("unseen {n}")).unwrap();
+    }
+    rig.run(2_000);
+    let leader = rig.leader().unwrap();
+    let index = rig.write(leader, "acknowledged");
+    assert_eq!(rig.state('b').watermark(), index);
+    assert!(rig.end('c').index > index && rig.end('c').epoch < rig.end('b').epoch);
+    let health = health(&rig);
+    rig.cut_off = ['a'].into();
+    // The entry before is damaged as well, so that what is left ends in the first epoch.
+    rig.damage('b', LogIndex(index.0 - 1));
+    rig.restart('b', health);
+    rig.run(5_000);
+    let has_won = rig.leader().is_some();
+    rig.cut_off.clear();
+    rig.run(3_000);
+    let kept = rig.commands('b').contains(&"acknowledged".to_owned());
+    assert_ne!(has_won, kept, "it is lost if c wins");
+    has_won
+}
+
+#[test]
+fn r17_what_is_missing_of_a_damaged_log_counts_with_its_epoch() {
+    let damaged = |rig: &Rig| Health::Damaged { known_end: rig.end('b') };
+    assert!(!wins_with_a_damaged_voter(damaged));
+}
+
+#[test]
+fn r17_where_the_epoch_of_the_known_end_is_not_known_the_promised_one_counts() {
+    let of_unknown_epoch = |rig: &Rig| {
+        let last = LogPoint { index: rig.end('b').index, epoch: Epoch::default() };
+        Health::damaged(last, rig.stored('b'))
+    };
+    assert!(!wins_with_a_damaged_voter(of_unknown_epoch));
+}
+
+#[test]
+fn r17_a_damaged_voter_promises_to_whose_log_is_of_a_later_epoch_if_shorter() {
+    let mut rig = Rig::led();
+    rig.cut_off = ['b', 'c'].into();
+    for n in 0..10 {
+        rig.propose('a', &format!("unseen {n}")).unwrap();
+    }
+    let known_end = rig.end('a');
+    rig.cut_off = ['a'].into();
+    rig.run(2_000);
+    let leader = rig.leader().unwrap();
+    rig.write(leader, "x");
+    assert!(rig.end(leader) > known_end && rig.end(leader).index < known_end.index);
+    let other = if leader == 'b' { 'c' } else { 'b' };
+    rig.cut_off.insert(other);
+    rig.restart(leader, Health::Whole);
+    rig.damage('a', LogIndex(3));
+    rig.restart('a', Health::Damaged { known_end });
+    rig.cut_off = [other].into();
+    rig.run(3_000);
+    assert_eq!(rig.leader(), Some(leader));
+    assert_eq!(rig.commands('a'), ["x"]);
 }
 
 #[test]

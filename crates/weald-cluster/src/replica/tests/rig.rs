@@ -397,6 +397,12 @@ impl Rig {
         disk.entries.retain(|entry| entry.index() < from);
     }
 
+    /// Where a node's log ends.
+    pub(super) fn end(&self, name: char) -> LogEnd {
+        let Point { index, epoch, .. } = self.state(name).last();
+        LogEnd { epoch, index }
+    }
+
     pub(super) fn reads_ready(&self, name: char) -> Vec<(u64, u64)> {
         let outputs = self.nodes[&name].outputs.iter();
         let ready = outputs.filter_map(|output| match output {

@@ -133,21 +133,22 @@ fn r17_a_damaged_log_is_replaced_by_nothing_that_ends_before_its_known_end() {
     for n in 0..50 {
         rig.write('a', &format!("value {n} {}", "x".repeat(100)));
     }
-    let known_end = rig.state('c').last().index;
+    let known_end = rig.end('c');
     rig.compact('a', LogIndex(30));
     rig.damage('c', LogIndex(10));
     rig.restart('c', Health::Damaged { known_end });
-    assert_eq!(rig.state('c').snapshot_least(), known_end);
+    assert_eq!(rig.state('c').snapshot_least(), known_end.index);
     rig.run(1_000);
     let asked = installs(&rig, 'c');
-    assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end), "{asked:?}");
+    assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end.index), "{asked:?}");
     assert_eq!(rig.state('c').health(), Health::Whole);
     let last = rig.state('a').last();
     let other = rig.state('a').snapshot_meta(last, Time::ZERO, Digest::default());
     assert_eq!(other, None, "it has said of another effect there");
     let early = rig.state('a').snapshot_meta(last, Time::ZERO, effect_of(last.index));
     rig.damage('c', LogIndex(10));
-    rig.restart('c', Health::Damaged { known_end: LogIndex(1_000) });
+    let known_end = LogEnd { index: LogIndex(1_000), ..known_end };
+    rig.restart('c', Health::Damaged { known_end });
     let before = rig.state('c').last();
     rig.cut_off.insert('c');
     rig.input('c', Input::Installed(early.unwrap()));
