@@ -98,7 +98,7 @@ pub(super) fn found(
     let mut begun = Begun { kept, health, log: Default::default(), restarts: false, is_new: false };
     match read_log(log, partition, found, applied) {
         Ok(log) => begun.log = log,
-        Err(error) => begun.take_installed(applied, &error),
+        Err(error) => begun.take_installed(partition, applied, &error),
     }
     begun
 }
@@ -118,17 +118,12 @@ fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
 impl Begun {
     /// The log does not meet the state. Where a snapshot was being switched in, the log has not
     /// learned of it: it goes on after it. Otherwise what the state came from is lost.
-    fn take_installed(&mut self, applied: LogIndex, why: &str) {
+    fn take_installed(&mut self, partition: PartitionId, applied: LogIndex, why: &str) {
         let installing = self.kept.installing.take().map(SnapshotMeta::from);
         match installing.filter(|meta| meta.point.index == applied) {
             Some(meta) => {
-                let stored = &mut self.kept.stored;
-                stored.base = meta.point;
-                stored.watermark = meta.point.index;
-                stored.configurations.committed = meta.configuration;
-                stored.configurations.chain = meta.configurations;
-                stored.configurations.uncertified.clear();
                 self.log = (meta.point, Vec::new());
+                self.kept.stored.install(partition, meta);
                 self.restarts = true;
             }
             None => {

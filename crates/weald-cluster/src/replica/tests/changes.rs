@@ -132,6 +132,103 @@ fn r18_a_member_that_slept_through_a_change_is_told_by_certificates() {
     assert_eq!(rig.commands('a'), ["x", "y", "z"]);
 }
 
+/// Changes the configuration so often.
+fn change_often(rig: &mut Rig, leader: char, count: usize) {
+    // It never answers, and is not needed.
+    let learner = member('z');
+    for _ in 0..count {
+        let is_there = rig.state(leader).configuration().contains(&learner);
+        let change = if is_there { Change::RemoveLearner } else { Change::AddLearner };
+        rig.change(leader, &change(learner)).unwrap();
+        rig.run(200);
+    }
+}
+
+#[test]
+fn c8_the_state_stays_small_however_often_members_are_changed() {
+    let mut rig = Rig::led();
+    for _ in 0..10 {
+        change_often(&mut rig, 'a', 8);
+        for name in ['a', 'b', 'c'] {
+            let bytes = rig.stored(name).encode().len();
+            assert!(bytes < 32 * 1024, "{name} keeps {bytes} bytes");
+        }
+    }
+    rig.cut_off.insert('c');
+    change_often(&mut rig, 'a', 9);
+    // What a has after that c learns by the chain alone.
+    rig.drops = Box::new(|_, e| matches!(e.message, Message::ReplicateWrite(_)));
+    rig.cut_off.clear();
+    let have = rig.state('c').configurations.certified_id();
+    let certified = rig.state('a').configurations.certified_id();
+    assert_eq!(certified.0, have.0 + 9);
+    let mut ask = rig.envelope(member('c'), 'a', Message::NeedConfiguration { have });
+    ask.run = rig.state('a').peers[&member('c')].run;
+    rig.input('a', Input::Message(ask));
+    rig.settle();
+    assert_eq!(rig.state('c').configurations.certified_id(), certified);
+    rig.drops = Box::new(|_, _| false);
+    rig.run(500);
+    rig.restart('c', Health::Whole);
+    let index = rig.write('a', "x");
+    rig.run(200);
+    assert_eq!(rig.state('c').watermark(), index);
+}
+
+#[test]
+fn c8_who_is_behind_all_chains_goes_on_from_a_snapshot_and_may_coordinate() {
+    let mut rig = Rig::led();
+    rig.cut_off.insert('c');
+    change_often(&mut rig, 'a', 60);
+    rig.write('a', "x");
+    let upto = rig.state('a').watermark();
+    for name in ['a', 'b'] {
+        rig.compact(name, upto);
+    }
+    rig.cut_off.clear();
+    rig.run(1_000);
+    assert_eq!(rig.state('c').watermark(), upto);
+    rig.restart('c', Health::Whole);
+    rig.run(500);
+    rig.transfer('a', 'c').unwrap();
+    rig.run(500);
+    assert_eq!(rig.leader(), Some('c'));
+    change_often(&mut rig, 'c', 2);
+    assert!(rig.state('c').may_reconfigure(), "it could have its changes certified");
+    let certified = rig.state('c').configurations.certified_id();
+    assert_eq!(certified.0, 62);
+    assert_eq!(rig.state('b').configurations.certified_id(), certified);
+}
+
+#[test]
+fn c8_who_is_behind_all_chains_stays_what_it_is_among_strangers() {
+    let mut rig = Rig::new("abc", "d");
+    rig.elect('a');
+    rig.cut_off.insert('c');
+    add_learners(&mut rig, 'a', "d");
+    rig.change('a', &Change::SetVoters(members("bcd"))).unwrap();
+    rig.run(1_500);
+    if rig.leader() == Some('b') {
+        rig.transfer('b', 'd').unwrap();
+        rig.run(500);
+    }
+    assert_eq!(rig.leader(), Some('d'));
+    change_often(&mut rig, 'd', 60);
+    let before = (rig.state('c').last(), rig.state('c').epoch());
+    let epoch = rig.state('d').epoch();
+    let said = rig.nodes[&'c'].outputs.len();
+    rig.cut_off.clear();
+    rig.run(2_000);
+    assert_eq!((rig.state('c').last(), rig.state('c').epoch()), before);
+    assert_eq!(
+        (rig.state('c').stop(), rig.state('d').epoch()),
+        (None, epoch),
+        "nobody is disturbed"
+    );
+    let said = rig.nodes[&'c'].outputs.len() - said;
+    assert!(said < 200, "{said} outputs");
+}
+
 /// `b`, which alone could sign for the joint configuration beside `a` and `c`, sleeps; `a` collects the
 /// certificate, tells nobody of it and loses its disk.
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Rig {
     pub(super) drops: Drops,
     /// Who neither hears nor is heard.
     pub(super) cut_off: BTreeSet<char>,
+    /// What is asked of the disk is not answered.
+    pub(super) holds_fetches: bool,
     pub(super) millis: u64,
     starts: u64,
     config: Config,
@@ -95,6 +97,7 @@ impl Rig {
             wire: VecDeque::new(),
             drops: Box::new(|_, _| false),
             cut_off: BTreeSet::new(),
+            holds_fetches: false,
             millis: 1_000_000,
             starts: 0,
             config,
@@ -274,6 +277,7 @@ impl Rig {
                 let effect = effect_of(watermark);
                 self.input(name, Input::Applied { index: watermark, effect });
             }
+            Output::Fetch { .. } if self.holds_fetches => {}
             Output::Fetch { to, from, .. } => {
                 let held = node.disk.entries.iter().filter(|entry| entry.index() >= from);
                 let is_held = from > node.disk.before.index;
@@ -372,6 +376,11 @@ impl Rig {
         self.drain(name);
         self.settle();
         result
+    }
+
+    /// A node's durable log.
+    pub(super) fn entries(&self, name: char) -> &[LogEntry] {
+        &self.nodes[&name].disk.entries
     }
 
     /// The commands in a node's durable log, in order.

@@ -97,6 +97,38 @@ fn w84_w112_a_member_that_lags_behind_memory_is_fed_from_the_disk() {
 }
 
 #[test]
+fn what_was_read_of_a_log_that_was_cut_meanwhile_is_not_sent() {
+    let mut rig = Rig::led();
+    rig.cut_off.insert('c');
+    for n in 0..100 {
+        rig.write('a', &format!("value {n} {}", "x".repeat(100)));
+    }
+    rig.holds_fetches = true;
+    rig.cut_off.clear();
+    rig.run(200);
+    let outputs = rig.nodes[&'a'].outputs.iter();
+    let asked = outputs.filter_map(|o| match o {
+        Output::Fetch { to, from, .. } => Some((*to, *from)),
+        _ => None,
+    });
+    let (to, from) = asked.last().unwrap();
+    // A read that was asked for in an earlier coordination: its end was replaced.
+    let held = rig.entries('a');
+    let mut read: Vec<_> = held.iter().filter(|e| e.index() >= from).cloned().collect();
+    read.truncate(read.len() - 2);
+    for _ in 0..5 {
+        let last = *read.last().unwrap().point();
+        let other = (EntryKind::Command, &b"cut"[..]);
+        read.push(LogEntry::new(&last, last.epoch, Time::ZERO, other));
+    }
+    rig.holds_fetches = false;
+    rig.input('a', Input::Entries { to, entries: read });
+    rig.run(1_000);
+    assert_eq!(rig.state('c').stop(), None);
+    assert_eq!(rig.commands('c'), rig.commands('a'));
+}
+
+#[test]
 fn a_member_whose_place_is_no_longer_in_the_log_gets_a_snapshot() {
     let mut rig = Rig::led();
     rig.cut_off.insert('c');
