@@ -87,9 +87,9 @@ pub struct RecoveredPartition {
     pub state: Option<Bytes>,
     /// The first index that is held; one above `last` when none is.
     pub first: LogIndex,
-    /// The last index that is held; one below `first` when none is.
+    /// The last index that is held, or known to have been synced; one below `first` when there is none.
     pub last: LogIndex,
-    /// The epoch of the last entry that is held.
+    /// The epoch of the entry there. Where entries are missing it may be unknown; then it is the default.
     pub last_epoch: Epoch,
 }
 
@@ -101,7 +101,8 @@ pub struct PartitionStatus {
     pub health: PartitionHealth,
     /// The point before the first entry that is wanted.
     pub base: LogPoint,
-    /// The last entry, held or known to have been synced.
+    /// The last entry, held or known to have been synced. Its epoch is the default where it is unknown, which
+    /// happens only while entries are missing.
     pub last: LogPoint,
     /// Every batch of the partition up to this ticket is durable, whatever others wait for.
     pub synced: SyncTicket,

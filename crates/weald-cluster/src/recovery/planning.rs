@@ -67,7 +67,7 @@ impl Remains {
     /// What an act says of it.
     pub fn survivor(&self) -> Survivor {
         let lost = match self.health {
-            Health::Damaged { known_end } => known_end,
+            Health::Damaged { known_end } => known_end.index,
             Health::Whole | Health::Amnesiac => LogIndex::ZERO,
         };
         Survivor {

@@ -3,7 +3,7 @@
 use weald_core::{Epoch, PeerId, SeededEntropy, StoreId, identity::Identity};
 
 use super::*;
-use crate::replica::{EntryKind, Health, LogEntry, Stored};
+use crate::replica::{EntryKind, Health, LogEnd, LogEntry, Stored};
 
 const PARTITION: PartitionId = PartitionId(3);
 
@@ -95,7 +95,8 @@ fn w29_a_majority_that_lives_is_not_recovered_by_force() {
         Err(RecoveryError::MajorityLives { count: 2 }),
         "there, too"
     );
-    let damaged = Health::Damaged { known_end: LogIndex(5) };
+    let known_end = LogEnd { epoch: Epoch::default(), index: LogIndex(5) };
+    let damaged = Health::Damaged { known_end };
     let act = planned(&lone(), &[remains(b'b', &[1], damaged)]).unwrap();
     let dropped = Dropped { from: LogIndex(4), to: LogIndex(5) };
     assert_eq!(act.dropped(), Some(dropped), "the damaged one had synced more");

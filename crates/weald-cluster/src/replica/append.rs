@@ -336,7 +336,7 @@ impl State {
         let Health::Damaged { known_end } = self.health else { return };
         let repaired = self.following.agreed.min(self.log.synced());
         let is_later = self.log.point(repaired).is_some_and(|p| p.epoch > self.promised_at_start);
-        if self.following.coordinator.is_some() && (repaired >= known_end || is_later) {
+        if self.following.coordinator.is_some() && (repaired >= known_end.index || is_later) {
             self.following.is_answer_owed = true;
             self.handle_repaired();
         }

@@ -150,7 +150,8 @@ impl State {
     /// Whether a campaigner whose log ends at `last` would be promised now.
     fn would_promise(&self, last: LogEnd, releasing: Option<Epoch>, from: Member) -> bool {
         let may_promise = self.stop.is_none() && self.health != Health::Amnesiac;
-        let is_complete = last >= self.log.end() && last.index >= self.known_end()
+        // What is missing of a damaged log counts as if it were there.
+        let is_complete = last >= self.log.end().max(self.known_end())
             || self.config.breaks(Mutation::PromiseToStaleLogs);
         let is_uncoordinated = match &self.role {
             RoleState::Coordinator(coordinator) => {

@@ -74,6 +74,13 @@ impl State {
         let Flow::Fetch { is_probe } = progress.flow else { return };
         let (next, read_before) = (progress.next, progress.read_before.take());
         progress.end_fetch(is_probe);
+        if let Some(stale) = entries.iter().position(|entry| self.is_cut(entry)) {
+            entries.truncate(stale);
+            if entries.is_empty() {
+                // It is read again.
+                return;
+            }
+        }
         let mut before = self.point_before(next).or(read_before);
         if before.is_none() && entries.first().is_some_and(|e| e.index().next() == next) {
             before = Some(*entries.remove(0).point());
@@ -86,6 +93,13 @@ impl State {
             Some(before) => self.send_write(to, before, entries),
             None => self.offer_snapshot(to),
         }
+    }
+
+    /// Whether the log holds another entry at the place, or ends before it: what was read late may have
+    /// been asked for before it was cut.
+    fn is_cut(&self, read: &LogEntry) -> bool {
+        let held = self.log.point(read.index());
+        read.index() > self.log.last_index() || held.is_some_and(|held| held != read.point())
     }
 
     fn fetch_after(&mut self, to: Member, before: Option<Point>, from: LogIndex) {

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weald_core::{
-    Epoch, LogIndex, PartitionId,
+    Epoch, LogIndex, LogPoint, PartitionId,
     codec::{self, CodecError},
 };
 
-use super::{CertifiedConfiguration, LogEntry, Point, Run};
+use super::{
+    CertifiedConfiguration, LogEnd, LogEntry, Point, Run, SnapshotMeta,
+    configurations::Configurations,
+};
 use crate::{
     configuration::{Member, Placed},
     kinds,
@@ -45,11 +48,11 @@ pub struct Stored {
 /// The configurations that a member knows to be committed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct StoredConfigurations {
-    /// What this member was founded or joined with.
+    /// Where the chain begins: what this member was founded or joined with, or a later one.
     pub root: Placed,
     /// The last committed one.
     pub committed: Placed,
-    /// The certified ones after the root, oldest first.
+    /// The newest certified ones after the root, oldest first: in all about 40 KiB at most (rule C8).
     pub chain: Vec<CertifiedConfiguration>,
     /// The entries of committed ones that have no certificate yet.
     pub uncertified: Vec<LogEntry>,
@@ -62,11 +65,23 @@ pub enum Health {
     Whole,
     /// Entries before this one are damaged; promises hold (rule C11).
     Damaged {
-        /// The last index known to have been synced.
-        known_end: LogIndex,
+        /// The last entry known to have been synced, or one above it: see [`Health::damaged`].
+        known_end: LogEnd,
     },
     /// What was synced or promised is missing.
     Amnesiac,
+}
+
+impl Health {
+    /// That of a member whose log is known to have ended at `last`, with entries missing before. Where the
+    /// log does not know the epoch there, it is taken to be the highest that an entry can have had: the
+    /// promised one.
+    pub fn damaged(last: LogPoint, stored: &Stored) -> Self {
+        let LogPoint { index, epoch } = last;
+        let is_known = epoch != Epoch::default();
+        let epoch = if is_known { epoch } else { stored.promised };
+        Self::Damaged { known_end: LogEnd { epoch, index } }
+    }
 }
 
 /// What a run begins with.
@@ -141,6 +156,16 @@ impl Stored {
         next.recoveries.push(recovery);
         next.is_left_behind = false;
         Ok(next)
+    }
+
+    /// Notes that a snapshot took the place of the state, of which the member's log did not learn.
+    pub fn install(&mut self, partition: PartitionId, meta: SnapshotMeta) {
+        self.base = meta.point;
+        self.watermark = meta.point.index;
+        let of = (partition, self.generation);
+        let mut configurations = Configurations::new(of, self.configurations.clone());
+        configurations.install(meta.configuration, meta.configurations);
+        self.configurations = configurations.stored();
     }
 
     /// The bytes that the log keeps.

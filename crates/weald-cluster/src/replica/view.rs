@@ -2,7 +2,9 @@
 
 use weald_core::{Digest, Epoch, LogIndex, Time};
 
-use super::{Health, LogEntry, Point, Role, RoleState, Run, SnapshotMeta, Standing, State, Stop};
+use super::{
+    Health, LogEnd, LogEntry, Point, Role, RoleState, Run, SnapshotMeta, Standing, State, Stop,
+};
 use crate::configuration::{Configuration, Member};
 
 impl State {
@@ -114,14 +116,14 @@ impl State {
     /// What a snapshot has to cover that this member installs. A damaged log is replaced by one that
     /// reaches its known end only: by less it would forget that there was more (rule C11).
     pub fn snapshot_least(&self) -> LogIndex {
-        self.known_end()
+        self.known_end().index
     }
 
-    /// Up to here a damaged log is known to have been synced; zero for any other.
-    pub(super) fn known_end(&self) -> LogIndex {
+    /// Up to here a damaged log is known to have been synced; the beginning for any other.
+    pub(super) fn known_end(&self) -> LogEnd {
         match self.health {
             Health::Damaged { known_end } => known_end,
-            Health::Whole | Health::Amnesiac => LogIndex::ZERO,
+            Health::Whole | Health::Amnesiac => LogEnd::default(),
         }
     }
 

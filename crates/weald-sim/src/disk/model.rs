@@ -1,7 +1,7 @@
 //! A log in memory that behaves as a log on a disk does: a sync takes what has gathered, a crash
 //! loses what is not synced or keeps the first part of it, rot takes an entry and what follows.
 
-use weald_cluster::replica::{Health, LogEntry, Persist, PersistTicket, Point, Stored};
+use weald_cluster::replica::{Health, LogEnd, LogEntry, Persist, PersistTicket, Point, Stored};
 use weald_core::LogIndex;
 
 use super::{MemberLog, Recovered, SyncFailed};
@@ -14,7 +14,7 @@ pub(crate) struct ModelLog {
     gathered: Vec<Persist>,
     syncing: Vec<Persist>,
     synced: PersistTicket,
-    known_end: Option<LogIndex>,
+    known_end: Option<LogEnd>,
     is_full: bool,
 }
 
@@ -92,7 +92,7 @@ impl MemberLog for ModelLog {
 
     fn recover(&mut self, _: Option<Point>) -> Option<Recovered> {
         let last = self.durable.last().index;
-        let health = match self.known_end.filter(|known_end| *known_end > last) {
+        let health = match self.known_end.filter(|known_end| known_end.index > last) {
             Some(known_end) => Health::Damaged { known_end },
             None => Health::Whole,
         };
@@ -128,11 +128,14 @@ impl MemberLog for ModelLog {
 
     fn rot(&mut self, back: u64, _: &mut Random) {
         let image = &mut self.durable;
-        let last = image.last().index;
+        let Point { index: last, epoch, .. } = *image.last();
         let damaged = LogIndex(last.0.saturating_sub(back));
         if image.offset(damaged).is_some_and(|offset| offset < image.entries.len()) {
             image.entries.retain(|entry| entry.index() < damaged);
-            self.known_end = Some(last.max(self.known_end.unwrap_or_default()));
+            let known = self.known_end.unwrap_or_default();
+            // Of two that were there one after the other, the later epoch and the higher index.
+            let known_end = LogEnd { epoch: epoch.max(known.epoch), index: last.max(known.index) };
+            self.known_end = Some(known_end);
         }
     }
 

@@ -158,7 +158,10 @@ impl RealLog {
         let held =
             |entry: &LogEntry| log.read(PARTITION, entry.index(), 1).ok()?.into_iter().next();
         let last = self.last;
+        let end = log.status(PARTITION).map_or(LogPoint::default(), |status| status.last);
+        // One of a later epoch differs from whatever was there.
         let differs = |entry: &LogEntry| match held(entry) {
+            _ if entry.point().epoch > end.epoch => true,
             Some(record) => record.index == entry.index() && record != entry.record(),
             None => false,
         };
@@ -348,7 +351,10 @@ impl MemberLog for RealLog {
         self.last = status.last.index;
         let health = match status.health {
             PartitionHealth::Amnesiac => Health::Amnesiac,
-            PartitionHealth::Damaged { known_end } => Health::Damaged { known_end },
+            PartitionHealth::Damaged { .. } => {
+                let stored = stored.as_ref().expect("without its promises it would be amnesiac");
+                Health::damaged(status.last, stored)
+            }
             PartitionHealth::Intact | PartitionHealth::Torn => Health::Whole,
         };
         Some(Recovered { health, stored, before, entries })

@@ -195,11 +195,11 @@ impl PartitionLog {
         LogIndex(self.standing.base.index.0.saturating_add(1))
     }
 
-    fn epoch_of(&self, index: LogIndex) -> Epoch {
+    fn epoch_of(&self, index: LogIndex) -> Option<Epoch> {
         let Standing { base, last, .. } = self.standing;
         let known = [base, last].into_iter().find(|point| point.index == index);
         let held = || self.stretches.at(index).map(|stretch| stretch.epoch);
-        known.map(|point| point.epoch).or_else(held).unwrap_or_default()
+        known.map(|point| point.epoch).or_else(held)
     }
 
     /// Sections between what was absorbed and this one may be missing; `to` tells what was in them.

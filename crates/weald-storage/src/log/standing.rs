@@ -116,14 +116,19 @@ pub(crate) fn take_campaigner(
 pub(crate) struct Projection<'a> {
     standing: Standing,
     /// The epoch of an entry that was held before.
-    epoch_before: &'a dyn Fn(LogIndex) -> Epoch,
-    /// Entries among the records.
+    epoch_before: &'a dyn Fn(LogIndex) -> Option<Epoch>,
+    /// Entries among the records that continue the log.
     own: Vec<LogPoint>,
+    /// Those that fill gaps; where an entry is held already it stays.
+    fills: Vec<LogPoint>,
 }
 
 impl<'a> Projection<'a> {
-    pub(crate) fn new(standing: Standing, epoch_before: &'a dyn Fn(LogIndex) -> Epoch) -> Self {
-        Self { standing, epoch_before, own: Vec::new() }
+    pub(crate) fn new(
+        standing: Standing,
+        epoch_before: &'a dyn Fn(LogIndex) -> Option<Epoch>,
+    ) -> Self {
+        Self { standing, epoch_before, own: Vec::new(), fills: Vec::new() }
     }
 
     /// How the partition stands after `records`, which go into one section.
@@ -146,6 +151,7 @@ impl<'a> Projection<'a> {
             Record::Release { below } => self.release(*below),
             Record::Restart { base } => {
                 self.own.clear();
+                self.fills.clear();
                 (self.standing.base, self.standing.last) = (*base, *base);
                 self.standing.cut_from = LogIndex::ZERO;
                 self.standing.is_amnesiac = false;
@@ -159,7 +165,9 @@ impl<'a> Projection<'a> {
         if !is_fill || index == self.standing.last.index {
             self.standing.last = point;
         }
-        if !is_fill {
+        if is_fill {
+            self.fills.push(point);
+        } else {
             self.own.push(point);
         }
     }
@@ -170,6 +178,7 @@ impl<'a> Projection<'a> {
             return;
         }
         self.own.retain(|point| point.index < from);
+        self.fills.retain(|point| point.index < from);
         self.standing.last = self.point(LogIndex(from.0.saturating_sub(1)));
     }
 
@@ -191,6 +200,11 @@ impl<'a> Projection<'a> {
         let Standing { base, last, .. } = self.standing;
         let known = self.own.iter().rev().chain([&base, &last]);
         let known = known.copied().find(|point| point.index == index);
-        known.unwrap_or_else(|| LogPoint { index, epoch: (self.epoch_before)(index) })
+        known.unwrap_or_else(|| {
+            let filled = || self.fills.iter().find(|point| point.index == index);
+            let filled = || filled().map(|point| point.epoch);
+            let epoch = (self.epoch_before)(index).or_else(filled);
+            LogPoint { index, epoch: epoch.unwrap_or_default() }
+        })
     }
 }

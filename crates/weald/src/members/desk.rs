@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use weald_cluster::{
     configuration::Placed,
     replica::{
-        CertifiedConfiguration, EntryKind, LogEntry, Persist, PersistTicket, Point, SnapshotMeta,
-        Stored,
+        CertifiedConfiguration, EntryKind, LogEnd, LogEntry, Persist, PersistTicket, Point,
+        SnapshotMeta, Stored,
     },
 };
 use weald_core::{
@@ -91,7 +91,7 @@ pub(super) struct Desk {
 impl Desk {
     /// A desk of a member that has kept `kept`. Where its log has gaps, `known_end` is the last entry
     /// that the log knows of; the replica begins before the first gap.
-    pub(super) fn new(partition: PartitionId, kept: Kept, known_end: Option<LogIndex>) -> Self {
+    pub(super) fn new(partition: PartitionId, kept: Kept, known_end: Option<LogEnd>) -> Self {
         Self {
             partition,
             kept,

@@ -2,11 +2,16 @@
 //!
 //! A replica whose log has gaps begins before the first of them and is fed from there. The log still
 //! holds what lies beyond: where that is what the replica now has, it stays; from the first entry that
-//! differs on, it is cut.
+//! differs on, it is cut. One of a later epoch than the last that the log knows of differs from whatever was
+//! there, also where that is missing: it never fills a gap, so that the log's end is always the greatest
+//! of what was acknowledged.
 
 use std::collections::VecDeque;
 
-use weald_core::{LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, SyncTicket};
+use weald_cluster::replica::LogEnd;
+use weald_core::{
+    Epoch, LogBatch, LogError, LogIndex, LogRecord, LogStore, PartitionId, SyncTicket,
+};
 
 /// Bytes read from the log at once, to be compared.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -16,14 +21,17 @@ const PAGE_BYTES: usize = 256 * 1024;
 pub(super) struct Mending {
     /// The last entry that the log knows of, gaps or not, once all that was handed over is done.
     known_end: LogIndex,
+    /// Nothing that the log holds, or has held, is of a later epoch.
+    known_epoch: Epoch,
     /// The last entry that was handed over.
     handed: LogIndex,
 }
 
 impl Mending {
     /// Of a log whose last known entry is `known_end`.
-    pub(super) fn new(known_end: LogIndex) -> Self {
-        Self { known_end, handed: LogIndex::ZERO }
+    pub(super) fn new(known_end: LogEnd) -> Self {
+        let LogEnd { index, epoch } = known_end;
+        Self { known_end: index, known_epoch: epoch, handed: LogIndex::ZERO }
     }
 
     /// Hands one batch over. Entries at or below the known end are filled in where none is held;
@@ -76,7 +84,7 @@ impl Mending {
     ) -> Result<SyncTicket, LogError> {
         let partition = batch.partition;
         let known = batch.entries.partition_point(|entry| entry.index <= self.known_end);
-        let differing = differing(log, partition, &batch.entries[..known])?;
+        let differing = differing(log, (partition, self.known_epoch), &batch.entries[..known])?;
         let same = differing.unwrap_or(known);
         let mut ticket = SyncTicket::default();
         if same > 0 {
@@ -95,16 +103,23 @@ impl Mending {
     }
 }
 
-/// The place of the first of `entries` where the log holds another one.
+/// The place of the first of `entries` where the log, all of which is of `known_epoch` or an earlier one,
+/// holds or has held another one.
 fn differing(
     log: &dyn LogStore,
-    partition: PartitionId,
+    (partition, known_epoch): (PartitionId, Epoch),
     entries: &[LogRecord],
 ) -> Result<Option<usize>, LogError> {
     let missing = log.missing(partition);
     let is_held = |index| !missing.iter().any(|range| range.contains(&index));
     let mut held = VecDeque::<LogRecord>::new();
-    for (place, entry) in entries.iter().enumerate().filter(|(_, entry)| is_held(entry.index)) {
+    for (place, entry) in entries.iter().enumerate() {
+        if entry.epoch > known_epoch {
+            return Ok(Some(place));
+        }
+        if !is_held(entry.index) {
+            continue;
+        }
         if held.front().is_none_or(|first| first.index != entry.index) {
             held = log.read(partition, entry.index, PAGE_BYTES)?.into();
         }
@@ -119,12 +134,13 @@ fn differing(
 mod tests {
     use std::sync::Arc;
 
-    use weald_core::{Epoch, PartitionHealth, SeededEntropy, StoreId};
+    use weald_core::{PartitionHealth, SeededEntropy, StoreId};
     use weald_storage::log::{DiskLog, LogHome, LogOptions, testing::SimDisk};
 
     use super::*;
 
     const P: PartitionId = PartitionId(0);
+    const END: LogEnd = LogEnd { epoch: Epoch { number: 1, campaigner: None }, index: LogIndex(9) };
 
     fn open(disk: &SimDisk) -> DiskLog {
         let home = LogHome {
@@ -171,7 +187,7 @@ mod tests {
     fn mended(batches: impl IntoIterator<Item = LogBatch>) -> Vec<LogRecord> {
         let disk = SimDisk::new(1);
         let log = damaged(&disk);
-        let mut mending = Some(Mending::new(LogIndex(9)));
+        let mut mending = Some(Mending::new(END));
         for mut batch in batches {
             for attempt in 0.. {
                 assert!(attempt < 5, "it ends");
@@ -219,6 +235,24 @@ mod tests {
             let singly = all[2..].iter().cloned().map(|entry| of([entry]));
             assert_eq!(mended(singly), all, "same={same}");
         }
+    }
+
+    #[test]
+    fn c11_a_log_that_is_being_mended_ends_with_the_latest_that_was_acknowledged() {
+        let disk = SimDisk::new(1);
+        let log = damaged(&disk);
+        let mut mending = Mending::new(END);
+        // 6 is missing, and what takes its place is of a later epoch.
+        for entry in through(&[(5, 1), (6, 2)]).drain(2..) {
+            let mut batch = of([entry]);
+            while mending.hand_over(&log, &mut batch).is_err() {
+                log.run();
+            }
+        }
+        log.run();
+        drop(log);
+        let found = open(&disk).recovered()[&P].clone();
+        assert_eq!((found.last, found.last_epoch.number), (LogIndex(6), 2));
     }
 
     #[test]

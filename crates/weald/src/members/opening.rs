@@ -4,8 +4,8 @@ use weald_cluster::replica::{
     Health, Input, LogEntry, PersistTicket, Point, Restart, SnapshotMeta, State, Stored,
 };
 use weald_core::{
-    LogBatch, LogIndex, LogStore, PartitionHealth, PartitionId, RecoveredPartition, StateError,
-    StateStore, Time,
+    LogBatch, LogIndex, LogPoint, LogStore, PartitionHealth, PartitionId, RecoveredPartition,
+    StateError, StateStore, Time,
 };
 
 use super::{
@@ -98,7 +98,7 @@ pub(super) fn found(
     let mut begun = Begun { kept, health, log: Default::default(), restarts: false, is_new: false };
     match read_log(log, partition, found, applied) {
         Ok(log) => begun.log = log,
-        Err(error) => begun.take_installed(applied, &error),
+        Err(error) => begun.take_installed(partition, applied, &error),
     }
     begun
 }
@@ -107,7 +107,10 @@ fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
     match found.health {
         _ if kept.is_lost => Health::Amnesiac,
         PartitionHealth::Intact | PartitionHealth::Torn => Health::Whole,
-        PartitionHealth::Damaged { known_end } => Health::Damaged { known_end },
+        PartitionHealth::Damaged { known_end } => {
+            let last = LogPoint { index: known_end, epoch: found.last_epoch };
+            Health::damaged(last, &kept.stored)
+        }
         PartitionHealth::Amnesiac => Health::Amnesiac,
     }
 }
@@ -115,17 +118,12 @@ fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
 impl Begun {
     /// The log does not meet the state. Where a snapshot was being switched in, the log has not
     /// learned of it: it goes on after it. Otherwise what the state came from is lost.
-    fn take_installed(&mut self, applied: LogIndex, why: &str) {
+    fn take_installed(&mut self, partition: PartitionId, applied: LogIndex, why: &str) {
         let installing = self.kept.installing.take().map(SnapshotMeta::from);
         match installing.filter(|meta| meta.point.index == applied) {
             Some(meta) => {
-                let stored = &mut self.kept.stored;
-                stored.base = meta.point;
-                stored.watermark = meta.point.index;
-                stored.configurations.committed = meta.configuration;
-                stored.configurations.chain = meta.configurations;
-                stored.configurations.uncertified.clear();
                 self.log = (meta.point, Vec::new());
+                self.kept.stored.install(partition, meta);
                 self.restarts = true;
             }
             None => {

@@ -22,6 +22,8 @@ pub(super) struct Rig {
     pub(super) drops: Drops,
     /// Who neither hears nor is heard.
     pub(super) cut_off: BTreeSet<char>,
+    /// What is asked of the disk is not answered.
+    pub(super) holds_fetches: bool,
     pub(super) millis: u64,
     starts: u64,
     config: Config,
@@ -95,6 +97,7 @@ impl Rig {
             wire: VecDeque::new(),
             drops: Box::new(|_, _| false),
             cut_off: BTreeSet::new(),
+            holds_fetches: false,
             millis: 1_000_000,
             starts: 0,
             config,
@@ -274,6 +277,7 @@ impl Rig {
                 let effect = effect_of(watermark);
                 self.input(name, Input::Applied { index: watermark, effect });
             }
+            Output::Fetch { .. } if self.holds_fetches => {}
             Output::Fetch { to, from, .. } => {
                 let held = node.disk.entries.iter().filter(|entry| entry.index() >= from);
                 let is_held = from > node.disk.before.index;
@@ -374,6 +378,11 @@ impl Rig {
         result
     }
 
+    /// A node's durable log.
+    pub(super) fn entries(&self, name: char) -> &[LogEntry] {
+        &self.nodes[&name].disk.entries
+    }
+
     /// The commands in a node's durable log, in order.
     pub(super) fn commands(&self, name: char) -> Vec<String> {
         let entries = &self.nodes[&name].disk.entries;
@@ -395,6 +404,12 @@ impl Rig {
     pub(super) fn damage(&mut self, name: char, from: LogIndex) {
         let disk = &mut self.nodes.get_mut(&name).unwrap().disk;
         disk.entries.retain(|entry| entry.index() < from);
+    }
+
+    /// Where a node's log ends.
+    pub(super) fn end(&self, name: char) -> LogEnd {
+        let Point { index, epoch, .. } = self.state(name).last();
+        LogEnd { epoch, index }
     }
 
     pub(super) fn reads_ready(&self, name: char) -> Vec<(u64, u64)> {

@@ -97,6 +97,38 @@ fn w84_w112_a_member_that_lags_behind_memory_is_fed_from_the_disk() {
 }
 
 #[test]
+fn what_was_read_of_a_log_that_was_cut_meanwhile_is_not_sent() {
+    let mut rig = Rig::led();
+    rig.cut_off.insert('c');
+    for n in 0..100 {
+        rig.write('a', &format!("value {n} {}", "x".repeat(100)));
+    }
+    rig.holds_fetches = true;
+    rig.cut_off.clear();
+    rig.run(200);
+    let outputs = rig.nodes[&'a'].outputs.iter();
+    let asked = outputs.filter_map(|o| match o {
+        Output::Fetch { to, from, .. } => Some((*to, *from)),
+        _ => None,
+    });
+    let (to, from) = asked.last().unwrap();
+    // A read that was asked for in an earlier coordination: its end was replaced.
+    let held = rig.entries('a');
+    let mut read: Vec<_> = held.iter().filter(|e| e.index() >= from).cloned().collect();
+    read.truncate(read.len() - 2);
+    for _ in 0..5 {
+        let last = *read.last().unwrap().point();
+        let other = (EntryKind::Command, &b"cut"[..]);
+        read.push(LogEntry::new(&last, last.epoch, Time::ZERO, other));
+    }
+    rig.holds_fetches = false;
+    rig.input('a', Input::Entries { to, entries: read });
+    rig.run(1_000);
+    assert_eq!(rig.state('c').stop(), None);
+    assert_eq!(rig.commands('c'), rig.commands('a'));
+}
+
+#[test]
 fn a_member_whose_place_is_no_longer_in_the_log_gets_a_snapshot() {
     let mut rig = Rig::led();
     rig.cut_off.insert('c');
@@ -133,21 +165,22 @@ fn r17_a_damaged_log_is_replaced_by_nothing_that_ends_before_its_known_end() {
     for n in 0..50 {
         rig.write('a', &format!("value {n} {}", "x".repeat(100)));
     }
-    let known_end = rig.state('c').last().index;
+    let known_end = rig.end('c');
     rig.compact('a', LogIndex(30));
     rig.damage('c', LogIndex(10));
     rig.restart('c', Health::Damaged { known_end });
-    assert_eq!(rig.state('c').snapshot_least(), known_end);
+    assert_eq!(rig.state('c').snapshot_least(), known_end.index);
     rig.run(1_000);
     let asked = installs(&rig, 'c');
-    assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end), "{asked:?}");
+    assert!(!asked.is_empty() && asked.iter().all(|least| *least >= known_end.index), "{asked:?}");
     assert_eq!(rig.state('c').health(), Health::Whole);
     let last = rig.state('a').last();
     let other = rig.state('a').snapshot_meta(last, Time::ZERO, Digest::default());
     assert_eq!(other, None, "it has said of another effect there");
     let early = rig.state('a').snapshot_meta(last, Time::ZERO, effect_of(last.index));
     rig.damage('c', LogIndex(10));
-    rig.restart('c', Health::Damaged { known_end: LogIndex(1_000) });
+    let known_end = LogEnd { index: LogIndex(1_000), ..known_end };
+    rig.restart('c', Health::Damaged { known_end });
     let before = rig.state('c').last();
     rig.cut_off.insert('c');
     rig.input('c', Input::Installed(early.unwrap()));

@@ -1,6 +1,6 @@
 //! The real log behind the member's interface: what a restart finds after crashes and damage.
 
-use weald_cluster::configuration::Configuration;
+use weald_cluster::{configuration::Configuration, replica::LogEnd};
 use weald_core::{Epoch, Time};
 
 use super::*;
@@ -100,7 +100,8 @@ fn a_damaged_entry_takes_what_follows_with_it_until_it_is_handed_over_again() {
     rig.log.crash(&mut rig.random);
     rig.log.rot(3, &mut rig.random);
     let found = rig.log.recover(None).unwrap();
-    let known_end = LogIndex(6);
+    let Point { index, epoch, .. } = *entries[5].point();
+    let known_end = LogEnd { epoch, index };
     assert_eq!((found.health, &found.entries[..]), (Health::Damaged { known_end }, &entries[..2]));
     assert_eq!(rig.log.read(LogIndex(4), 100), [], "what is behind is not known");
     rig.write(Persist { entries: entries[2..5].to_vec(), ..nothing() });

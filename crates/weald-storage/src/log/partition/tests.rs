@@ -101,6 +101,22 @@ fn a_cut_and_a_new_suffix_replace_the_old_one() {
 }
 
 #[test]
+fn the_epoch_of_the_last_entry_is_known_after_a_cut_behind_what_is_filled_in_with_it() {
+    let mut pair = Pair::default();
+    pair.keep(entries(1..=13));
+    pair.vanish(entries(14..=24));
+    pair.keep(vec![entry(25)]);
+    // Written anew, and read again.
+    pair.written = pair.found.clone();
+    pair.keep((14..=19).map(fill).chain([cut(20)]).collect());
+    for log in [&pair.written, &pair.found] {
+        let status = log.status();
+        assert_eq!((status.last.index.0, status.last.epoch.number), (19, 1));
+        assert_eq!(log.health(LogEnd::Whole), PartitionHealth::Intact);
+    }
+}
+
+#[test]
 fn releasing_lets_go_of_segments() {
     let mut pair = Pair::default();
     for index in 1..=5 {
