@@ -1,6 +1,7 @@
 //! Three nodes in one process, with real logs and engines, over a network within the process.
 
 mod faults;
+mod interrupted;
 mod order;
 mod recovery;
 mod rig;
