@@ -171,8 +171,8 @@ impl Work {
                 self.carry_out();
                 self.office.post.set_step(Step::Talking);
             }
-            Report::Loaded { partition, loaded } => {
-                self.with(partition, |replica, office| replica.loaded(office, loaded));
+            Report::Loaded { partition, view, loaded } => {
+                self.with(partition, |replica, office| replica.loaded(office, (&view, loaded)));
             }
             Report::Recalled { partition, entries } => {
                 self.with(partition, |replica, office| replica.recalled(office, entries));
