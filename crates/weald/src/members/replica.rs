@@ -185,6 +185,9 @@ impl Replica {
         if self.desk.submit(&*office.log) {
             self.state.handle(office.now, Input::PersistFailed);
         }
+        if !self.desk.is_waiting() {
+            return;
+        }
     }
 
     /// What this member is fit for.

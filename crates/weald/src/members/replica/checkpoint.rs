@@ -325,6 +325,8 @@ impl Replica {
         let (partition, old) = (self.id(), Arc::clone(&self.store));
         let install = Box::new(install);
         office.writer.ask(Job::Switch { partition, old, install });
+        self.desk.hold();
+        self.publish();
     }
 
     /// Another state has taken the place of this one, or could not.
@@ -348,8 +350,12 @@ impl Replica {
         (self.loading, self.fault) = (Loading::No, None);
         (self.checkpoints.last, self.checkpoints.awaited) = (None, None);
         self.applied = meta.as_ref().map_or_else(Point::default, |meta| meta.point);
-        if let Some(meta) = meta {
-            self.installed(office, *meta);
+        match meta {
+            Some(meta) => self.installed(office, *meta),
+            None => {
+                self.desk.release();
+                office.to_submit.insert(self.id());
+            }
         }
         office.to_apply.insert(self.id());
     }
@@ -388,9 +394,8 @@ impl Replica {
     }
 
     /// Keeps, durably, that what was promised is lost.
-    pub(super) fn keep_loss(&mut self, office: &Office) {
-        if let Err(error) = self.desk.note_loss(&*office.log) {
-            tracing::error!(target: "weald::members", partition = %self.id(), %error, "a loss is not kept");
-        }
+    pub(super) fn keep_loss(&mut self, office: &mut Office) {
+        self.desk.note_loss(&*office.log);
+        office.to_submit.insert(self.id());
     }
 }
