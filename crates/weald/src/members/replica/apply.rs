@@ -251,8 +251,8 @@ impl Replica {
 
     fn answer_readers(&mut self, office: &Office) {
         let (applied, now) = (self.partition.applied(), office.now.steady);
-        let fresh = self.state.fresh_as_of();
-        let has_been = self.has_been_fresh || fresh.is_some();
+        let fresh = self.freshen();
+        let has_been = self.has_been_fresh;
         self.waiting.freshen(applied, |ask| ask.is_met(fresh, has_been, now));
         add(&office.counters.reads, self.waiting.answer(applied));
     }

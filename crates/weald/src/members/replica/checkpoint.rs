@@ -89,6 +89,11 @@ impl Checkpoints {
         matches!(self.switch, Switch::Noting(..) | Switch::Switching(_))
     }
 
+    /// Whether a new life begins with nothing, and what an earlier one had is still there.
+    pub(super) fn is_emptying(&self) -> bool {
+        matches!(self.switch, Switch::Switching(None))
+    }
+
     fn answer(&mut self, result: &Result<(), StateError>) {
         self.callers.drain(..).for_each(|caller| caller.tell(result.clone()));
     }
@@ -338,7 +343,11 @@ impl Replica {
         let Switch::Switching(meta) = std::mem::take(&mut self.checkpoints.switch) else { return };
         let (store, partition) = match switched {
             Ok(switched) => switched,
-            Err(error) => return self.fail(format!("a snapshot cannot be installed: {error}")),
+            Err(error) => {
+                // What the engine has is not known, and the store that is here is of no use.
+                self.is_wrong = true;
+                return self.fail(format!("a snapshot cannot be installed: {error}"));
+            }
         };
         if meta.is_none() && partition.applied() > LogIndex::ZERO {
             // An earlier life had asked for this one: what this life has asked for comes next.
@@ -347,7 +356,7 @@ impl Replica {
         }
         self.hosted.replace_store(Arc::clone(&store));
         (self.store, self.partition) = (store, partition);
-        (self.loading, self.fault) = (Loading::No, None);
+        (self.loading, self.fault, self.is_wrong) = (Loading::No, None, false);
         (self.checkpoints.last, self.checkpoints.awaited) = (None, None);
         self.applied = meta.as_ref().map_or_else(Point::default, |meta| meta.point);
         match meta {
@@ -366,6 +375,7 @@ impl Replica {
         if !is_it {
             return self.fail("a snapshot is not what it was said to be".to_owned());
         }
+            self.is_wrong = true;
         count(&office.counters.snapshots_installed);
         tracing::info!(target: "weald::members", partition = %self.id(), index = %meta.point.index, "a snapshot is installed");
         self.waiting.skip(meta.point.index);
