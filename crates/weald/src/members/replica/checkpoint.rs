@@ -277,8 +277,10 @@ impl Replica {
             return;
         }
         self.checkpoints.switch = Switch::No;
-        let is_ahead = |meta: &SnapshotMeta| {
-            meta.point.index > self.partition.applied() || self.has_diverged()
+        let least = LogIndex(self.state.snapshot_least().0.saturating_sub(1));
+        let is_ahead = |meta: &SnapshotMeta| match self.has_diverged() {
+            true => meta.point.index >= self.repair_least(),
+            false => meta.point.index > self.partition.applied().max(least),
         };
         let Some((meta, install)) = fetched.filter(|(meta, _)| is_ahead(meta)) else {
             return self.state.handle(office.now, Input::InstallFailed);
@@ -323,6 +325,8 @@ impl Replica {
         self.waiting.abandon();
         (self.checkpoints.running, self.checkpoints.awaited) = (None, None);
         self.checkpoints.switch = Switch::Switching(None);
+        self.desk.hold();
+        self.publish();
         self.ask_switch(office, StateInstall::of_nothing(self.id()));
     }
 
@@ -330,8 +334,6 @@ impl Replica {
         let (partition, old) = (self.id(), Arc::clone(&self.store));
         let install = Box::new(install);
         office.writer.ask(Job::Switch { partition, old, install });
-        self.desk.hold();
-        self.publish();
     }
 
     /// Another state has taken the place of this one, or could not.
@@ -373,9 +375,9 @@ impl Replica {
         let is_it = self.partition.applied() == meta.point.index
             && self.partition.effect_hash() == meta.effect;
         if !is_it {
+            self.is_wrong = true;
             return self.fail("a snapshot is not what it was said to be".to_owned());
         }
-            self.is_wrong = true;
         count(&office.counters.snapshots_installed);
         tracing::info!(target: "weald::members", partition = %self.id(), index = %meta.point.index, "a snapshot is installed");
         self.waiting.skip(meta.point.index);
@@ -399,8 +401,15 @@ impl Replica {
         let voters = &self.state.configuration().voters;
         let asked = self.state.coordinator().filter(|other| *other != me);
         if let Some(from) = asked.or_else(|| voters.iter().find(|other| **other != me).copied()) {
-            self.install(office, from, self.state.snapshot_least());
+            self.install(office, from, self.repair_least());
         }
+    }
+
+    /// What the state has to cover that takes the place of one that has diverged. The log was let go of
+    /// below what is checkpointed, which a quorum has confirmed: a state before that would never be met
+    /// by the log.
+    fn repair_least(&self) -> LogIndex {
+        self.state.snapshot_least().max(self.store.checkpointed())
     }
 
     /// Keeps, durably, that what was promised is lost.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weald_cluster::replica;
 use weald_core::At;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     consistency::Consistency,
-    members::{MemberHealth, ReadRefused},
+    members::{MemberHealth, MembersConfig, ReadRefused},
 };
 
 /// Lets a follower come to something else for the entry that `number` is put with, while it can fetch no
@@ -54,4 +55,37 @@ fn c7_a_member_that_has_diverged_answers_no_reader_until_it_is_mended() {
         assert!(cluster.node(ill).read_as(PARTITION, consistency, soon).is_ok());
     }
     assert_eq!(cluster.node(ill).count(PARTITION), 6);
+}
+
+#[test]
+fn c15_a_member_that_has_diverged_takes_no_state_that_its_log_does_not_reach() {
+    let config = MembersConfig {
+        replica: replica::Config { tail_bytes_max: 1024, ..Default::default() },
+        log_entries_kept: 2,
+        ..Default::default()
+    };
+    let mut cluster = Cluster::in_memory_with(3, config);
+    cluster.found(PARTITION, 3);
+    let checkpoint = |cluster: &Cluster, node: usize| {
+        cluster.node(node).members().checkpoint().blocking_recv().unwrap().unwrap();
+    };
+    (0..5).for_each(|number| cluster.write(PARTITION, put(number)));
+    cluster.wait_equal(PARTITION);
+    (0..3).for_each(|node| checkpoint(&cluster, node));
+    (5..30).for_each(|number| cluster.write(PARTITION, put(number)));
+    cluster.wait_equal(PARTITION);
+    let ill = (cluster.coordinator(PARTITION) + 1) % 3;
+    // The others could hand out what they had long before.
+    let checkpointed = || cluster.node(ill).status(PARTITION).unwrap().checkpointed;
+    wait(|| {
+        checkpoint(&cluster, ill);
+        checkpointed().0 > 20
+    });
+    let least = checkpointed();
+    diverge(&mut cluster, ill, 30);
+    is_mended(&cluster, ill);
+    assert!(cluster.node(ill).status(PARTITION).unwrap().checkpointed >= least);
+    cluster.write(PARTITION, put(31));
+    cluster.wait_equal(PARTITION);
+    assert_eq!(cluster.node(ill).count(PARTITION), 32);
 }
