@@ -138,6 +138,8 @@ struct Shared {
     has_blocks: AtomicBool,
     /// Set after a failure that leaves open what the engine holds: no checkpoint until reopened.
     is_stopped: AtomicBool,
+    /// Another state takes the place of this one in the engine, or has.
+    is_retired: AtomicBool,
     written: Mutex<WrittenFigures>,
 }
 
@@ -168,6 +170,7 @@ impl PartitionStore {
             turn: AtomicU64::new(0),
             has_blocks: AtomicBool::new(has_blocks),
             is_stopped: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
             written: Mutex::default(),
         };
         let (shared, checkpointer) = (Arc::new(shared), Mutex::default());
@@ -181,10 +184,12 @@ impl PartitionStore {
         Pressure { dirty_bytes: self.dirty_bytes(), dirty_bytes_max }
     }
 
-    /// Another state has taken the place of this one in the engine ([`StateInstall::switch`]): no
-    /// checkpoint is written any more, and nothing that was read before enters the cache, which the
-    /// caller clears next. Views of this store are of no use from now on.
+    /// Another state is about to take the place of this one in the engine
+    /// ([`StateInstall::switch`]), after which the caller clears the cache: no checkpoint is written any
+    /// more, and nothing that was read before enters the cache. Views of this store show what is in
+    /// memory; what they would have to load is a fault from now on, not absent.
     pub fn retire(&self) {
+        self.shared.is_retired.store(true, Ordering::SeqCst);
         self.shared.is_stopped.store(true, Ordering::SeqCst);
         self.shared.turn.fetch_add(1, Ordering::SeqCst);
     }
@@ -294,6 +299,12 @@ impl StateStore for PartitionStore {
 impl Shared {
     fn applied(&self) -> LogIndex {
         LogIndex(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Whether what the engine or the cache has may be of another state by now. To be asked after that
+    /// was read.
+    fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::SeqCst)
     }
 
     /// Refuses effects that do not follow what is there, before any of them is applied.

@@ -310,7 +310,9 @@ impl Core {
 
     async fn past(self: Arc<Self>, collection: BlockId, index: LogIndex) -> Result<Version> {
         let key = collection.placement();
-        let Some(hosted) = self.hosted(key) else { return self.far.past(collection, index).await };
+        let Some(hosted) = self.hosted(key).filter(|hosted| hosted.shows()) else {
+            return self.far.past(collection, index).await;
+        };
         let view = match hosted.view(At::Index(index)) {
             Err(StateError::Behind { .. }) => {
                 let position = weald_core::Position { partition: hosted.partition(), index };

@@ -92,7 +92,7 @@ impl View {
             Purpose::Read => self.shared.cache.at(key, self.index),
             Purpose::Load => self.shared.cache.peek(key).filter(|clean| clean.index <= self.index),
         };
-        Ok(clean.map(|clean| Some(clean.stored)))
+        Ok(clean.filter(|_| !self.shared.is_retired()).map(|clean| Some(clean.stored)))
     }
 
     fn keep(&self, id: BlockId, block: Option<Arc<StoredBlock>>) {
@@ -160,9 +160,13 @@ impl StateView for View {
             return Ok(());
         }
         missing.sort_unstable();
-        let turn = self.shared.turn.load(Ordering::Acquire);
-        let snapshot = self.shared.engine.snapshot();
+        let shared = &self.shared;
+        let turn = shared.turn.load(Ordering::Acquire);
+        let snapshot = shared.engine.snapshot();
         let snapshot = snapshot.map_err(|error| Fault::Storage(error.to_string()))?;
+        if shared.is_retired() {
+            return Err(Fault::Storage("another state has taken the place of this one".to_owned()));
+        }
         missing.into_iter().try_for_each(|id| self.load_stored(id, &*snapshot, turn))
     }
 }

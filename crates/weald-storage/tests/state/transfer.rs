@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weald_core::{At, LogIndex, StateStore};
+use weald_core::{At, BlockRead, BlockSource, Fault, LogIndex, StateStore, StateView};
 use weald_storage::{
     engine::Engine,
     state::{InstallError, PAGE_BYTES_MAX, PartitionStore, StateConfig, StateInstall},
@@ -11,7 +11,7 @@ use weald_storage::{
 
 use crate::{
     crash::CrashEngine,
-    world::{Edit, Model, PARTITION, assert_latest, assert_view, commit, open},
+    world::{Edit, Model, PARTITION, assert_latest, assert_view, commit, id, open, read},
 };
 
 const BYTES_MAX: usize = 64 << 20;
@@ -135,4 +135,22 @@ fn a_state_over_the_bound_is_refused() {
     let mut install = StateInstall::new(PARTITION, PAGE_BYTES_MAX);
     let refused = pages(&store).iter().find_map(|page| install.take(page).err());
     assert!(matches!(refused, Some(InstallError::TooLarge { max: PAGE_BYTES_MAX, .. })));
+}
+
+#[test]
+fn a_view_of_a_state_that_is_replaced_loads_nothing_of_the_other() {
+    let (store, _) = source();
+    let pages = pages(&store);
+    let (engine, model) = target();
+    let old = open(&engine, StateConfig::default());
+    let view = old.view(At::Latest).unwrap();
+    view.load(&[id(0)]).unwrap();
+    old.retire();
+    let unloaded = |view: &dyn StateView| matches!(view.load(&[id(3)]), Err(Fault::Storage(_)));
+    assert!(unloaded(&*view), "the engine may have another state from here on");
+    install(&engine, &pages).unwrap();
+    assert!(unloaded(&*view));
+    assert_eq!(view.block(id(3)), Ok(BlockRead::NotHere), "and not that there is no such block");
+    let held = model.at(model.applied())[&id(0)].clone();
+    assert_eq!(read(&*view, id(0)).unwrap().map(|stored| stored.block), Some(held.block));
 }

@@ -50,12 +50,11 @@ pub(super) enum Job {
 }
 
 /// What a clerk has done.
-#[derive(Debug)]
 pub(super) enum Report {
     /// Entries for a member that lags; none if the log does not hold the first.
     Fetched { partition: PartitionId, to: Member, entries: Vec<LogEntry> },
     /// The blocks are in memory, or cannot be.
-    Loaded { partition: PartitionId, loaded: Result<(), Fault> },
+    Loaded { partition: PartitionId, view: Arc<dyn StateView>, loaded: Result<(), Fault> },
     /// A checkpoint has ended; it covers this index.
     Checkpointed { partition: PartitionId, covered: Result<LogIndex, StateError> },
     /// Entries to be applied; none if the log does not hold the first.
@@ -135,7 +134,8 @@ impl Work {
                 Some(Report::Fetched { partition, to, entries })
             }
             Job::Load { partition, view, ids } => {
-                Some(Report::Loaded { partition, loaded: view.load(&ids) })
+                let loaded = view.load(&ids);
+                Some(Report::Loaded { partition, view, loaded })
             }
             Job::Checkpoint { partition, store, upto } => {
                 Some(Report::Checkpointed { partition, covered: upkeep::checkpoint(&*store, upto) })

@@ -84,6 +84,8 @@ pub(super) struct Desk {
     under_way: VecDeque<(SyncTicket, PersistTicket)>,
     /// Why the log did not take the last one.
     trouble: Option<LogError>,
+    /// So many of what waits, from the front, may be handed over; `None` for all of it.
+    free: Option<usize>,
     /// The log takes nothing more in this run.
     is_over: bool,
 }
@@ -99,6 +101,7 @@ impl Desk {
             waiting: VecDeque::new(),
             under_way: VecDeque::new(),
             trouble: None,
+            free: None,
             is_over: false,
         }
     }
@@ -136,17 +139,30 @@ impl Desk {
         self.kept.installing = None;
     }
 
-    /// Keeps that what was promised is lost, unless that is known from the log already.
-    ///
-    /// # Errors
-    /// When the log does not take it.
-    pub(super) fn note_loss(&mut self, log: &dyn LogStore) -> Result<(), LogError> {
+    /// Keeps that what was promised is lost, unless that is known from the log already: after all that
+    /// waits, and whenever the log takes it.
+    pub(super) fn note_loss(&mut self, log: &dyn LogStore) {
         let status = log.status(self.partition);
         let is_amnesiac = status.is_some_and(|s| s.health == PartitionHealth::Amnesiac);
-        if self.kept.is_lost || is_amnesiac {
-            return Ok(());
+        if self.kept.is_lost || is_amnesiac || self.is_over {
+            return;
         }
-        self.keep(log, |kept| kept.is_lost = true).map(drop)
+        self.kept.is_lost = true;
+        let (partition, state) = (self.partition, Some(self.kept.encode()));
+        let batch = LogBatch { partition, state, ..LogBatch::default() };
+        self.waiting.push_back((PersistTicket::default(), batch));
+    }
+
+    /// A new life begins, and what an earlier one has applied is still there. Until that is gone nothing
+    /// is handed over but that the log begins anew: a log that reached the state of an earlier life
+    /// would be gone on with from there after a crash.
+    pub(super) fn hold(&mut self) {
+        self.free = Some(self.waiting.len().min(self.free.unwrap_or(usize::MAX)));
+    }
+
+    /// What an earlier life has applied is gone.
+    pub(super) fn release(&mut self) {
+        self.free = None;
     }
 
     /// Keeps something beside what the replica hands over. What waits before it goes first, or
@@ -156,7 +172,7 @@ impl Desk {
         log: &dyn LogStore,
         change: impl FnOnce(&mut Kept),
     ) -> Result<SyncTicket, LogError> {
-        if self.is_waiting() {
+        if !self.waiting.is_empty() {
             return Err(LogError::Busy { queued_bytes: 0, max: 0 });
         }
         let mut kept = self.kept.clone();
@@ -196,6 +212,11 @@ impl Desk {
             entries: entries.iter().map(LogEntry::record).collect(),
             is_urgent,
         };
+        if let (Some(free), Some(_)) = (self.free, batch.restart_at) {
+            // Nothing of what was held is left in the log that begins anew.
+            self.waiting.truncate(free);
+            self.free = Some(free + 1);
+        }
         self.waiting.push_back((ticket, batch));
     }
 
@@ -206,7 +227,10 @@ impl Desk {
             return false;
         }
         let before = self.trouble.take();
-        while let Some((ticket, batch)) = self.waiting.front_mut() {
+        while self.is_waiting() {
+            let Some((ticket, batch)) = self.waiting.front_mut() else { break };
+            // What an old life lacks is of no interest to a new one.
+            self.mending.take_if(|_| is_new_life(batch));
             let handed = match &mut self.mending {
                 Some(mending) => mending.hand_over(log, batch),
                 None => hand_over(log, batch),
@@ -215,6 +239,7 @@ impl Desk {
                 Ok(sync) => {
                     self.under_way.push_back((sync, *ticket));
                     self.waiting.pop_front();
+                    self.free = self.free.map(|free| free - 1);
                 }
                 Err(error) => {
                     // What lies beyond the gaps waits until they are filled in.
@@ -245,7 +270,8 @@ impl Desk {
         let synced = log.status(self.partition).map_or_else(SyncTicket::default, |s| s.synced);
         let mut durable = None;
         while self.under_way.front().is_some_and(|(sync, _)| *sync <= synced) {
-            durable = self.under_way.pop_front().map(|(_, ticket)| ticket);
+            // What is kept besides has no ticket.
+            durable = durable.max(self.under_way.pop_front().map(|(_, ticket)| ticket));
         }
         let partition = self.partition;
         self.mending.take_if(|mending| mending.is_over(log, partition));
@@ -259,12 +285,12 @@ impl Desk {
 
     /// Whether something waits for the log to have room.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() && self.free != Some(0)
     }
 
     /// Whether nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_empty()
+        !self.is_waiting() && self.under_way.is_empty()
     }
 }
 
@@ -279,11 +305,14 @@ fn tell_trouble(partition: PartitionId, before: Option<&LogError>, error: &LogEr
 
 /// Hands one batch over. A new life begins by it whatever the log holds of an old one.
 fn hand_over(log: &dyn LogStore, batch: &LogBatch) -> Result<SyncTicket, LogError> {
-    let is_new_life = batch.restart_at == Some(LogPoint::default()) && batch.state.is_some();
-    match is_new_life {
+    match is_new_life(batch) {
         true => log.begin_anew(batch.clone()),
         false => log.submit(batch.clone()),
     }
+}
+
+fn is_new_life(batch: &LogBatch) -> bool {
+    batch.restart_at == Some(LogPoint::default()) && batch.state.is_some()
 }
 
 /// A point as the log knows it.
@@ -301,11 +330,14 @@ pub(super) fn release_below(covered: LogIndex, kept: u64) -> LogIndex {
 mod tests {
     use std::{
         collections::BTreeMap,
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     };
 
+    use parking_lot::Mutex;
     use weald_cluster::configuration::{Configuration, Member};
-    use weald_core::{LogRecord, PeerId, RecoveredPartition, StoreId, Synced};
+    use weald_core::{
+        Epoch, LogRecord, PartitionStatus, PeerId, RecoveredPartition, StoreId, Synced,
+    };
 
     use super::*;
 
@@ -337,12 +369,124 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_log_that_refuses_for_good_is_told_of_once_and_asked_no_more() {
+    /// A log that takes everything, or is busy.
+    #[derive(Default)]
+    struct Taking {
+        batches: Mutex<Vec<LogBatch>>,
+        is_busy: AtomicBool,
+    }
+
+    impl Taking {
+        /// What was kept last, and how many batches and entries were handed over so far.
+        fn kept(&self) -> (Kept, (usize, usize)) {
+            let batches = self.batches.lock();
+            let last = batches.iter().rev().find_map(|batch| batch.state.clone()).unwrap();
+            let entries = batches.iter().map(|batch| batch.entries.len()).sum();
+            (Kept::decode(&last).unwrap(), (batches.len(), entries))
+        }
+    }
+
+    impl LogStore for Taking {
+        fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
+            if self.is_busy.load(Ordering::Relaxed) {
+                return Err(LogError::Busy { queued_bytes: 1, max: 1 });
+            }
+            let mut batches = self.batches.lock();
+            batches.push(batch);
+            Ok(SyncTicket(batches.len() as u64))
+        }
+
+        fn poll_synced(&self) -> Synced {
+            Synced::UpTo(SyncTicket(self.batches.lock().len() as u64))
+        }
+
+        fn read(&self, _: PartitionId, _: LogIndex, _: usize) -> Result<Vec<LogRecord>, LogError> {
+            Ok(Vec::new())
+        }
+
+        fn recovered(&self) -> BTreeMap<PartitionId, RecoveredPartition> {
+            BTreeMap::new()
+        }
+
+        fn release(&self, _: PartitionId, _: LogIndex) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn status(&self, _: PartitionId) -> Option<PartitionStatus> {
+            let synced = SyncTicket(self.batches.lock().len() as u64);
+            let (health, base) = (PartitionHealth::Intact, LogPoint::default());
+            Some(PartitionStatus { health, base, last: base, synced })
+        }
+    }
+
+    fn stored() -> Stored {
         let peer = PeerId::from_digest(Digest::of("weald test", &[b"desk"]));
         let member = Member { peer, store: StoreId([1; 16]), life: 0 };
-        let configuration = Configuration::founding([member], []).unwrap();
-        let kept = Kept::whole(Stored::founding(member, configuration));
+        Stored::founding(member, Configuration::founding([member], []).unwrap())
+    }
+
+    fn persist(ticket: u64, state: Option<Stored>) -> Persist {
+        let content = (EntryKind::Command, &b"entry"[..]);
+        let entry = LogEntry::new(&Point::default(), Epoch::default(), Time::ZERO, content);
+        let (ticket, entries) = (PersistTicket(ticket), vec![entry]);
+        Persist { ticket, restart_at: None, cut_from: None, entries, state }
+    }
+
+    #[test]
+    fn c11_a_loss_is_kept_though_the_log_is_busy_when_it_is_learned() {
+        let (mut desk, log) =
+            (Desk::new(PartitionId(3), Kept::whole(stored()), None), Taking::default());
+        log.is_busy.store(true, Ordering::Relaxed);
+        desk.take(persist(1, None));
+        assert!(!desk.submit(&log));
+        desk.note_loss(&log);
+        desk.note_loss(&log);
+        log.is_busy.store(false, Ordering::Relaxed);
+        assert!(!desk.submit(&log) && !desk.is_waiting());
+        assert_eq!(log.kept().1, (2, 1), "it is written once");
+        assert!(log.kept().0.is_lost);
+        assert_eq!(desk.news(&log), Some(PersistTicket(1)), "what was before is durable, too");
+        // What is kept later says so as well, until a new life begins.
+        desk.take(persist(2, Some(stored())));
+        desk.submit(&log);
+        assert!(log.kept().0.is_lost);
+        desk.take(Persist { restart_at: Some(Point::default()), ..persist(3, Some(stored())) });
+        desk.submit(&log);
+        assert!(!log.kept().0.is_lost);
+    }
+
+    #[test]
+    fn c15_a_log_begins_anew_and_holds_nothing_while_the_state_is_of_an_earlier_life() {
+        let (mut desk, log) =
+            (Desk::new(PartitionId(3), Kept::whole(stored()), None), Taking::default());
+        desk.take(persist(1, None));
+        desk.hold();
+        let anew = |ticket| Persist {
+            restart_at: Some(Point::default()),
+            entries: Vec::new(),
+            ..persist(ticket, Some(stored()))
+        };
+        desk.take(anew(2));
+        desk.take(persist(3, None));
+        desk.submit(&log);
+        assert_eq!(log.kept().1, (2, 1), "what came before, and that");
+        assert!(!desk.is_waiting(), "the log is not waited for");
+        assert_eq!(desk.news(&log), Some(PersistTicket(2)));
+        // Another life begins before the first one's state is gone.
+        desk.hold();
+        desk.take(anew(4));
+        desk.take(persist(5, None));
+        desk.submit(&log);
+        assert_eq!(log.kept().1, (3, 1));
+        desk.release();
+        desk.submit(&log);
+        assert_eq!(log.kept().1, (4, 2));
+        assert_eq!(desk.news(&log), Some(PersistTicket(5)));
+    }
+
+    #[test]
+    fn a_log_that_refuses_for_good_is_told_of_once_and_asked_no_more() {
+        let kept = Kept::whole(stored());
         let (mut desk, log) = (Desk::new(PartitionId(3), kept, None), Refusing::default());
         let persist = || Persist {
             ticket: PersistTicket::default(),

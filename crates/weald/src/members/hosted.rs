@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use weald_core::{At, BlockId, PartitionId, StateError, StateStore, StateView, Time};
+use weald_core::{At, BlockId, Fault, PartitionId, StateError, StateStore, StateView, Time};
 use weald_storage::state::PartitionStore;
 
 use super::PartitionStatus;
@@ -48,9 +48,17 @@ impl Hosted {
     /// [`Members::read_point`](super::Members::read_point) before.
     ///
     /// # Errors
-    /// As [`StateStore::view`].
+    /// As [`StateStore::view`]; where nothing is shown.
     pub(crate) fn view(&self, at: At) -> Result<Arc<dyn StateView>, StateError> {
+        if !self.shows() {
+            return Err(StateError::Fault(Fault::Storage("the member has stopped".to_owned())));
+        }
         self.store().view(at)
+    }
+
+    /// Whether anything that is here may be shown. If not, another member is to be asked.
+    pub(crate) fn shows(&self) -> bool {
+        self.with_status(|status| status.shows)
     }
 
     /// A view as readers take it, with log time here: the one of the view, or later.

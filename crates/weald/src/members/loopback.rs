@@ -23,6 +23,8 @@ struct Hub {
     nodes: BTreeMap<PeerId, Handlers>,
     /// Ordered pairs between which nothing goes.
     cut: BTreeSet<(PeerId, PeerId)>,
+    /// Nobody answers a call.
+    is_dumb: bool,
 }
 
 /// One node's end of it.
@@ -64,6 +66,11 @@ impl Loopback {
         self.0.lock().cut.clear();
     }
 
+    /// Lets calls be answered no more, or again. Frames go through.
+    pub(crate) fn refuse_calls(&self, is_dumb: bool) {
+        self.0.lock().is_dumb = is_dumb;
+    }
+
     fn route(&self, from: PeerId, to: PeerId) -> Option<Handlers> {
         let hub = self.0.lock();
         let is_open = hub.nodes.contains_key(&from) && !hub.cut.contains(&(from, to));
@@ -83,7 +90,8 @@ impl Mailbox for LoopbackEnd {
 
 impl Transport for LoopbackEnd {
     fn call(&self, peer: PeerId, request: Request) -> Calling {
-        let Some(to) = self.network.route(self.me, peer) else {
+        let is_dumb = self.network.0.lock().is_dumb;
+        let Some(to) = self.network.route(self.me, peer).filter(|_| !is_dumb) else {
             return Box::pin(std::future::ready(Err(CallError::Unreachable(peer))));
         };
         let Some(service) = to.services.get(&request.service) else {

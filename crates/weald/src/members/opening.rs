@@ -97,6 +97,9 @@ pub(super) fn found(
     let health = health_of(found, &kept);
     let mut begun = Begun { kept, health, log: Default::default(), restarts: false, is_new: false };
     match read_log(log, partition, found, applied) {
+        Ok((before, _)) if begun.is_of_another(&before) => {
+            begun.take_installed(applied, "a snapshot stands where the log has another entry");
+        }
         Ok(log) => begun.log = log,
         Err(error) => begun.take_installed(partition, applied, &error),
     }
@@ -116,11 +119,23 @@ fn health_of(found: &RecoveredPartition, kept: &Kept) -> Health {
 }
 
 impl Begun {
+    /// Whether the state is a snapshot that was switched in and `before` is what the log has there: the
+    /// end of a history that is over, which the log was about to let go of.
+    fn is_of_another(&self, before: &Point) -> bool {
+        let installing = self.kept.installing.clone().map(SnapshotMeta::from);
+        installing.is_some_and(|meta| meta.point.index == before.index && meta.point != *before)
+    }
+
     /// The log does not meet the state. Where a snapshot was being switched in, the log has not
     /// learned of it: it goes on after it. Otherwise what the state came from is lost.
     fn take_installed(&mut self, partition: PartitionId, applied: LogIndex, why: &str) {
         let installing = self.kept.installing.take().map(SnapshotMeta::from);
-        match installing.filter(|meta| meta.point.index == applied) {
+        // One that has lost entries beyond the snapshot would forget that there were more (rule C11).
+        let known_end = match self.health {
+            Health::Damaged { known_end } => known_end,
+            Health::Whole | Health::Amnesiac => LogIndex::ZERO,
+        };
+        match installing.filter(|meta| meta.point.index == applied && applied >= known_end) {
             Some(meta) => {
                 self.log = (meta.point, Vec::new());
                 self.kept.stored.install(partition, meta);
@@ -215,4 +230,82 @@ fn begin(office: &Office, partition: PartitionId, begun: Begun) -> Result<Replic
     }
     let beginning = Beginning { state, partition: machine, store, applied: before, desk };
     Ok(Replica::new(beginning, office.now.steady))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weald_cluster::{
+        configuration::{Configuration, Member, Placed},
+        replica::EntryKind,
+    };
+    use weald_core::{Digest, Epoch, PeerId, StoreId};
+    use weald_storage::log::MemoryLog;
+
+    use super::*;
+
+    const P: PartitionId = PartitionId(3);
+
+    fn chain(number: u64) -> Vec<LogEntry> {
+        let mut last = Point::default();
+        let epoch = Epoch { number, campaigner: None };
+        let next = |_| {
+            let entry = LogEntry::new(&last, epoch, Time::ZERO, (EntryKind::Command, b"entry"));
+            last = *entry.point();
+            entry
+        };
+        (1..=10).map(next).collect()
+    }
+
+    /// A log of ten entries whose member was about to install a snapshot at the fourth of `installing`,
+    /// and whose state is there.
+    fn reopened(installing: &[LogEntry], health: PartitionHealth) -> Begun {
+        let log = MemoryLog::new(Arc::new(|| {}));
+        let entries = chain(1).iter().map(LogEntry::record).collect();
+        log.submit(LogBatch { partition: P, entries, ..LogBatch::default() }).unwrap();
+        let peer = PeerId::from_digest(Digest::of("weald test", &[b"opening"]));
+        let member = Member { peer, store: StoreId([1; 16]), life: 0 };
+        let configuration = Configuration::founding([member], []).unwrap();
+        let meta = SnapshotMeta {
+            point: *installing[3].point(),
+            time: Time::ZERO,
+            configurations: Vec::new(),
+            configuration: Placed { index: LogIndex::ZERO, configuration: configuration.clone() },
+            effect: Digest::of("effect", &[]),
+        };
+        let mut kept = Kept::whole(Stored::founding(member, configuration));
+        kept.installing = Some(meta.into());
+        let (state, last) = (Some(kept.encode()), LogIndex(10));
+        let (first, last_epoch) = (LogIndex(1), Epoch::default());
+        let recovered = RecoveredPartition { health, state, first, last, last_epoch };
+        found(&log, (P, &recovered), kept, LogIndex(4))
+    }
+
+    #[test]
+    fn c15_a_snapshot_that_was_switched_in_is_gone_on_with_where_the_log_has_another_entry() {
+        let installed = chain(2);
+        let begun = reopened(&installed, PartitionHealth::Intact);
+        let point = *installed[3].point();
+        assert_eq!(
+            (begun.log, begun.restarts, begun.health),
+            ((point, Vec::new()), true, Health::Whole)
+        );
+        assert_eq!((begun.kept.stored.base, begun.kept.stored.watermark), (point, point.index));
+        assert_eq!(begun.kept.installing, None);
+    }
+
+    #[test]
+    fn a_log_that_has_what_was_installed_is_kept() {
+        let held = chain(1);
+        let begun = reopened(&held, PartitionHealth::Intact);
+        assert_eq!((begun.log.0, begun.log.1.len(), begun.restarts), (*held[3].point(), 6, false));
+    }
+
+    #[test]
+    fn c11_a_damaged_log_is_not_replaced_by_a_snapshot_before_its_end() {
+        let known_end = LogIndex(10);
+        let begun = reopened(&chain(2), PartitionHealth::Damaged { known_end });
+        assert_eq!((begun.health, begun.restarts), (Health::Amnesiac, false));
+    }
 }

@@ -14,7 +14,7 @@ use weald_core::{Digest, LogBatch, LogError, LogIndex, LogRecord, LogStore, Part
 
 use super::{
     StartError,
-    desk::{Kept, log_point},
+    desk::{Kept, log_point, release_below},
     opening::{Begun, found},
 };
 
@@ -86,7 +86,8 @@ impl Left {
         Ok(Remains::new(self.begun.kept.stored.clone(), (*before, entries), self.begun.health))
     }
 
-    /// Begins the generation of `recovery`, durably. Until that is so, nothing has changed.
+    /// Begins the generation of `recovery`, durably. Until that is so, nothing has changed, except where
+    /// a log that has lost its end is written anew: what comes of an interruption is amnesiac then.
     ///
     /// # Errors
     /// See [`BeginError`].
@@ -96,30 +97,55 @@ impl Left {
         authority: &Authority,
         recovery: Recovery,
     ) -> Result<(), BeginError> {
+        let stored = self.begun.kept.stored.recovered((authority, self.partition), recovery)?;
+        match (self.begun.health, self.begun.restarts) {
+            (Health::Whole, false) => write(log, &self.state(Kept::whole(stored))),
+            (Health::Damaged { .. }, false) => self.begin_before_gap(log, stored),
+            _ => self.begin_anew(log, stored),
+        }
+    }
+
+    /// The log goes on behind what is readable. What is missing before the state is wanted no more, and
+    /// all from the first gap on is cut as the generation begins: there is nothing between the two.
+    fn begin_before_gap(&self, log: &dyn LogStore, stored: Stored) -> Result<(), BeginError> {
+        let (before, _) = &self.begun.log;
+        let below = release_below(before.index, 0);
+        patiently(|| log.release(self.partition, below))?;
+        let cut_from = Some(self.end().next());
+        write(log, &LogBatch { cut_from, ..self.state(Kept::whole(stored)) })
+    }
+
+    /// The log begins anew: what is readable of it is written again. Until all of that is durable the
+    /// member has lost what it promised, and knows up to where there was more.
+    fn begin_anew(&self, log: &dyn LogStore, mut stored: Stored) -> Result<(), BeginError> {
         let (before, entries) = &self.begun.log;
-        let mut stored = self.begun.kept.stored.recovered((authority, self.partition), recovery)?;
-        let partition = self.partition;
-        if self.begun.health == Health::Whole && !self.begun.restarts {
-            let state = Some(Kept::whole(stored).encode());
-            return write(log, &LogBatch { partition, state, ..LogBatch::default() });
-        }
-        // The log goes on behind its first gap, or its lost end: what is readable is written anew.
         stored.base = *before;
-        let mut pages = pages(entries).into_iter().peekable();
-        let mut restart_at = Some(log_point(*before));
-        // Until the last page is written the member has lost what it promised, whatever happens.
-        let mut lost = Kept { is_lost: true, ..self.begun.kept.clone() };
-        lost.stored.base = *before;
-        let mut state = Some(lost.encode());
-        while let Some(entries) = pages.next() {
-            if pages.peek().is_none() {
-                state = Some(Kept::whole(stored.clone()).encode());
-            }
-            let (restart_at, state) = (restart_at.take(), state.take());
-            let head = LogBatch { partition, restart_at, state, ..LogBatch::default() };
-            write(log, &LogBatch { entries, is_urgent: true, ..head })?;
+        let whole = self.state(Kept::whole(stored));
+        let restart_at = Some(log_point(*before));
+        if entries.is_empty() {
+            return write(log, &LogBatch { restart_at, ..whole });
         }
-        Ok(())
+        let mut lost = Kept { is_lost: true, ..Kept::whole(self.begun.kept.stored.clone()) };
+        lost.stored.base = *before;
+        lost.stored.watermark = lost.stored.watermark.max(self.end());
+        let mut head = LogBatch { restart_at, ..self.state(lost) };
+        for entries in pages(entries) {
+            write(log, &LogBatch { entries, is_urgent: true, ..head })?;
+            head = LogBatch { partition: self.partition, ..LogBatch::default() };
+        }
+        // A batch may come apart, its state first: this one holds nothing else.
+        write(log, &whole)
+    }
+
+    /// The end of what is readable.
+    fn end(&self) -> LogIndex {
+        let (before, entries) = &self.begun.log;
+        entries.last().map_or(before.index, LogEntry::index)
+    }
+
+    fn state(&self, kept: Kept) -> LogBatch {
+        let (partition, state) = (self.partition, Some(kept.encode()));
+        LogBatch { partition, state, ..LogBatch::default() }
     }
 }
 
@@ -131,7 +157,7 @@ fn state_point(partition: PartitionId, stored: &Stored, applied: LogIndex) -> Po
     Point { index: applied, epoch: stored.promised, hash }
 }
 
-/// Entries in pages that the log takes; one without any where there are none.
+/// Entries in pages that the log takes.
 fn pages(entries: &[LogEntry]) -> Vec<Vec<LogRecord>> {
     let mut pages = vec![Vec::new()];
     let mut bytes = 0;
@@ -146,22 +172,13 @@ fn pages(entries: &[LogEntry]) -> Vec<Vec<LogRecord>> {
     pages
 }
 
-/// Writes a batch, once the log has room for it; one that restarts begins a new life, whatever the log
+/// Writes a batch and waits until it is durable; one that restarts begins a new life, whatever the log
 /// lacks.
 fn write(log: &dyn LogStore, batch: &LogBatch) -> Result<(), BeginError> {
-    let until = Instant::now() + BUSY_MAX;
-    let ticket = loop {
-        let taken = match batch.restart_at {
-            Some(_) => log.begin_anew(batch.clone()),
-            None => log.submit(batch.clone()),
-        };
-        match taken {
-            Err(error) if error.is_retryable() && Instant::now() < until => {
-                thread::sleep(SYNC_PAUSE)
-            }
-            taken => break taken?,
-        }
-    };
+    let ticket = patiently(|| match batch.restart_at {
+        Some(_) => log.begin_anew(batch.clone()),
+        None => log.submit(batch.clone()),
+    })?;
     loop {
         match log.poll_synced() {
             Synced::UpTo(synced) | Synced::Failed(synced) if synced >= ticket => return Ok(()),
@@ -169,6 +186,19 @@ fn write(log: &dyn LogStore, batch: &LogBatch) -> Result<(), BeginError> {
                 return Err(LogError::SyncFailed("at a forced recovery".to_owned()).into());
             }
             Synced::UpTo(_) => thread::sleep(SYNC_PAUSE),
+        }
+    }
+}
+
+/// Asks the log for something until it has room for it.
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
+    let until = Instant::now() + BUSY_MAX;
+    loop {
+        match ask() {
+            Err(error) if error.is_retryable() && Instant::now() < until => {
+                thread::sleep(SYNC_PAUSE);
+            }
+            answer => return answer,
         }
     }
 }

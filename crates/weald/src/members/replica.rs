@@ -29,6 +29,7 @@ use super::{
     Caller, ChangeRefused, HostError, Hosted, MemberHealth, MemberRun, PartitionStatus, Standing,
     desk::Desk, office::Office, stopwatch::Stopwatch, waiting::Waiting,
 };
+use crate::consistency::Consistency;
 use checkpoint::Checkpoints;
 use spanning::Spanning;
 
@@ -49,6 +50,8 @@ pub(super) struct Replica {
     recalled: VecDeque<LogEntry>,
     /// Why nothing more is applied, if so.
     fault: Option<String>,
+    /// What is here is not what it should be, and nothing of it is shown.
+    is_wrong: bool,
     /// When the state's timer is due, as the loop has noted it.
     pub(super) timer: Option<Time>,
     /// Whether this coordination has settled what the partition's log says of types and level.
@@ -112,6 +115,7 @@ impl Replica {
             checkpoints: Checkpoints::new(now),
             spanning: Spanning::default(),
             founder: None,
+            is_wrong: false,
             has_been_fresh: false,
             heard: None,
             takes_over_since: None,
@@ -181,6 +185,9 @@ impl Replica {
 
     /// Hands what waits to the log.
     pub(super) fn submit(&mut self, office: &mut Office) {
+        if !self.desk.is_waiting() {
+            return;
+        }
         office.count_batch();
         if self.desk.submit(&*office.log) {
             self.state.handle(office.now, Input::PersistFailed);
@@ -219,6 +226,27 @@ impl Replica {
         self.state.configuration().contains(&self.state.me())
     }
 
+    /// Whether what is applied here may be shown: it was right when it was applied, and is of the life
+    /// that this member has. After a failed sync it is (rule C12).
+    pub(super) fn shows(&self) -> bool {
+        let is_right = matches!(self.state.stop(), None | Some(Stop::SyncFailed));
+        is_right && !self.is_wrong && !self.checkpoints.is_emptying()
+    }
+
+    /// Whether a reader is to ask another member. What can be confirmed here no more is not waited for.
+    pub(super) fn refuses(&self, consistency: Consistency) -> bool {
+        let is_over = self.state.stop().is_some() || self.fault.is_some();
+        !self.shows() || (consistency == Consistency::Linearizable && is_over)
+    }
+
+    /// When what is here was certainly the latest, for readers. Nothing that was said of a state counts
+    /// for the one that takes its place.
+    fn freshen(&mut self) -> Option<Time> {
+        let fresh = self.state.fresh_as_of().filter(|_| self.shows());
+        self.has_been_fresh = self.shows() && (self.has_been_fresh || fresh.is_some());
+        fresh
+    }
+
     /// Why it takes no more part, in words.
     pub(super) fn stop_text(&self, stop: &Stop) -> String {
         match (stop, self.desk.trouble()) {
@@ -231,11 +259,11 @@ impl Replica {
 
     /// Shows readers how the member stands.
     pub(super) fn publish(&mut self) {
+        let shows = self.shows();
+        let fresh_as_of = self.freshen();
         let state = &self.state;
         let (effect, log_time) = (self.effect(), self.partition.time());
-        let fresh_as_of = state.fresh_as_of();
         let waiting_count = self.partition.waiting_count();
-        self.has_been_fresh |= fresh_as_of.is_some();
         let checkpointed = self.store.checkpointed();
         self.heard = self.heard.max(state.coordinator_heard());
         self.hosted.update(|status| {
@@ -250,6 +278,7 @@ impl Replica {
             status.checkpointed = checkpointed;
             (status.effect, status.log_time, status.fresh_as_of) = (effect, log_time, fresh_as_of);
             status.has_been_fresh = self.has_been_fresh;
+            status.shows = shows;
             status.waiting_count = waiting_count;
         });
     }
@@ -357,6 +386,7 @@ fn first_status(state: &State, partition: &Partition) -> PartitionStatus {
         heard: None,
         runs: BTreeMap::new(),
         has_been_fresh: false,
+        shows: false,
         may_change: false,
         caught_up: BTreeSet::new(),
         settings: partition.settings().clone(),

@@ -62,6 +62,9 @@ pub(crate) struct PartitionStatus {
     pub(crate) runs: BTreeMap<Member, MemberRun>,
     /// Whether it could tell at some moment of this run; before that it shows nothing (G4).
     pub(crate) has_been_fresh: bool,
+    /// Whether what is applied here may be shown: not while the member has lost what it promised, or has
+    /// something else than others have.
+    pub(crate) shows: bool,
     /// Whether this member coordinates and a change of the members may be begun.
     pub(crate) may_change: bool,
     /// At a coordinator, the other members whose logs are complete enough for a vote.

@@ -35,10 +35,10 @@ impl Stores {
         Ok((Arc::new(store), machine))
     }
 
-    /// Puts a fetched state in the place of `old`. Blocks on the disk.
+    /// Puts a fetched state in the place of `old`, which is of no use from then on. Blocks on the disk.
     ///
     /// # Errors
-    /// When the engine refuses; then `old` is as it was.
+    /// When the engine refuses; what it has is not known then.
     pub(super) fn switch(
         &self,
         old: &PartitionStore,
@@ -48,8 +48,9 @@ impl Stores {
             InstallError::State(error) => error,
             other => StateError::Fault(Fault::Storage(other.to_string())),
         };
-        install.switch(&*self.engine).map_err(trouble)?;
+        // Before the engine has another state, so that no view of this one loads from that.
         old.retire();
+        install.switch(&*self.engine).map_err(trouble)?;
         self.cache.clear();
         self.open(old.partition())
     }

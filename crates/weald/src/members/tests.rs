@@ -1,6 +1,8 @@
 //! Three nodes in one process, with real logs and engines, over a network within the process.
 
+mod diverging;
 mod faults;
+mod interrupted;
 mod order;
 mod recovery;
 mod rig;

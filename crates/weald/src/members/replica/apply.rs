@@ -7,7 +7,7 @@ use weald_cluster::{
     replica::{Effect, EntryKind, Input, LogEntry},
 };
 use weald_core::{
-    At, Entry, Fault, Halt, LogIndex, Outcome, Payload, Position, StateError, StateStore,
+    At, Entry, Fault, Halt, LogIndex, Outcome, Payload, Position, StateError, StateStore, StateView,
 };
 
 use super::{Loading, Replica};
@@ -219,12 +219,24 @@ impl Replica {
     }
 
     /// The blocks that an entry waits for are in memory, or cannot be.
-    pub(in crate::members) fn loaded(&mut self, office: &mut Office, loaded: Result<(), Fault>) {
-        if let Loading::Asked(view) = std::mem::take(&mut self.loading) {
-            self.loading = Loading::Done(view);
+    pub(in crate::members) fn loaded(
+        &mut self,
+        office: &mut Office,
+        (view, loaded): (&Arc<dyn StateView>, Result<(), Fault>),
+    ) {
+        let is_awaited = matches!(&self.loading, Loading::Asked(asked) if Arc::ptr_eq(asked, view));
+        if !is_awaited {
+            // Of a state whose place another one has taken.
+            return;
         }
+        self.loading = Loading::No;
         match loaded {
-            Ok(()) => drop(office.to_apply.insert(self.id())),
+            Ok(()) => {
+                self.loading = Loading::Done(Arc::clone(view));
+                office.to_apply.insert(self.id());
+            }
+            // Another state is being put in the place of the view's.
+            Err(_) if self.checkpoints.is_installing() => {}
             Err(fault) => self.fail(format!("a block cannot be read: {fault}")),
         }
     }
@@ -239,8 +251,8 @@ impl Replica {
 
     fn answer_readers(&mut self, office: &Office) {
         let (applied, now) = (self.partition.applied(), office.now.steady);
-        let fresh = self.state.fresh_as_of();
-        let has_been = self.has_been_fresh || fresh.is_some();
+        let fresh = self.freshen();
+        let has_been = self.has_been_fresh;
         self.waiting.freshen(applied, |ask| ask.is_met(fresh, has_been, now));
         add(&office.counters.reads, self.waiting.answer(applied));
     }

@@ -89,6 +89,11 @@ impl Checkpoints {
         matches!(self.switch, Switch::Noting(..) | Switch::Switching(_))
     }
 
+    /// Whether a new life begins with nothing, and what an earlier one had is still there.
+    pub(super) fn is_emptying(&self) -> bool {
+        matches!(self.switch, Switch::Switching(None))
+    }
+
     fn answer(&mut self, result: &Result<(), StateError>) {
         self.callers.drain(..).for_each(|caller| caller.tell(result.clone()));
     }
@@ -272,8 +277,10 @@ impl Replica {
             return;
         }
         self.checkpoints.switch = Switch::No;
-        let is_ahead = |meta: &SnapshotMeta| {
-            meta.point.index > self.partition.applied() || self.has_diverged()
+        let least = LogIndex(self.state.snapshot_least().0.saturating_sub(1));
+        let is_ahead = |meta: &SnapshotMeta| match self.has_diverged() {
+            true => meta.point.index >= self.repair_least(),
+            false => meta.point.index > self.partition.applied().max(least),
         };
         let Some((meta, install)) = fetched.filter(|(meta, _)| is_ahead(meta)) else {
             return self.state.handle(office.now, Input::InstallFailed);
@@ -318,6 +325,8 @@ impl Replica {
         self.waiting.abandon();
         (self.checkpoints.running, self.checkpoints.awaited) = (None, None);
         self.checkpoints.switch = Switch::Switching(None);
+        self.desk.hold();
+        self.publish();
         self.ask_switch(office, StateInstall::of_nothing(self.id()));
     }
 
@@ -336,7 +345,11 @@ impl Replica {
         let Switch::Switching(meta) = std::mem::take(&mut self.checkpoints.switch) else { return };
         let (store, partition) = match switched {
             Ok(switched) => switched,
-            Err(error) => return self.fail(format!("a snapshot cannot be installed: {error}")),
+            Err(error) => {
+                // What the engine has is not known, and the store that is here is of no use.
+                self.is_wrong = true;
+                return self.fail(format!("a snapshot cannot be installed: {error}"));
+            }
         };
         if meta.is_none() && partition.applied() > LogIndex::ZERO {
             // An earlier life had asked for this one: what this life has asked for comes next.
@@ -345,11 +358,15 @@ impl Replica {
         }
         self.hosted.replace_store(Arc::clone(&store));
         (self.store, self.partition) = (store, partition);
-        (self.loading, self.fault) = (Loading::No, None);
+        (self.loading, self.fault, self.is_wrong) = (Loading::No, None, false);
         (self.checkpoints.last, self.checkpoints.awaited) = (None, None);
         self.applied = meta.as_ref().map_or_else(Point::default, |meta| meta.point);
-        if let Some(meta) = meta {
-            self.installed(office, *meta);
+        match meta {
+            Some(meta) => self.installed(office, *meta),
+            None => {
+                self.desk.release();
+                office.to_submit.insert(self.id());
+            }
         }
         office.to_apply.insert(self.id());
     }
@@ -358,6 +375,7 @@ impl Replica {
         let is_it = self.partition.applied() == meta.point.index
             && self.partition.effect_hash() == meta.effect;
         if !is_it {
+            self.is_wrong = true;
             return self.fail("a snapshot is not what it was said to be".to_owned());
         }
         count(&office.counters.snapshots_installed);
@@ -383,14 +401,20 @@ impl Replica {
         let voters = &self.state.configuration().voters;
         let asked = self.state.coordinator().filter(|other| *other != me);
         if let Some(from) = asked.or_else(|| voters.iter().find(|other| **other != me).copied()) {
-            self.install(office, from, self.state.snapshot_least());
+            self.install(office, from, self.repair_least());
         }
     }
 
+    /// What the state has to cover that takes the place of one that has diverged. The log was let go of
+    /// below what is checkpointed, which a quorum has confirmed: a state before that would never be met
+    /// by the log.
+    fn repair_least(&self) -> LogIndex {
+        self.state.snapshot_least().max(self.store.checkpointed())
+    }
+
     /// Keeps, durably, that what was promised is lost.
-    pub(super) fn keep_loss(&mut self, office: &Office) {
-        if let Err(error) = self.desk.note_loss(&*office.log) {
-            tracing::error!(target: "weald::members", partition = %self.id(), %error, "a loss is not kept");
-        }
+    pub(super) fn keep_loss(&mut self, office: &mut Office) {
+        self.desk.note_loss(&*office.log);
+        office.to_submit.insert(self.id());
     }
 }

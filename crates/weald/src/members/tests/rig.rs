@@ -24,10 +24,11 @@ use weald_collections::{
     tree::{TreeOptions, TreeType},
 };
 use weald_core::{
-    Action, At, Clock, CollectionPolicy, CreateMode, Halt, Handlers, LogBatch, LogError, LogIndex,
-    LogRecord, LogStore, PartitionId, PartitionStatus as LogStatus, Payload, PlacementKey,
-    RecoveredPartition, SeededEntropy, StateStore as _, StoreId, SyncTicket, Synced,
-    TransactionBody, TransactionId, TransactionRequest,
+    Action, At, Clock, CollectionPolicy, Context, CreateMode, Executed, Executor, Halt, Handlers,
+    LogBatch, LogError, LogIndex, LogRecord, LogStore, Overlay, PartitionId,
+    PartitionStatus as LogStatus, Payload, PlacementKey, RecoveredPartition, Rejection,
+    SeededEntropy, StateStore as _, StoreId, SyncTicket, Synced, TransactionBody, TransactionId,
+    TransactionRequest, TypeName, TypeVersion,
     identity::{Identity, KeyStore},
 };
 use weald_storage::{
@@ -69,6 +70,7 @@ pub(super) struct Node {
     /// In the place of the engine's folder, over restarts.
     engine: Option<Arc<FaultEngine>>,
     incarnation: u64,
+    is_skewed: Arc<AtomicBool>,
     members: Option<Members>,
 }
 
@@ -112,6 +114,7 @@ impl Cluster {
             stall: Arc::default(),
             engine: are_simulated.then(|| Arc::new(FaultEngine::new(FaultSchedule::new()))),
             incarnation: 0,
+            is_skewed: Arc::default(),
             members: None,
         };
         let nodes = (0..count).map(node).collect();
@@ -345,7 +348,10 @@ impl Node {
             cache: Arc::new(BlockCache::new(16 << 20)),
             network: network.connect(self.peer(), handlers),
             clock: Arc::new(SystemClock),
-            executor: Arc::new(CollectionExecutor::new(registry())),
+            executor: Arc::new(Skewing {
+                executor: CollectionExecutor::new(registry()),
+                is_skewed: Arc::clone(&self.is_skewed),
+            }),
             // Far apart: what a run has sent must not be taken for the next one's.
             seed: self.incarnation << 32 ^ u64::from(self.store.0[0]) << 8,
             letterbox,
@@ -375,6 +381,11 @@ impl Node {
     /// Lets no sync of the log end from now on, or all again.
     pub(super) fn stall(&self, is_stalled: bool) {
         self.stall.is_stalled.store(is_stalled, Ordering::SeqCst);
+    }
+
+    /// Comes to something else than other nodes from now on, or to the same again.
+    pub(super) fn skew(&self, is_skewed: bool) {
+        self.is_skewed.store(is_skewed, Ordering::SeqCst);
     }
 
     /// Which calls of the engine fail, where it is a simulated one.
@@ -464,6 +475,31 @@ impl Node {
         let deadline = Instant::now() + patience;
         let ask = ReadAsk { consistency, at_least: LogIndex::ZERO, deadline };
         self.members().read_point(partition, ask).blocking_recv().unwrap()
+    }
+}
+
+/// Executes actions; or refuses what others do not.
+struct Skewing {
+    executor: CollectionExecutor,
+    is_skewed: Arc<AtomicBool>,
+}
+
+impl Executor for Skewing {
+    fn execute(
+        &self,
+        context: &Context,
+        actions: &[Action],
+        overlay: &mut Overlay<'_>,
+    ) -> Result<Executed, Halt> {
+        if self.is_skewed.load(Ordering::SeqCst) {
+            let collection = "skewed".parse().unwrap();
+            return Ok(Executed::Refused(Rejection::NoSuchCollection { collection }));
+        }
+        self.executor.execute(context, actions, overlay)
+    }
+
+    fn supports(&self, type_name: &TypeName, version: TypeVersion) -> bool {
+        self.executor.supports(type_name, version)
     }
 }
 

@@ -38,11 +38,17 @@ impl Work {
                 None => proposal.refuse(ProposeError::NotMember),
             },
             Event::Read(partition, ask, caller) => match self.replicas.get_mut(&partition) {
-                Some(replica) if replica.is_member() => {
+                Some(replica) if !replica.is_member() => {
+                    caller.tell(Err(ReadRefused::NotMember));
+                }
+                Some(replica) if replica.refuses(ask.consistency) => {
+                    caller.tell(Err(ReadRefused::Stopped));
+                }
+                Some(replica) => {
                     replica.waiting.read(ask, caller);
                     self.touched.insert(partition);
                 }
-                _ => caller.tell(Err(ReadRefused::NotMember)),
+                None => caller.tell(Err(ReadRefused::NotMember)),
             },
             Event::Standing(partition, id, caller) => {
                 let known = self.replicas.get(&partition).map(|replica| replica.standing(&id));
@@ -171,8 +177,8 @@ impl Work {
                 self.carry_out();
                 self.office.post.set_step(Step::Talking);
             }
-            Report::Loaded { partition, loaded } => {
-                self.with(partition, |replica, office| replica.loaded(office, loaded));
+            Report::Loaded { partition, view, loaded } => {
+                self.with(partition, |replica, office| replica.loaded(office, (&view, loaded)));
             }
             Report::Recalled { partition, entries } => {
                 self.with(partition, |replica, office| replica.recalled(office, entries));
