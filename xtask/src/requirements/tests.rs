@@ -123,10 +123,10 @@ fn names_that_are_no_rows_and_a_claim_that_does_not_follow_are_refused() {
 #[test]
 fn a_scenario_of_the_gate_shows_rows_as_a_test_does() {
     let mut tests = tests_of("#[test]\nfn a1_x() {}\n");
-    tests.add_scenarios([("chaos", &["A1", "A2"][..])].into_iter());
+    tests.add("mesh-test", [("chaos", &["A1", "A2"][..])].into_iter());
     let text = "| A1 | `a1_x`, `mesh-test chaos` | |\n| A2 | `mesh-test chaos` | |\n";
     assert_eq!(problems(text, &tests, None), [""; 0]);
-    tests.add_scenarios([("calm", &["A9"][..])].into_iter());
+    tests.add("mesh-test", [("calm", &["A9"][..])].into_iter());
     assert_eq!(problems(text, &tests, None), ["A9: named by `mesh-test calm` but not a row"]);
 }
 
