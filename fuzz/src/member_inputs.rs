@@ -72,7 +72,9 @@ impl Play for World {
         let configuration = configuration.expect("three voters");
         let health = match script.below(8) {
             0 => Health::Amnesiac,
-            1 => Health::Damaged { known_end: LogIndex(2) },
+            1 => Health::Damaged {
+                known_end: LogEnd { epoch: Epoch::default(), index: LogIndex(2) },
+            },
             _ => Health::Whole,
         };
         let restart = Restart {

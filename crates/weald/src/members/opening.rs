@@ -98,7 +98,8 @@ pub(super) fn found(
     let mut begun = Begun { kept, health, log: Default::default(), restarts: false, is_new: false };
     match read_log(log, partition, found, applied) {
         Ok((before, _)) if begun.is_of_another(&before) => {
-            begun.take_installed(applied, "a snapshot stands where the log has another entry");
+            let why = "a snapshot stands where the log has another entry";
+            begun.take_installed(partition, applied, why);
         }
         Ok(log) => begun.log = log,
         Err(error) => begun.take_installed(partition, applied, &error),
@@ -132,7 +133,7 @@ impl Begun {
         let installing = self.kept.installing.take().map(SnapshotMeta::from);
         // One that has lost entries beyond the snapshot would forget that there were more (rule C11).
         let known_end = match self.health {
-            Health::Damaged { known_end } => known_end,
+            Health::Damaged { known_end } => known_end.index,
             Health::Whole | Health::Amnesiac => LogIndex::ZERO,
         };
         match installing.filter(|meta| meta.point.index == applied && applied >= known_end) {
