@@ -89,7 +89,7 @@ fn d53_a_diary_is_read_from_the_first_entry_that_is_kept_on() {
     let made = async {
         let node = weald::Weald::open(place.data()).await?;
         let retention = weald::Retention { entries_max: Some(2), ..weald::Retention::ALL };
-        let options = weald::DiaryOptions { retention, ..weald::DiaryOptions::default() };
+        let options = weald::DiaryOptions { retention };
         let diary = node.raw_diary("d").options(options).create().await?;
         diary.append_many(["one", "two", "three", "four"]).await?;
         node.close().await
