@@ -189,8 +189,13 @@ impl Default for Reachability {
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections at once, default 2048.
+    /// Connections at once, default 2048. A quarter is for those that this node dials; its seeds and relays always
+    /// find a place if they are named with their peers.
     pub established_max: u32,
+    /// Connections at once that have come from one source, an IPv4 address or a network (/64) of IPv6; default 64.
+    /// Four times as many come from a private address, and through all relays together; from loopback addresses any
+    /// number. Raise it where more nodes than that are behind one public address.
+    pub per_source_max: u32,
     /// Connections to one peer, default 4: one is used, others come about when both dial at once.
     pub per_peer_max: u32,
     /// Connections that are being set up, in each direction; default 256.
@@ -199,7 +204,7 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { established_max: 2048, per_peer_max: 4, pending_max: 256 }
+        Self { established_max: 2048, per_source_max: 64, per_peer_max: 4, pending_max: 256 }
     }
 }
 

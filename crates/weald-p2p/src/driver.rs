@@ -3,13 +3,13 @@
 mod address;
 mod book;
 mod dialer;
+mod identified;
 mod keeping;
 mod lookups;
 mod outcome;
 mod places;
 mod probing;
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -28,15 +28,16 @@ use weald_core::{Clock, Digest, PeerId, PeerInfo};
 use crate::config::{Config, Multicast};
 use crate::hub::Hub;
 use crate::identity;
-use crate::limits::{BOOK_WRITE_INTERVAL, IDENTIFIED_MAX, PEER_ADDRESSES_MAX, TICK};
+use crate::limits::{BOOK_WRITE_INTERVAL, PEER_ADDRESSES_MAX, TICK};
 use crate::lines::{LinesEvent, Way};
 use crate::lookup::Nearest;
 use crate::metrics::add;
 use crate::swarm::{Node, NodeEvent, is_local};
 pub(crate) use address::peer_of;
-use address::{is_usable, with_peer, without_peer};
+use address::{with_peer, without_peer};
 use book::Book;
 use dialer::{Dial, Dialer};
+use identified::Identified;
 use lookups::Lookups;
 use places::Places;
 
@@ -60,6 +61,14 @@ pub(crate) struct Goals {
     pub(crate) relays: Vec<(Libp2pId, Multiaddr)>,
 }
 
+impl Goals {
+    /// Those of whom it is known who they are.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = Libp2pId> {
+        let relays = self.relays.iter().map(|(peer, _)| *peer);
+        self.seeds.iter().filter_map(peer_of).chain(relays)
+    }
+}
+
 /// What the loop waits for.
 enum Event {
     Swarm(Box<SwarmEvent<NodeEvent>>),
@@ -81,8 +90,7 @@ pub(crate) struct Driver {
     book: Book,
     book_path: Option<PathBuf>,
     book_written: Instant,
-    /// Addresses that identify brought, of peers that are connected or may soon be.
-    identified: BTreeMap<Libp2pId, Vec<Multiaddr>>,
+    identified: Identified,
     reuses_port: bool,
     multicast: Multicast,
     places: Places,
@@ -110,14 +118,14 @@ impl Driver {
             book: Book::default(),
             book_path: config.address_book.clone(),
             book_written: now,
-            identified: BTreeMap::new(),
+            identified: Identified::default(),
             reuses_port: config.reachability.relay_client,
             multicast: config.discovery.multicast,
             places: Places::new(config.reachability.relay_client, &goals.relays, now),
         };
         let relays = goals.relays.into_iter().map(|(_, address)| address);
         for address in goals.seeds.into_iter().chain(relays) {
-            driver.dialer.add_address(address, now);
+            driver.dialer.add_seed(address, now);
         }
         driver.read_book(now);
         driver
@@ -177,7 +185,7 @@ impl Driver {
         let now = Instant::now();
         match command {
             Command::Dial(address) => {
-                if !self.dialer.add_address(address.clone(), now) {
+                if !self.dialer.add_lead(address.clone(), now) {
                     tracing::warn!(target: "weald::dial", %address, "too many addresses to dial");
                 }
                 self.dial_due(now);
@@ -258,9 +266,14 @@ impl Driver {
                     self.dialer.connected(peer_id);
                 }
             }
-            SwarmEvent::ConnectionClosed { connection_id, cause, peer_id, .. } => {
+            SwarmEvent::ConnectionClosed {
+                connection_id, cause, peer_id, num_established, ..
+            } => {
                 tracing::debug!(target: "weald::net", peer = %peer_id, ?cause, "connection closed");
                 self.dialer.failed(connection_id, now);
+                if num_established == 0 {
+                    self.gone(&peer_id);
+                }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 self.dial_failed(connection_id, &error, now);
@@ -329,7 +342,6 @@ impl Driver {
                 self.connected(peer, id, way, dialled);
             }
             LinesEvent::Disconnected { peer, id } => {
-                self.identified.remove(&id);
                 self.places.lost(&id);
                 self.dialer.disconnected(id, now);
                 if self.hub.disconnect(peer) {
@@ -351,7 +363,10 @@ impl Driver {
         let Some(line) = self.swarm.behaviour().lines.line(peer).cloned() else { return };
         // What was dialled is an address for certain; identify may come late, or never.
         let mut addresses: Vec<_> = dialled.into_iter().collect();
-        addresses.extend(self.identified.remove(&id).unwrap_or_default());
+        if let Some(said) = self.identified.take(&id) {
+            self.places.found(id, &said.addresses, &said.protocols);
+            addresses.extend(said.addresses);
+        }
         let info = PeerInfo {
             peer,
             addresses: Vec::new(),
@@ -367,22 +382,6 @@ impl Driver {
         self.learn(peer, id, addresses, true);
         if let Some(info) = self.hub.peer(peer) {
             self.hub.handlers.events.connected(info);
-        }
-    }
-
-    /// A peer says where it listens. Before it is known to be of this network that is only kept.
-    fn identified(&mut self, id: Libp2pId, info: identify::Info) {
-        let Some(peer) = identity::peer_id(&id) else { return };
-        let serves_table = info.protocols.contains(&self.hub.protocols.lookup());
-        let addresses: Vec<_> = info.listen_addrs.into_iter().filter(is_usable).collect();
-        if addresses.is_empty() {
-            return;
-        }
-        self.places.found(id, &addresses, &info.protocols);
-        if self.hub.line(peer).is_some() {
-            self.learn(peer, id, addresses, serves_table);
-        } else if self.identified.len() < IDENTIFIED_MAX {
-            self.identified.insert(id, addresses);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use libp2p::PeerId as Libp2pId;
 use parking_lot::{Mutex, RwLock};
 use weald_core::{Handlers, NodeHints, PeerId, PeerInfo};
 
+use crate::channel::Room;
 use crate::limits::WANTED_MAX;
 use crate::line::Line;
 use crate::lines::Way;
@@ -22,8 +22,8 @@ pub(crate) struct Hub {
     pub(crate) protocols: Protocols,
     pub(crate) handlers: Handlers,
     pub(crate) counters: Counters,
-    /// Bytes of unfinished messages, over all connections.
-    pub(crate) partial_bytes: Arc<AtomicUsize>,
+    /// Room for unfinished messages, over all connections.
+    pub(crate) room: Arc<Room>,
     /// What this node says of itself to those who connect.
     pub(crate) hints: Mutex<NodeHints>,
     /// Where this node listens.
@@ -55,7 +55,7 @@ impl Hub {
             protocols,
             handlers,
             counters: Counters::default(),
-            partial_bytes: Arc::default(),
+            room: Arc::default(),
             hints: Mutex::new(hints),
             addresses: RwLock::default(),
             reachable: RwLock::default(),

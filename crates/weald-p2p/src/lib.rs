@@ -25,6 +25,7 @@ mod link;
 mod lookup;
 mod metrics;
 mod network;
+mod origins;
 mod protocol;
 mod reachable;
 mod sources;

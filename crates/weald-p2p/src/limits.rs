@@ -7,8 +7,16 @@ use weald_core::limits::DECODE_BYTES_MAX;
 
 /// Bytes of a frame's, a request's or an answer's body: an envelope of the codec with room around it.
 pub const BODY_BYTES_MAX: usize = DECODE_BYTES_MAX + 64 * 1024;
-/// Bytes of all unfinished messages that come in, over all peers.
+/// Bytes of all unfinished messages that come in, over all peers; besides these a substream holds less than is read at
+/// once. Beyond it the message that was begun first is given up.
 pub const PARTIAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Of these, of one peer: the largest message of each of the three lanes in which it sends, and an answer, each with
+/// what is around its body.
+pub const PARTIAL_BYTES_PER_PEER_MAX: usize = 4 * (BODY_BYTES_MAX + 1024);
+/// How long a message may take from its first byte to its last, besides the time for what has come of it.
+pub const PARTIAL_TIME_MAX: Duration = Duration::from_secs(30);
+/// The bytes in a second that an unfinished message gains at least, on the average; it is given up otherwise.
+pub const PARTIAL_BYTES_PER_SECOND_MIN: usize = 32 * 1024;
 /// Messages that wait for one peer in one priority.
 pub const LANE_MESSAGES_MAX: usize = 8192;
 /// Bytes that wait for one peer in one priority: two messages of the largest size, at least.
@@ -35,6 +43,8 @@ pub(crate) const WRITES_PER_TURN_MAX: usize = 8;
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before a failed substream is opened again.
 pub(crate) const REOPEN_DELAY: Duration = Duration::from_millis(100);
+/// A substream that was open for so long has worked: what failed before it is forgotten.
+pub(crate) const LANE_PROVEN_AFTER: Duration = Duration::from_secs(5);
 /// Failures in a row after which a connection is given up.
 pub(crate) const LANE_FAILURES_MAX: u32 = 5;
 /// How long a transport may take to set up a connection.
@@ -53,6 +63,13 @@ pub const BOOK_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const BOOK_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Seeds and addresses given to [`Network::dial`](crate::Network::dial).
 pub const SEEDS_MAX: usize = 256;
+/// Failures in a row after which an address given to [`Network::dial`](crate::Network::dial), at which no peer of the
+/// network was ever met, is let go: somewhat more than a minute.
+pub const LEAD_FAILURES_MAX: u32 = 24;
+/// The same for one at which a peer was met: about an hour.
+pub const KNOWN_FAILURES_MAX: u32 = 1000;
+/// Dials that each of them has before it makes room for another.
+pub(crate) const DIALS_MIN: u32 = 4;
 /// Lookups at once.
 pub const LOOKUPS_MAX: usize = 64;
 /// Requests that one lookup sends before it has to do with what it has found.
@@ -95,6 +112,8 @@ pub const FAILURE_PAUSE: Duration = Duration::from_millis(20);
 pub const HOLD_MAX: Duration = Duration::from_secs(1);
 /// Connections that are refused before other events have their turn.
 pub(crate) const REFUSALS_PER_TURN_MAX: usize = 64;
+/// How many times as many connections as of another source there may be of one that stands for many hosts.
+pub const SHARED_SOURCE_FACTOR: usize = 4;
 /// Sources whose failures are remembered.
 pub(crate) const SOURCES_MAX: usize = 4096;
 /// Substreams of one connection, of all protocols.

@@ -248,7 +248,7 @@ impl Lines {
 }
 
 /// Whether an address leads through a relay.
-fn is_relayed(address: &Multiaddr) -> bool {
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 

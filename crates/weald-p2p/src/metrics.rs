@@ -66,7 +66,7 @@ metrics! {
     answers_dropped_count,
     /// Substreams that were given up because a peer broke the protocol.
     protocol_errors_count,
-    /// Substreams that were given up because unfinished messages took too much memory.
+    /// Substreams that were given up because unfinished messages took too much memory, or too long.
     overloads_count,
     /// Bytes of messages that were read.
     bytes_received_count,

@@ -61,6 +61,9 @@ impl Network {
             })?;
         }
         external.into_iter().for_each(|address| swarm::advertise(&mut swarm, address));
+        for peer in goals.peers() {
+            swarm::favour(&mut swarm, &peer);
+        }
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let mut driver = Driver::new(swarm, Arc::clone(&hub), receiver, &config, goals);
         driver.await_addresses(listen.len(), LISTEN_TIMEOUT).await;
@@ -99,7 +102,9 @@ impl Network {
         self.hub.reachable.read().clone()
     }
 
-    /// Connects to whoever is at `address`, and stays connected.
+    /// Connects to whoever is at `address`, and stays connected. Unlike a seed, an address that leads to no peer of the
+    /// network is let go, after [`LEAD_FAILURES_MAX`](crate::limits::LEAD_FAILURES_MAX) failures in a row, or sooner where
+    /// others have to have room.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -204,6 +209,10 @@ impl Transport for Network {
 
     fn peers(&self) -> Vec<PeerInfo> {
         self.hub.peers()
+    }
+
+    fn peer(&self, peer: PeerId) -> Option<PeerInfo> {
+        self.hub.peer(peer)
     }
 }
 

@@ -73,7 +73,8 @@ impl SourceLimiter {
     }
 }
 
-fn source_of(address: IpAddr) -> IpAddr {
+/// Who is held to account for a connection from this address.
+pub(crate) fn source_of(address: IpAddr) -> IpAddr {
     // A socket of the sixth version tells addresses of the fourth within its own.
     match address.to_canonical() {
         address @ IpAddr::V4(_) => address,

@@ -19,12 +19,14 @@ use crate::limits::{
     PING_INTERVAL, PING_TIMEOUT, PLACES_MAX, PROBE_PAUSE_MIN,
 };
 use crate::lines::Lines;
+use crate::origins::Origins;
 use crate::transport;
 
 /// All that a node does on the network. Limits come first, so that what is refused costs nothing;
 /// then lines, whose turn on a connection is thus before that of the slower rest.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Node {
+    origins: Origins,
     limits: connection_limits::Behaviour,
     pub(crate) lines: Lines,
     ping: ping::Behaviour,
@@ -54,6 +56,7 @@ pub(crate) fn build(
         hub: Arc::clone(hub),
     })?;
     let node = Node {
+        origins: Origins::new(config.connections.per_source_max),
         limits: connection_limits::Behaviour::new(limits(config)),
         lines: Lines::new(Arc::clone(hub), config.admission.allowed.clone()),
         ping: ping::Behaviour::new(
@@ -90,9 +93,17 @@ pub(crate) fn advertise(swarm: &mut Swarm<Node>, address: Multiaddr) {
     swarm.add_external_address(address);
 }
 
+/// Has a place for `peer`, however many others are connected.
+pub(crate) fn favour(swarm: &mut Swarm<Node>, peer: &libp2p::PeerId) {
+    swarm.behaviour_mut().limits.bypass_peer_id(peer);
+}
+
+/// Whoever comes leaves a quarter of all places to those that this node dials.
 fn limits(config: &Config) -> ConnectionLimits {
     let limits = config.connections;
+    let incoming_max = limits.established_max - limits.established_max / 4;
     ConnectionLimits::default()
+        .with_max_established_incoming(Some(incoming_max))
         .with_max_established(Some(limits.established_max))
         .with_max_established_per_peer(Some(limits.per_peer_max))
         .with_max_pending_incoming(Some(limits.pending_max))

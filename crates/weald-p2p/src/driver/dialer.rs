@@ -2,6 +2,9 @@
 //!
 //! Pure: time comes in as a value and chance as a seed. A target is dialled until its peer is
 //! connected; each failure doubles the pause. When a connected peer is lost, dialling starts afresh.
+//!
+//! Seeds stay for good. All other targets are what peers have told, who may be anybody: an address at which nobody is
+//! met is let go, and where there is no room for another the one that has failed most makes it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,7 +16,10 @@ use weald_core::Digest;
 use super::address::peer_of;
 use crate::config::Redial;
 use crate::identity;
-use crate::limits::{KEPT_PEERS_MAX, PEER_ADDRESSES_MAX, SEEDS_MAX, STRANGER_PAUSE, STRANGERS_MAX};
+use crate::limits::{
+    DIALS_MIN, KEPT_PEERS_MAX, KNOWN_FAILURES_MAX, LEAD_FAILURES_MAX, PEER_ADDRESSES_MAX,
+    SEEDS_MAX, STRANGER_PAUSE, STRANGERS_MAX,
+};
 
 /// Somebody to stay connected to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +57,10 @@ struct Standing {
     addresses: Vec<Multiaddr>,
     state: State,
     failure_count: u32,
+    /// It stays, however often it fails.
+    is_seed: bool,
+    /// A peer of this network was met there.
+    was_connected: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +86,22 @@ impl Dialer {
         }
     }
 
-    /// Adds an address to stay connected to, or asks for it again at once; `false` when there are
-    /// [`SEEDS_MAX`].
-    pub(super) fn add_address(&mut self, address: Multiaddr, now: Instant) -> bool {
+    /// Adds an address to stay connected to for good.
+    pub(super) fn add_seed(&mut self, address: Multiaddr, now: Instant) {
+        let peer = peer_of(&address);
+        let standing = Standing::new(peer, vec![address.clone()], now);
+        self.targets.insert(Target::Address(address), Standing { is_seed: true, ..standing });
+    }
+
+    /// Adds an address to stay connected to as long as it leads to somebody, or asks for it again at once; `false`
+    /// when there are [`SEEDS_MAX`] that do, or have not been tried.
+    pub(super) fn add_lead(&mut self, address: Multiaddr, now: Instant) -> bool {
         let target = Target::Address(address.clone());
         if let Some(standing) = self.targets.get_mut(&target) {
             standing.hurry(now);
             return true;
         }
-        if self.count(|target| matches!(target, Target::Address(_))) >= SEEDS_MAX {
+        if !self.make_room(|target| matches!(target, Target::Address(_)), SEEDS_MAX) {
             return false;
         }
         let peer = peer_of(&address);
@@ -93,14 +110,16 @@ impl Dialer {
     }
 
     /// Adds a peer to stay connected to, or an address of one; the newest addresses come first.
-    /// Peers beyond [`KEPT_PEERS_MAX`] are not taken.
+    /// Peers beyond [`KEPT_PEERS_MAX`] are taken in the place of those that fail.
     pub(super) fn add_peer(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
         if self.strangers.get(&peer).is_some_and(|until| now < *until) {
             return;
         }
         let target = Target::Peer(peer);
-        let has_room = self.count(|target| matches!(target, Target::Peer(_))) < KEPT_PEERS_MAX;
-        if !self.targets.contains_key(&target) && (!has_room || addresses.is_empty()) {
+        let is_peer = |target: &Target| matches!(target, Target::Peer(_));
+        if !self.targets.contains_key(&target)
+            && (addresses.is_empty() || !self.make_room(is_peer, KEPT_PEERS_MAX))
+        {
             return;
         }
         let standing =
@@ -187,6 +206,7 @@ impl Dialer {
             let standing = self.targets.get_mut(&target).expect("listed a line above");
             standing.state = State::Connected;
             standing.failure_count = 0;
+            standing.was_connected = true;
         }
     }
 
@@ -210,8 +230,17 @@ impl Dialer {
         }
     }
 
-    fn count(&self, condition: impl Fn(&Target) -> bool) -> usize {
-        self.targets.keys().filter(|target| condition(target)).count()
+    /// Lets go of the worst target of a kind where there are so many; `false` when all are of use or have not been
+    /// tried.
+    fn make_room(&mut self, is_of_kind: impl Fn(&Target) -> bool, count_max: usize) -> bool {
+        let of_kind = || self.targets.iter().filter(|(target, _)| is_of_kind(target));
+        if of_kind().count() < count_max {
+            return true;
+        }
+        let useless = of_kind().filter(|(_, standing)| standing.is_useless());
+        let worst = useless.max_by_key(|(_, standing)| standing.badness());
+        let worst = worst.map(|(target, _)| target.clone());
+        worst.is_some_and(|worst| self.targets.remove(&worst).is_some())
     }
 
     fn targets_of(&self, peer: PeerId) -> Vec<Target> {
@@ -233,6 +262,10 @@ impl Dialer {
         }
         let doublings = standing.failure_count.min(20);
         standing.failure_count += 1;
+        if matches!(target, Target::Address(_)) && standing.is_lost() {
+            self.targets.remove(target);
+            return;
+        }
         let pause = self.redial.first.saturating_mul(1 << doublings).min(longest).max(least);
         let until = now + self.jittered(pause);
         self.targets.get_mut(target).expect("found above").state = State::Waiting { until };
@@ -251,7 +284,28 @@ impl Dialer {
 impl Standing {
     const fn new(peer: Option<PeerId>, addresses: Vec<Multiaddr>, now: Instant) -> Self {
         let state = State::Waiting { until: now };
-        Self { peer, addresses, state, failure_count: 0 }
+        Self { peer, addresses, state, failure_count: 0, is_seed: false, was_connected: false }
+    }
+
+    /// Whether it has failed so often that it is let go.
+    fn is_lost(&self) -> bool {
+        let failures_max = if self.was_connected { KNOWN_FAILURES_MAX } else { LEAD_FAILURES_MAX };
+        !self.is_seed && self.failure_count >= failures_max
+    }
+
+    /// Whether it may make room for another.
+    fn is_useless(&self) -> bool {
+        let has_failed = match self.state {
+            State::Own => true,
+            State::Connected => false,
+            State::Waiting { .. } | State::Dialling => self.failure_count >= DIALS_MIN,
+        };
+        has_failed && !self.is_seed
+    }
+
+    /// The highest makes room first.
+    fn badness(&self) -> (bool, bool, u32) {
+        (self.state == State::Own, !self.was_connected, self.failure_count)
     }
 
     /// Who waits for long waits no longer; a target that fails again and again keeps its pauses.
@@ -292,7 +346,7 @@ mod tests {
     #[test]
     fn failures_double_the_pause_up_to_the_longest() {
         let (mut dialer, mut now) = (dialer(), Instant::now());
-        assert!(dialer.add_address(address(1), now));
+        assert!(dialer.add_lead(address(1), now));
         let mut ceiling = FIRST;
         for number in 0..10 {
             begin(&mut dialer, number, now);
@@ -308,7 +362,7 @@ mod tests {
     fn a_connected_peer_is_not_dialled_until_it_is_lost() {
         let (mut dialer, now) = (dialer(), Instant::now());
         let peer = PeerId::random();
-        assert!(dialer.add_address(address(1), now));
+        assert!(dialer.add_lead(address(1), now));
         begin(&mut dialer, 1, now);
         dialer.met(connection(1), peer);
         dialer.connected(peer);
@@ -324,7 +378,7 @@ mod tests {
     fn a_dial_to_a_peer_that_is_of_no_use_counts_as_failed() {
         let (mut dialer, now) = (dialer(), Instant::now());
         let peer = PeerId::random();
-        assert!(dialer.add_address(address(1), now));
+        assert!(dialer.add_lead(address(1), now));
         begin(&mut dialer, 1, now);
         dialer.met(connection(1), peer);
         dialer.foreign(peer, now);
@@ -340,7 +394,7 @@ mod tests {
     #[test]
     fn the_own_address_is_left_alone() {
         let (mut dialer, now) = (dialer(), Instant::now());
-        assert!(dialer.add_address(address(1), now));
+        assert!(dialer.add_lead(address(1), now));
         begin(&mut dialer, 1, now);
         dialer.own(connection(1));
         assert!(dialer.due(now + Duration::from_secs(600)).is_empty());
@@ -366,8 +420,83 @@ mod tests {
         (0..2 * KEPT_PEERS_MAX).for_each(|_| dialer.add_peer(PeerId::random(), &[address(1)], now));
         assert_eq!(dialer.due(now).len(), KEPT_PEERS_MAX);
         let ports = 1..=u16::try_from(SEEDS_MAX).unwrap();
-        assert!(ports.clone().all(|port| dialer.add_address(address(port), now)));
-        assert!(!dialer.add_address(address(9999), now));
-        assert!(dialer.add_address(address(1), now), "it is known");
+        assert!(ports.clone().all(|port| dialer.add_lead(address(port), now)));
+        assert!(!dialer.add_lead(address(9999), now), "none has been tried");
+        assert!(dialer.add_lead(address(1), now), "it is known");
+    }
+
+    /// Dials all that is due, in vain, so many times; the time after that.
+    fn fail(dialer: &mut Dialer, times: u32, mut now: Instant) -> Instant {
+        for _ in 0..times {
+            for (number, dial) in dialer.due(now).into_iter().enumerate() {
+                dialer.began(dial.target, connection(number));
+                dialer.failed(connection(number), now);
+            }
+            now += Redial::default().known_max;
+        }
+        now
+    }
+
+    #[test]
+    fn an_address_that_leads_to_nobody_is_let_go_and_a_seed_is_not() {
+        let (mut dialer, now) = (dialer(), Instant::now());
+        dialer.add_seed(address(1), now);
+        assert!(dialer.add_lead(address(2), now));
+        let now = fail(&mut dialer, LEAD_FAILURES_MAX - 1, now);
+        assert_eq!(dialer.due(now).len(), 2);
+        let now = fail(&mut dialer, 1, now);
+        let due = |dialer: &Dialer, now| {
+            dialer.due(now).into_iter().map(|dial| dial.target).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&dialer, now), [Target::Address(address(1))]);
+        assert!(dialer.add_lead(address(1), now), "a seed that is told stays a seed");
+        let now = fail(&mut dialer, KNOWN_FAILURES_MAX + 1, now);
+        assert_eq!(due(&dialer, now), [Target::Address(address(1))]);
+        assert!(dialer.dialling.is_empty());
+    }
+
+    #[test]
+    fn an_address_at_which_a_peer_was_met_is_kept_for_longer() {
+        let (mut dialer, now, peer) = (dialer(), Instant::now(), PeerId::random());
+        assert!(dialer.add_lead(address(1), now));
+        begin(&mut dialer, 1, now);
+        dialer.met(connection(1), peer);
+        dialer.connected(peer);
+        dialer.disconnected(peer, now);
+        let now = fail(&mut dialer, LEAD_FAILURES_MAX + 1, now + FIRST);
+        assert_eq!(dialer.due(now).len(), 1);
+        let now = fail(&mut dialer, KNOWN_FAILURES_MAX, now);
+        assert!(dialer.due(now).is_empty());
+    }
+
+    #[test]
+    fn the_worst_address_makes_room_for_another_and_what_is_connected_does_not() {
+        let (mut dialer, now, peer) = (dialer(), Instant::now(), PeerId::random());
+        let known = address(1).with(libp2p::multiaddr::Protocol::P2p(peer));
+        assert!(dialer.add_lead(known.clone(), now));
+        dialer.connected(peer);
+        dialer.add_seed(address(2), now);
+        let ports = 3..=u16::try_from(SEEDS_MAX).unwrap();
+        assert!(ports.clone().all(|port| dialer.add_lead(address(port), now)));
+        let now = fail(&mut dialer, DIALS_MIN, now);
+        for port in ports.clone() {
+            assert!(dialer.add_lead(address(port + 1000), now));
+        }
+        assert!(!dialer.add_lead(address(9999), now), "the new ones have not been tried");
+        assert_eq!(dialer.targets.len(), SEEDS_MAX);
+        let stay = [known, address(2)].map(Target::Address);
+        assert!(stay.iter().all(|target| dialer.targets.contains_key(target)));
+    }
+
+    #[test]
+    fn a_peer_that_fails_makes_room_for_another_and_is_not_let_go_otherwise() {
+        let (mut dialer, now, peer) = (dialer(), Instant::now(), PeerId::random());
+        let strangers: Vec<_> = (0..KEPT_PEERS_MAX).map(|_| PeerId::random()).collect();
+        strangers.iter().for_each(|stranger| dialer.add_peer(*stranger, &[address(1)], now));
+        let now = fail(&mut dialer, 2 * LEAD_FAILURES_MAX, now);
+        assert_eq!(dialer.due(now).len(), KEPT_PEERS_MAX);
+        dialer.add_peer(peer, &[address(1)], now);
+        assert!(dialer.targets.contains_key(&Target::Peer(peer)));
+        assert_eq!(dialer.targets.len(), KEPT_PEERS_MAX);
     }
 }

@@ -7,6 +7,7 @@ use weald_core::{Stranger, StrangerReason};
 
 use crate::identity;
 use crate::lines::NotAllowed;
+use crate::origins::Crowded;
 
 /// Who was turned away with an incoming connection; `None` when that was told of before, or nobody
 /// was at fault.
@@ -38,5 +39,7 @@ fn of_denial(cause: &ConnectionDenied) -> Option<StrangerReason> {
     if cause.downcast_ref::<NotAllowed>().is_some() {
         return None;
     }
-    cause.downcast_ref::<Exceeded>().map(|_| StrangerReason::TooMany)
+    let is_over =
+        cause.downcast_ref::<Exceeded>().is_some() || cause.downcast_ref::<Crowded>().is_some();
+    is_over.then_some(StrangerReason::TooMany)
 }

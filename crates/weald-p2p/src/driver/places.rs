@@ -44,7 +44,7 @@ impl Places {
         Self { is_on, named, relays: BTreeMap::new(), taken: None, next: now }
     }
 
-    /// A connected peer is reached at these addresses; it carries for others if its `protocols` say so.
+    /// A connected peer of this network is reached at these addresses; it carries for others if its `protocols` say so.
     pub(super) fn found(
         &mut self,
         peer: PeerId,

@@ -130,10 +130,10 @@ impl Link {
         }
     }
 
-    fn poll_inbound(&mut self, cx: &mut Context<'_>) {
+    fn poll_inbound(&mut self, cx: &mut Context<'_>, now: Instant) {
         for slot in &mut self.inbound {
             let Some(inbound) = slot else { continue };
-            let ended = inbound.poll(cx);
+            let ended = inbound.poll(cx, now);
             let hints = inbound.take_hints();
             self.events.extend(hints.map(FromLink::Hints));
             if let Poll::Ready(error) = ended {
@@ -144,9 +144,16 @@ impl Link {
         }
     }
 
+    /// When the next unfinished message is given up.
+    fn next_deadline(&self) -> Option<Instant> {
+        let outbound = self.outbound.iter().filter_map(Outbound::deadline);
+        outbound.chain(self.inbound.iter().flatten().filter_map(Inbound::deadline)).min()
+    }
+
     /// Ends calls whose time is over and sets the one timer for what comes next.
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let (expired_count, mut next) = self.line.expire(now);
+        let (expired_count, next) = self.line.expire(now);
+        let mut next = next.into_iter().chain(self.next_deadline()).min();
         if expired_count > 0 {
             add(&self.hub.counters.calls_timed_out_count, expired_count as u64);
         }
@@ -195,7 +202,7 @@ impl ConnectionHandler for Link {
         let now = Instant::now();
         // What handlers queue at once need not wake this task: it is about to look.
         self.line.unregister();
-        self.poll_inbound(cx);
+        self.poll_inbound(cx, now);
         self.line.register(cx.waker());
         self.poll_outbound(cx, now);
         self.retire();
@@ -224,7 +231,8 @@ impl ConnectionHandler for Link {
                 protocol: stream,
                 info: priority,
             }) => {
-                self.outbound[lane_index(priority)].opened(stream, &self.hub);
+                let (peer, now) = (self.line.peer(), Instant::now());
+                self.outbound[lane_index(priority)].opened(stream, peer, &self.hub, now);
                 self.become_ready();
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: priority, error }) => {

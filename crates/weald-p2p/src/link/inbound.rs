@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use libp2p::Stream;
 use weald_core::{Caller, NodeHints, PeerId, Priority, Reply};
@@ -43,7 +44,7 @@ impl Inbound {
     ) -> Self {
         let desk = Arc::new(Desk::new(Arc::clone(budget)));
         let visitor = Visitor { peer, priority, desk, hub: Arc::clone(hub), hints: None };
-        let reader = Reader::new(Arc::clone(&hub.partial_bytes));
+        let reader = Reader::new(&hub.room, peer);
         Self { stream, reader, writer: Writer::default(), visitor }
     }
 
@@ -54,10 +55,10 @@ impl Inbound {
 
     /// Hands on what has come and writes what was answered; `Ready` when the substream is of no use
     /// any more. A peer that does not read its answers is not read from.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ReadError> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<ReadError> {
         // Services that answer at once need not wake this task: it is about to look.
         self.visitor.desk.unregister();
-        let mut read = self.poll_read(cx);
+        let mut read = self.poll_read(cx, now);
         self.visitor.desk.register(cx.waker());
         loop {
             let was_full = self.visitor.desk.is_full();
@@ -69,18 +70,24 @@ impl Inbound {
             if read.is_ready() || !was_full || self.visitor.desk.is_full() {
                 break;
             }
-            read = self.poll_read(cx);
+            read = self.poll_read(cx, now);
         }
         self.count();
         read
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<ReadError> {
+    /// When to poll it again, whatever comes until then.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.reader.deadline()
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<ReadError> {
         if self.visitor.desk.is_full() {
+            self.reader.pause(now);
             return Poll::Pending;
         }
         let visitor = &mut self.visitor;
-        self.reader.poll(cx, &mut self.stream, |message| visitor.receive(message))
+        self.reader.poll(cx, now, &mut self.stream, |message| visitor.receive(message))
     }
 
     fn count(&mut self) {

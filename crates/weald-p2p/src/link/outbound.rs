@@ -5,11 +5,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use libp2p::Stream;
-use weald_core::Priority;
+use weald_core::{PeerId, Priority};
 
 use crate::channel::{ReadError, Reader, Writer};
 use crate::hub::Hub;
-use crate::limits::{LANE_FAILURES_MAX, REOPEN_DELAY};
+use crate::limits::{LANE_FAILURES_MAX, LANE_PROVEN_AFTER, REOPEN_DELAY};
 use crate::line::Line;
 use crate::metrics::add;
 use weald_core::wire::{Answer, Message, WireError};
@@ -19,7 +19,7 @@ use weald_core::wire::{Answer, Message, WireError};
 pub(super) struct Outbound {
     priority: Priority,
     state: State,
-    failure_count: u32,
+    failures: Failures,
     answers: Vec<(u64, Answer)>,
 }
 
@@ -36,6 +36,7 @@ enum State {
 
 #[derive(Debug)]
 struct Open {
+    since: Instant,
     stream: Stream,
     writer: Writer,
     reader: Reader,
@@ -44,7 +45,7 @@ struct Open {
 impl Outbound {
     pub(super) const fn new(priority: Priority) -> Self {
         let state = State::Closed { until: None };
-        Self { priority, state, failure_count: 0, answers: Vec::new() }
+        Self { priority, state, failures: Failures(0), answers: Vec::new() }
     }
 
     pub(super) const fn priority(&self) -> Priority {
@@ -71,9 +72,18 @@ impl Outbound {
         }
     }
 
-    pub(super) fn opened(&mut self, stream: Stream, hub: &Hub) {
-        let reader = Reader::new(std::sync::Arc::clone(&hub.partial_bytes));
-        self.state = State::Open(Box::new(Open { stream, writer: Writer::default(), reader }));
+    /// When to poll it again, whatever comes until then.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(open) => open.reader.deadline(),
+            State::Closed { .. } | State::Opening => None,
+        }
+    }
+
+    pub(super) fn opened(&mut self, stream: Stream, peer: PeerId, hub: &Hub, now: Instant) {
+        let reader = Reader::new(&hub.room, peer);
+        let writer = Writer::default();
+        self.state = State::Open(Box::new(Open { since: now, stream, writer, reader }));
     }
 
     /// The substream is of no use, or was not opened. `false` when it has failed too often.
@@ -81,9 +91,12 @@ impl Outbound {
         if self.priority == Priority::Client {
             line.lose_sent();
         }
-        self.failure_count += 1;
+        let opened = match &self.state {
+            State::Open(open) => Some(open.since),
+            State::Closed { .. } | State::Opening => None,
+        };
         self.state = State::Closed { until: Some(now + REOPEN_DELAY) };
-        self.failure_count < LANE_FAILURES_MAX
+        self.failures.add(opened, now) < LANE_FAILURES_MAX
     }
 
     /// Lets the substream go; it is opened again when something waits.
@@ -102,9 +115,9 @@ impl Outbound {
         now: Instant,
     ) -> Poll<ReadError> {
         let State::Open(open) = &mut self.state else { return Poll::Pending };
-        let Open { stream, writer, reader } = &mut **open;
+        let Open { stream, writer, reader, .. } = &mut **open;
         let (priority, answers) = (self.priority, &mut self.answers);
-        let read = reader.poll(cx, stream, |message| match message {
+        let read = reader.poll(cx, now, stream, |message| match message {
             Message::Answer { call, answer } if priority == Priority::Client => {
                 answers.push((call, answer));
                 Ok(())
@@ -112,7 +125,7 @@ impl Outbound {
             _ => Err(WireError::Malformed),
         });
         if !answers.is_empty() {
-            self.failure_count = 0;
+            self.failures = Failures(0);
         }
         line.answer(answers);
         let written = writer.poll(cx, stream, |batch| line.take(priority, now, batch));
@@ -122,6 +135,22 @@ impl Outbound {
             (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(ReadError::Ended(error)),
             (Poll::Pending, _) => Poll::Pending,
         }
+    }
+}
+
+/// How often the substreams of one priority have failed in a row. Answers come on one of the priorities only; on the
+/// others one that was open for [`LANE_PROVEN_AFTER`] has worked.
+#[derive(Debug)]
+struct Failures(u32);
+
+impl Failures {
+    /// One more, of a substream that was opened at this time, or not at all; how many these are.
+    fn add(&mut self, opened: Option<Instant>, now: Instant) -> u32 {
+        if opened.is_some_and(|since| now.duration_since(since) >= LANE_PROVEN_AFTER) {
+            self.0 = 0;
+        }
+        self.0 += 1;
+        self.0
     }
 }
 
@@ -142,6 +171,21 @@ pub(super) fn add_failure(hub: &Hub, error: &ReadError) {
         ReadError::Ended(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
         ReadError::Ended(_) => {}
         ReadError::Wire(_) => add(&hub.counters.protocol_errors_count, 1),
-        ReadError::NoRoom => add(&hub.counters.overloads_count, 1),
+        ReadError::NoRoom | ReadError::TooSlow => add(&hub.counters.overloads_count, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_far_apart_of_a_lane_that_is_never_answered_are_not_in_a_row() {
+        let (mut failures, begin) = (Failures(0), Instant::now());
+        let worked = begin + LANE_PROVEN_AFTER;
+        assert!((0..2 * LANE_FAILURES_MAX).all(|_| failures.add(Some(begin), worked) == 1));
+        let at_once = begin + LANE_PROVEN_AFTER / 2;
+        assert_eq!(failures.add(Some(begin), at_once), 2, "it was of no use");
+        assert_eq!(failures.add(None, worked), 3, "it was not opened");
     }
 }

@@ -1,7 +1,6 @@
 //! Connections that come in, at the pace that their sources have earned.
 
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,13 +10,13 @@ use futures::future::FutureExt;
 use libp2p::Multiaddr;
 use libp2p::Transport;
 use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
-use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 
 use super::Secured;
 use crate::hub::Hub;
 use crate::limits::REFUSALS_PER_TURN_MAX;
 use crate::metrics::add;
+use crate::origins::ip_of;
 use crate::sources::{SourceLimiter, Turn};
 
 /// A transport whose incoming connections are negotiated when it is the turn of their sources, and not at all where
@@ -111,13 +110,5 @@ impl Transport for Paced {
         // Others have their turn before more are refused.
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
     }
 }

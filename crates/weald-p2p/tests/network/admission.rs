@@ -11,7 +11,7 @@ use weald_core::{Handlers, StrangerReason};
 use weald_p2p::limits::FAILURES_MAX;
 use weald_p2p::{Config, Network, PreSharedKey, StartError};
 
-use crate::rig::{ECHO, LONG, Told, config, identity, pair, peer, start, until};
+use crate::rig::{ECHO, LONG, Told, config, free_address, identity, pair, peer, start, until};
 
 /// Starts `config` beside a node and says how that node turned it away.
 async fn reason_at(mut host: crate::rig::Node, guest: Config) -> StrangerReason {
@@ -73,6 +73,44 @@ async fn d66_more_connections_than_there_may_be_are_turned_away() {
     let _second = start(config(3, &[&host])).await;
     assert_eq!(host.refuses().await.reason, StrangerReason::TooMany);
     assert_eq!(host.peers(), [peer(2)]);
+}
+
+#[tokio::test]
+async fn those_that_come_leave_room_for_whom_the_node_dials() {
+    let mut host = config(1, &[]);
+    host.connections.established_max = 4;
+    let mut host = start(host).await;
+    let mut guests = Vec::new();
+    for number in 2..5 {
+        guests.push(start(config(number, &[&host])).await);
+        host.meets(peer(number)).await;
+    }
+    guests.push(start(config(5, &[&host])).await);
+    assert_eq!(host.refuses().await.reason, StrangerReason::TooMany);
+    let other = start(config(6, &[])).await;
+    host.network.dial(&other.address()).unwrap();
+    host.meets(peer(6)).await;
+}
+
+#[tokio::test]
+async fn a_seed_has_a_place_when_others_have_taken_all() {
+    let address = free_address();
+    let mut host = config(1, &[]);
+    host.connections.established_max = 1;
+    let seed_id = identity_text(9).await;
+    host.seeds = vec![format!("{address}/p2p/{seed_id}")];
+    let mut host = start(host).await;
+    let _guest = start(config(2, &[&host])).await;
+    host.meets(peer(2)).await;
+    let mut seed = config(9, &[]);
+    seed.listen = vec![address];
+    let _seed = start(seed).await;
+    host.meets(peer(9)).await;
+}
+
+/// How an address names node `number`.
+async fn identity_text(number: u64) -> String {
+    host_id(&start(config(number, &[])).await)
 }
 
 #[tokio::test]

@@ -1,18 +1,11 @@
 //! Nodes that cannot be dialled: a relay carries their connections, until they get through themselves.
 
-use std::net::{Ipv4Addr, TcpListener};
-
 use bytes::Bytes;
-use weald_core::Transport;
+use weald_core::{StrangerReason, Transport};
+use weald_p2p::limits::{RELAYS_MAX, SHARED_SOURCE_FACTOR};
 use weald_p2p::{Config, Reachable};
 
-use crate::rig::{ECHO, LONG, Node, ask_soon, config, peer, start, until};
-
-/// An address that nobody listens on.
-fn free_address() -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().expect("it is bound").port())
-}
+use crate::rig::{ECHO, LONG, Node, ask_soon, config, free_address, peer, start, until};
 
 /// A node that carries for others. A relay has to know the address that it is reached at.
 async fn relay(number: u64) -> Node {
@@ -93,6 +86,22 @@ async fn a_node_has_a_place_at_the_relay_that_it_names_and_whoever_has_the_addre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_come_through_relays_have_no_more_places_than_their_share() {
+    let relay = relay(1).await;
+    let mut hidden = client(2, vec![circuit(&relay)]);
+    hidden.connections.per_source_max = 1;
+    let mut hidden = start(hidden).await;
+    let place = place(&hidden).await;
+    let mut guests = Vec::new();
+    for number in 3..=3 + SHARED_SOURCE_FACTOR as u64 {
+        let mut guest = client(number, Vec::new());
+        guest.seeds = vec![place.clone()];
+        guests.push(start(guest).await);
+    }
+    assert_eq!(hidden.refuses().await.reason, StrangerReason::TooMany);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_at_a_named_relay_is_taken_again_when_the_relay_is_back() {
     let address = free_address();
     let relay = relay_at(1, address.clone()).await;
@@ -154,4 +163,26 @@ async fn a_place_at_a_relay_that_ends_is_taken_at_another() {
     drop(ends);
     let is_taken = |at: &String| at.starts_with(&stays.address());
     until("the other has one", || hidden.network.listen_addresses().iter().any(is_taken)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_of_other_networks_take_the_place_of_none_of_this_one() {
+    let mut hidden = client(2, Vec::new());
+    hidden.external = vec![free_address()];
+    ask_soon(&mut hidden);
+    let mut hidden = start(hidden).await;
+    let mut strangers = Vec::new();
+    for number in 10..10 + RELAYS_MAX as u64 {
+        let address = free_address();
+        let mut stranger = config(number, &[]);
+        stranger.network = "other".parse().expect("a name");
+        (stranger.listen, stranger.external) = (vec![address.clone()], vec![address]);
+        stranger.reachability.relay_server = true;
+        strangers.push(start(stranger).await);
+        hidden.network.dial(&strangers.last().expect("it was pushed").address()).unwrap();
+        hidden.refuses().await;
+    }
+    let relay = relay(1).await;
+    hidden.network.dial(&relay.address()).unwrap();
+    assert!(place(&hidden).await.starts_with(&relay.address()));
 }

@@ -2,6 +2,7 @@
 //! was told.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -111,6 +112,12 @@ pub(crate) fn config(number: u64, seeds: &[&Node]) -> Config {
     config.seeds = seeds.iter().flat_map(|node| node.network.listen_addresses()).collect();
     config.discovery.multicast = Multicast::Off;
     config
+}
+
+/// An address that nobody listens on.
+pub(crate) fn free_address() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().expect("it is bound").port())
 }
 
 /// Has a node ask others whether they can dial it, and answer them, on this machine and soon.
