@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     TopicItem, TopicPage, TopicPosition,
-    limits::{DELIVERY_READ_MAX, DELIVERY_STREAMS_MAX},
+    limits::{DELIVERY_READ_MAX, DELIVERY_READS_SLACK, DELIVERY_STREAMS_MAX},
 };
 
 /// One subscriber's stream at this member; the driver names it.
@@ -124,20 +124,37 @@ struct Stream {
     fill: Option<(TopicPosition, TopicPosition)>,
 }
 
+impl Stream {
+    /// Where a read gives it something: at its next position, or where it has a hole. `end` is that
+    /// of the topic.
+    fn wants(&self, end: TopicPosition) -> [Option<TopicPosition>; 2] {
+        let is_due = self.is_owed || self.next < end.min(self.until);
+        [is_due.then_some(self.next), self.fill.map(|(from, _)| from)]
+    }
+}
+
 /// Delivery of one topic at one member.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Delivery {
     end: TopicPosition,
     streams: BTreeMap<StreamId, Stream>,
-    /// Positions at which a read is under way.
+    /// Positions at which a read is queued or under way.
     reads: BTreeSet<TopicPosition>,
+    /// Those that are queued, in their order; four for each stream and a few, at most.
+    queued: VecDeque<TopicPosition>,
     outputs: VecDeque<DeliveryOutput>,
 }
 
 impl Delivery {
     /// Delivery of a topic that was applied up to `end`, to nobody yet.
     pub const fn new(end: TopicPosition) -> Self {
-        Self { end, streams: BTreeMap::new(), reads: BTreeSet::new(), outputs: VecDeque::new() }
+        Self {
+            end,
+            streams: BTreeMap::new(),
+            reads: BTreeSet::new(),
+            queued: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// How many streams are open.
@@ -155,9 +172,18 @@ impl Delivery {
         }
     }
 
-    /// The next thing to do.
+    /// The next thing to do. A read that no stream waits for any more is left out.
     pub fn poll_output(&mut self) -> Option<DeliveryOutput> {
-        self.outputs.pop_front()
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        while let Some(from) = self.queued.pop_front() {
+            if self.streams.values().any(|stream| stream.wants(self.end).contains(&Some(from))) {
+                return Some(DeliveryOutput::Read { from, limit: DELIVERY_READ_MAX });
+            }
+            self.reads.remove(&from);
+        }
+        None
     }
 
     fn handle_request(&mut self, id: StreamId, request: StreamRequest) {
@@ -195,22 +221,41 @@ impl Delivery {
             return;
         }
         self.end = end;
+        self.read_for_all();
+    }
+
+    fn read_for_all(&mut self) {
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         ids.into_iter().for_each(|id| self.read_for(id));
     }
 
     /// Reads on for a stream that may be sent more, or is owed an answer.
     fn read_for(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get(&id) else { return };
-        let has_more = stream.next < self.end.min(stream.until);
-        if has_more || stream.is_owed {
-            self.read(stream.next);
+        let next = self.streams.get(&id).and_then(|stream| stream.wants(self.end)[0]);
+        if let Some(next) = next {
+            self.read(next);
         }
     }
 
     fn read(&mut self, from: TopicPosition) {
         if self.reads.insert(from) {
-            self.outputs.push_back(DeliveryOutput::Read { from, limit: DELIVERY_READ_MAX });
+            self.queued.push_back(from);
+        }
+        if self.queued.len() > 4 * self.streams.len() + DELIVERY_READS_SLACK {
+            self.drop_unwanted();
+        }
+    }
+
+    /// Drops the reads that no stream waits for any more; two for each stream are left, at most.
+    fn drop_unwanted(&mut self) {
+        let wanted = self.streams.values().flat_map(|stream| stream.wants(self.end));
+        let wanted: BTreeSet<TopicPosition> = wanted.flatten().collect();
+        let queued = std::mem::take(&mut self.queued);
+        for from in queued {
+            match wanted.contains(&from) {
+                true => self.queued.push_back(from),
+                false => drop(self.reads.remove(&from)),
+            }
         }
     }
 
@@ -218,6 +263,7 @@ impl Delivery {
         if !self.reads.remove(&from) {
             return;
         }
+        let is_later = page.end > self.end;
         self.end = self.end.max(page.end);
         let next = page.next.max(from);
         let part = Arc::new(Part { from, items: page.items.clone(), next, end: self.end });
@@ -225,6 +271,10 @@ impl Delivery {
         for id in ids {
             self.deliver(id, &part);
             self.fill(id, &part);
+        }
+        // Those that wait at the end that was known before.
+        if is_later {
+            self.read_for_all();
         }
     }
 

@@ -69,6 +69,9 @@ pub const DELIVERY_READ_MAX: usize = 256;
 pub const DELIVERY_READ_BYTES_MAX: u64 = 512 * 1024;
 /// Streams of one topic at one member.
 pub const DELIVERY_STREAMS_MAX: usize = 10_000;
+/// Reads that may be queued at a member beyond four for each stream, before those that no stream waits
+/// for are dropped.
+pub const DELIVERY_READS_SLACK: usize = 16;
 /// Parts that a subscriber keeps before a hole is filled.
 pub const SUBSCRIBER_PARTS_MAX: usize = 64;
 /// Runs of publishers whose sequences a subscriber follows.

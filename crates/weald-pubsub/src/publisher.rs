@@ -5,6 +5,10 @@
 //! a time, in order, so that the topic never sees a gap that heals by itself. A sequence whose
 //! message is refused for good or expires unsent is filled by a skip.
 //!
+//! Of a message whose answer did not come it is not known whether the topic has it. The clock does
+//! not settle it: it is sent again, also behind its expiry, since the topic answers a repeat before it
+//! looks at that.
+//!
 //! With the policy `Available` what waits while the topic is not reached is kept durably, and only
 //! what is durable is said to be queued. A publisher that was restored from what was kept brings
 //! that to the topic; whoever was not told may have used sequences beyond it, so what is new after a
@@ -57,7 +61,8 @@ pub enum PublisherOutput {
     /// A message is kept durably until the topic can be reached. Tell the application, which may
     /// show it as provisional.
     Queued(PublisherSequence),
-    /// The fate of a message is certain.
+    /// The fate of a message is certain. With [`TopicRefusal::Forgotten`] it will not be known any
+    /// more: the topic may have had the message.
     Settled(PublisherSequence, Result<Published, TopicRefusal>),
 }
 
@@ -120,6 +125,8 @@ impl Publisher {
     pub fn restore(address: TopicAddress, availability: Availability, outbox: Outbox) -> Self {
         let (persisted, mut outbox) = (outbox.last(), outbox);
         outbox.keep();
+        // The process that has kept it may have sent it.
+        outbox.doubt(&outbox.sequences());
         Self { persisted, ..Self::with(address, availability, outbox, true) }
     }
 
@@ -275,7 +282,7 @@ impl Publisher {
         self.outputs.push_back(PublisherOutput::Skip(self.outbox.incarnation(), sequence));
     }
 
-    /// Gives up messages that have expired unsent, from the front.
+    /// Gives up messages that have expired and that the topic does not have, from the front.
     fn expire(&mut self, now: Time) {
         for (sequence, expires_at) in self.outbox.expired(now) {
             let refusal = TopicRefusal::Expiry { expires_at, from: now, to: Time::MAX };
@@ -373,13 +380,20 @@ impl Publisher {
             match self.outbox.standing(sequence) {
                 // Its fate was told when it was given up.
                 Some(Standing::Passed) => self.close(sequence),
-                _ => self.settle(sequence, Err(refusal.clone()), Standing::Waiting),
+                _ => {
+                    let is_doubtful = self.outbox.is_doubtful(sequence);
+                    let forgotten = is_doubtful.then_some(TopicRefusal::Forgotten);
+                    let refusal = forgotten.unwrap_or_else(|| refusal.clone());
+                    self.settle(sequence, Err(refusal), Standing::Waiting);
+                }
             }
         }
     }
 
     fn handle_unreachable(&mut self, now: Time) {
-        self.flight = Flight::None;
+        if let Flight::Messages(sequences) = std::mem::replace(&mut self.flight, Flight::None) {
+            self.outbox.doubt(&sequences);
+        }
         self.is_cut_off = true;
         if self.is_queueing() {
             self.keep();

@@ -25,7 +25,7 @@ pub use events::Event;
 use events::Events;
 use fetching::Fetching;
 use lease::LeaseKeeper;
-use window::Window;
+use window::{Taken, Window};
 
 /// Settings of a subscriber.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -269,8 +269,7 @@ impl Subscriber {
                 self.ask(now, member);
             }
             Link::Open { member, is_asked: true, check_at } if check_at <= now => {
-                self.outputs.push_back(SubscriberOutput::Hangup(member));
-                self.handle_disconnected(now, member);
+                self.leave(now, member);
             }
             _ => {}
         }
@@ -361,6 +360,12 @@ impl Subscriber {
         self.link = Link::Waiting(now.after(delay));
     }
 
+    /// Goes to the next member: this one is silent, or sends more than it may.
+    fn leave(&mut self, now: Time, member: PeerId) {
+        self.outputs.push_back(SubscriberOutput::Hangup(member));
+        self.handle_disconnected(now, member);
+    }
+
     /// Goes to another member when its own is no member any more.
     fn leave_strangers(&mut self, now: Time) {
         if let Link::Open { member, .. } | Link::Dialling(member) = self.link
@@ -375,8 +380,13 @@ impl Subscriber {
 
     fn handle_part(&mut self, now: Time, from: PeerId, part: Part) {
         let Link::Open { member, .. } = self.link else { return };
-        if member != from || !self.window.take(part) {
+        if member != from {
             return;
+        }
+        match self.window.take(part) {
+            Taken::Heard => {}
+            Taken::Ignored => return,
+            Taken::Beyond => return self.leave(now, member),
         }
         self.failures = 0;
         let check_at = now.after(self.config.check_interval);
@@ -420,7 +430,7 @@ impl Subscriber {
         if self.link == Link::Ended || !self.events.reset(generation) {
             return;
         }
-        self.window = Window::new(TopicPosition::ZERO);
+        self.window.reset();
         self.fetching.forget();
         if let Link::Open { member, .. } = self.link {
             self.ask(now, member);

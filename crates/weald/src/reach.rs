@@ -209,14 +209,7 @@ impl Reach {
     /// # Errors
     /// What is waited for, in words.
     pub(crate) fn readiness(&self) -> std::result::Result<(), String> {
-        match self.search.as_ref().map_or(Search::Told, |search| *search.borrow()) {
-            Search::Told => Ok(()),
-            Search::Waiting => Err("waiting for a node of the network".into()),
-            Search::Denied(peer) => Err(format!(
-                "node {peer} lets in only who may join its network: at a loopback or private \
-                 address, or with its pre-shared key"
-            )),
-        }
+        self.search.as_ref().map_or(Ok(()), |search| search.borrow().readiness())
     }
 
     /// A peer is gone.
@@ -461,25 +454,7 @@ impl Backend for Reach {
     }
 
     fn status(&self) -> NodeStatus {
-        let statuses = self.statuses();
-        let stopped = statuses.iter().find_map(|status| match &status.health {
-            crate::members::MemberHealth::Stopped(reason) => Some(reason.clone()),
-            _ => None,
-        });
-        let of = |of: fn(&PartitionStatus) -> LogIndex| statuses.iter().map(of).max();
-        NodeStatus {
-            read_only: stopped,
-            applied: of(|status| status.applied).unwrap_or_default(),
-            checkpointed: of(|status| status.checkpointed).unwrap_or_default(),
-            dirty_bytes: statuses.iter().map(|status| status.dirty_bytes).sum(),
-            writes_waiting: usize::try_from(self.core.writes.load(Ordering::Relaxed))
-                .unwrap_or(usize::MAX),
-            partitions: statuses.len(),
-            leaderless: statuses.iter().filter(|status| status.coordinator.is_none()).count(),
-            // These are known to whoever knows the network.
-            voters: None,
-            reachability: None,
-        }
+        figures::status(&self.statuses(), self.core.writes.load(Ordering::Relaxed))
     }
 
     /// How requests have found whom they were for, and what was checked for others.

@@ -198,3 +198,38 @@ fn a_hole_that_begins_before_the_first_position_is_filled_from_there() {
     assert_eq!((part.from, part.next), (at(1), at(3)));
     assert_eq!(part.items, [item(1), item(2)]);
 }
+
+#[test]
+fn a_read_that_shows_a_later_end_serves_those_who_wait_at_the_end_that_was_known() {
+    let mut delivery = Delivery::new(at(9));
+    let old = TopicPage { items: Vec::new(), next: at(9), end: at(9) };
+    ask(&mut delivery, 1, open(9, TO_THE_END));
+    assert!(matches!(delivery.poll_output(), Some(DeliveryOutput::Read { .. })));
+    delivery.handle(DeliveryInput::Read { from: at(9), page: old });
+    assert!(matches!(delivery.poll_output(), Some(DeliveryOutput::Send(..))));
+    // The topic goes on before a late joiner comes, and the word of that comes last.
+    ask(&mut delivery, 2, open(1, at(3)));
+    let (sent, _) = drive(&mut delivery, 99);
+    assert_eq!(items(&sent, 2), [item(1), item(2)]);
+    assert_eq!(items(&sent, 1), [item(9), item(10)], "it does not wait for the next message");
+    delivery.handle(DeliveryInput::Applied(at(11)));
+    assert_eq!(drive(&mut delivery, 99).0, []);
+}
+
+#[test]
+fn d66_reads_that_no_stream_waits_for_any_more_are_dropped() {
+    let mut delivery = Delivery::new(at(11));
+    ask(&mut delivery, 1, open(7, TO_THE_END));
+    for round in 0..10_000 {
+        ask(&mut delivery, 2, open(round, at(1)));
+        ask(&mut delivery, 2, StreamRequest::Fill { from: at(round + 1), until: at(20_000) });
+    }
+    assert!(delivery.queued.len() <= 4 * 2 + DELIVERY_READS_SLACK, "{}", delivery.queued.len());
+    assert_eq!(delivery.queued.len(), delivery.reads.len());
+    let (sent, reads) = drive(&mut delivery, 99);
+    assert!(reads <= 4, "{reads} reads for two streams");
+    assert_eq!(items(&sent, 1), [item(7), item(8), item(9), item(10)]);
+    ask(&mut delivery, 2, open(5, TO_THE_END));
+    delivery.handle(DeliveryInput::Closed(StreamId(2)));
+    assert_eq!((drive(&mut delivery, 99), delivery.reads.len()), ((Vec::new(), 0), 0));
+}

@@ -33,6 +33,8 @@ struct Kept {
     is_kept: bool,
     /// Whether the application knows that it waits.
     is_told: bool,
+    /// Whether it was sent and not answered: the topic may have it.
+    is_doubtful: bool,
 }
 
 /// Messages in the order of their sequences.
@@ -58,7 +60,8 @@ impl Outbox {
                 self.last = self.last.max(message.sequence);
                 self.bytes += message.body.len();
                 let (message, standing) = (message.clone(), Standing::Waiting);
-                let kept = Kept { message, standing, is_kept: false, is_told: false };
+                let (is_kept, is_told, is_doubtful) = (false, false, false);
+                let kept = Kept { message, standing, is_kept, is_told, is_doubtful };
                 if let Some(same) = self.kept.insert(kept.message.sequence, kept) {
                     self.bytes -= same.message.body.len();
                 }
@@ -128,9 +131,24 @@ impl Outbox {
         waiting.map(|(_, kept)| kept.message.clone()).collect()
     }
 
-    /// Messages at the front that have expired at `now`.
+    /// Notes that the topic may have these.
+    pub(super) fn doubt(&mut self, sequences: &[PublisherSequence]) {
+        for sequence in sequences {
+            if let Some(kept) = self.kept.get_mut(sequence) {
+                kept.is_doubtful = true;
+            }
+        }
+    }
+
+    /// Whether the topic may have the message of a sequence.
+    pub(super) fn is_doubtful(&self, sequence: PublisherSequence) -> bool {
+        self.kept.get(&sequence).is_some_and(|kept| kept.is_doubtful)
+    }
+
+    /// Messages at the front that have expired at `now`, without those that the topic may have.
     pub(super) fn expired(&self, now: Time) -> Vec<(PublisherSequence, Time)> {
-        let waiting = self.kept.iter().filter(|(_, kept)| kept.standing == Standing::Waiting);
+        let may_expire = |kept: &Kept| kept.standing == Standing::Waiting && !kept.is_doubtful;
+        let waiting = self.kept.iter().filter(|(_, kept)| may_expire(kept));
         let expired = waiting.take_while(|(_, kept)| kept.message.expires_at <= now);
         expired.map(|(sequence, kept)| (*sequence, kept.message.expires_at)).collect()
     }

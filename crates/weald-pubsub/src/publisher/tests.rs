@@ -226,17 +226,89 @@ fn what_is_queued_is_given_up_at_its_expiry_and_its_record_with_it() {
     let mut disk = Outbox::new(Incarnation(1));
     publish(&mut publisher, at(1), 1);
     publisher.handle(at(1), PublisherInput::Unreachable);
-    assert_eq!(kept_and_queued(&mut publisher, at(1), &mut disk), [1]);
+    publish(&mut publisher, at(1), 1);
+    assert_eq!(kept_and_queued(&mut publisher, at(1), &mut disk), [1, 2]);
     publisher.handle_timeout(at(61));
-    let outputs = outputs(&mut publisher);
-    let skip = PublisherOutput::Skip(Incarnation(1), PublisherSequence(1));
-    assert!(matches!(
-        &outputs[..],
-        [PublisherOutput::Settled(_, Err(TopicRefusal::Expiry { .. })), last] if *last == skip
-    ));
+    let told = outputs(&mut publisher);
+    let [expired, PublisherOutput::Publish(again)] = &told[..] else { panic!("{told:?}") };
+    assert!(is_expired(expired, 2), "it was never sent: {expired:?}");
+    assert_eq!(again.len(), 1, "the topic may have the first, and says what became of it");
+    publisher.handle(at(61), PublisherInput::Answered(vec![expiry()]));
+    let told = outputs(&mut publisher);
+    let skip = |sequence| PublisherOutput::Skip(Incarnation(1), PublisherSequence(sequence));
+    assert!(is_expired(&told[0], 1) && told[1..] == [skip(1)], "{told:?}");
+    publisher.handle(at(61), PublisherInput::Answered(vec![Ok(None)]));
+    let told = outputs(&mut publisher);
+    let done = |sequence| PublisherRecord::Done(PublisherSequence(sequence));
+    assert_eq!(told, [PublisherOutput::Persist(done(1)), skip(2)]);
+    disk.apply(&done(1));
     publisher.handle(at(61), PublisherInput::Answered(vec![Ok(None)]));
     kept_and_queued(&mut publisher, at(61), &mut disk);
     assert!(disk.is_empty());
+}
+
+/// What a topic answers that does not have the message and may not take it any more.
+fn expiry() -> Result<Option<Published>, TopicRefusal> {
+    Err(TopicRefusal::Expiry { expires_at: at(61), from: at(61), to: Time::MAX })
+}
+
+fn is_expired(output: &PublisherOutput, sequence: u64) -> bool {
+    matches!(
+        output,
+        PublisherOutput::Settled(PublisherSequence(of), Err(TopicRefusal::Expiry { .. }))
+            if *of == sequence
+    )
+}
+
+#[test]
+fn a_message_without_an_answer_is_settled_by_the_topic_and_not_by_the_clock() {
+    for restarts in [false, true] {
+        let mut publisher = publisher(Availability::Available);
+        let mut disk = Outbox::new(Incarnation(1));
+        publish(&mut publisher, at(1), 1);
+        sent(&mut publisher);
+        publisher.handle(at(2), PublisherInput::Unreachable);
+        kept_and_queued(&mut publisher, at(2), &mut disk);
+        if restarts {
+            publisher = Publisher::restore(address(), Availability::Available, disk.clone());
+        }
+        publisher.handle_timeout(at(90));
+        assert_eq!(sent(&mut publisher), [1], "behind its expiry, too");
+        publisher.handle(at(90), PublisherInput::Unreachable);
+        outputs(&mut publisher);
+        publisher.handle_timeout(at(100));
+        assert_eq!(sent(&mut publisher), [1]);
+        publisher.handle(at(100), PublisherInput::Answered(vec![ok(1)]));
+        let settled = PublisherOutput::Settled(PublisherSequence(1), ok(1).map(Option::unwrap));
+        assert!(outputs(&mut publisher).contains(&settled));
+        assert!(publisher.outbox().is_empty());
+    }
+}
+
+#[test]
+fn a_message_that_was_refused_for_now_expires_by_the_clock() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 1);
+    sent(&mut publisher);
+    publisher.handle(at(1), PublisherInput::Answered(vec![Err(TopicRefusal::RateLimited)]));
+    publisher.handle_timeout(at(61));
+    assert!(is_expired(&outputs(&mut publisher)[0], 1));
+}
+
+#[test]
+fn what_a_topic_that_has_ended_may_have_had_is_told_as_forgotten() {
+    let mut publisher = publisher(Availability::Consistent);
+    publish(&mut publisher, at(1), 1);
+    sent(&mut publisher);
+    publisher.handle(at(1), PublisherInput::Unreachable);
+    publish(&mut publisher, at(1), 1);
+    publisher.handle_timeout(at(2));
+    assert_eq!(sent(&mut publisher), [1, 2]);
+    publisher.handle(at(2), PublisherInput::Refused(TopicRefusal::Deleted));
+    let settled =
+        |sequence, refusal| PublisherOutput::Settled(PublisherSequence(sequence), Err(refusal));
+    let told = [settled(1, TopicRefusal::Forgotten), settled(2, TopicRefusal::Deleted)];
+    assert_eq!(outputs(&mut publisher), told);
 }
 
 #[test]

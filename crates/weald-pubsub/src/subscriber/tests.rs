@@ -238,6 +238,45 @@ fn a_slow_application_holds_the_member_back_and_is_told() {
 }
 
 #[test]
+fn a_member_that_sends_more_than_it_may_is_left_and_nothing_of_that_is_kept() {
+    let config = SubscriberConfig { window: 4, ..SubscriberConfig::default() };
+    for beyond in [messages(1, 6), messages(5, 6), part(3, vec![gone(3, 1000)])] {
+        let mut bench = Bench::open(config, 0);
+        let first = bench.member();
+        bench.outputs();
+        bench.part(beyond);
+        assert_eq!(bench.outputs(), [SubscriberOutput::Hangup(first)]);
+        assert_eq!(bench.events(), [""; 0]);
+        bench.wait();
+        let second = bench.dialled();
+        assert_ne!(second, first);
+        bench.put(SubscriberInput::Connected(second));
+        assert_eq!(bench.requests(), [StreamRequest::Open { from: at(1), until: at(5) }]);
+        bench.part(messages(3, 5));
+        assert_eq!(bench.requests(), [StreamRequest::Fill { from: at(1), until: at(3) }]);
+        bench.part(messages(1, 3));
+        assert_eq!(bench.events(), ["1", "2", "3", "4", "caught up 5"]);
+    }
+}
+
+#[test]
+fn a_part_that_was_asked_for_in_an_earlier_generation_is_ignored_and_its_member_is_not_left() {
+    let config = SubscriberConfig { window: 4, ..SubscriberConfig::default() };
+    let mut bench = Bench::open(config, 50);
+    bench.outputs();
+    bench.put(SubscriberInput::Reset { generation: 2 });
+    assert_eq!(bench.requests(), [StreamRequest::Open { from: at(1), until: at(5) }]);
+    bench.part(messages(51, 55));
+    assert_eq!(bench.outputs(), []);
+    bench.part(messages(1, 3));
+    assert_eq!(bench.events(), ["reset 2", "1", "2", "caught up 3"]);
+    let member = bench.member();
+    bench.outputs();
+    bench.part(messages(51, 56));
+    assert_eq!(bench.outputs(), [SubscriberOutput::Hangup(member)]);
+}
+
+#[test]
 fn ps1576_ps1718_ps1739_the_sequences_of_a_publisher_that_were_passed_are_counted() {
     let mut bench = Bench::open(SubscriberConfig::default(), 0);
     let of = |position, sequence| TopicItem::Message {

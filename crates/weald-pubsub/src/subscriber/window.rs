@@ -11,6 +11,8 @@ pub(super) struct Window {
     next: TopicPosition,
     /// The first that the member may not send yet.
     until: TopicPosition,
+    /// What that was before the generation that began last: parts that were asked for then may come.
+    until_before: TopicPosition,
     /// The end of the topic as far as it is known.
     end: TopicPosition,
     /// Parts ahead of `next`, by their first position.
@@ -19,11 +21,23 @@ pub(super) struct Window {
     asked: Option<(TopicPosition, TopicPosition)>,
 }
 
+/// What became of a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It says something.
+    Heard,
+    /// It contradicts itself, or was asked for in an earlier generation.
+    Ignored,
+    /// It goes beyond what the member may send.
+    Beyond,
+}
+
 impl Window {
     pub(super) const fn new(cursor: TopicPosition) -> Self {
         Self {
             next: cursor.next(),
             until: TopicPosition::ZERO,
+            until_before: TopicPosition::ZERO,
             end: TopicPosition::ZERO,
             ahead: BTreeMap::new(),
             asked: None,
@@ -66,21 +80,30 @@ impl Window {
         })
     }
 
-    /// Keeps a part; `false` when it contradicts itself.
-    pub(super) fn take(&mut self, part: Part) -> bool {
-        if !is_whole(&part) {
-            return false;
+    /// Begins anew, for another generation.
+    pub(super) fn reset(&mut self) {
+        let until_before = self.until.max(self.until_before);
+        *self = Self { until_before, ..Self::new(TopicPosition::ZERO) };
+    }
+
+    /// Keeps a part that is whole and within what the member may send.
+    pub(super) fn take(&mut self, part: Part) -> Taken {
+        if part.next > self.until.max(self.until_before) {
+            return Taken::Beyond;
+        }
+        if part.next > self.until || !is_whole(&part) {
+            return Taken::Ignored;
         }
         self.end = self.end.max(part.end);
         if part.next <= self.next {
-            return true;
+            return Taken::Heard;
         }
         let has_room = self.ahead.len() < SUBSCRIBER_PARTS_MAX;
         let is_longer = self.ahead.get(&part.from).is_none_or(|known| known.next < part.next);
         if is_longer && (has_room || part.from <= self.next) {
             self.ahead.insert(part.from, part);
         }
-        true
+        Taken::Heard
     }
 
     /// The part that comes next, cut to what has not arrived before.
@@ -107,8 +130,9 @@ impl Window {
         hole
     }
 
-    /// Another member may cut its parts otherwise.
+    /// Another member may cut its parts otherwise, and was asked for nothing before.
     pub(super) fn forget_parts(&mut self) {
+        self.until_before = TopicPosition::ZERO;
         self.ahead.clear();
         self.asked = None;
     }

@@ -1,9 +1,14 @@
 //! What is told of how requests find whom they are for.
 
 use weald_cluster::routing::{BreakerState, Counters};
+use weald_core::LogIndex;
 
 use super::asker::Asker;
-use crate::metric::{Metric, MetricValue};
+use crate::{
+    NodeStatus,
+    members::{MemberHealth, PartitionStatus},
+    metric::{Metric, MetricValue},
+};
 
 /// How requests have found whom they were for, and whom they leave alone.
 pub(super) fn metrics(asker: &Asker) -> Vec<Metric> {
@@ -46,5 +51,26 @@ fn word(state: &BreakerState) -> Option<&'static str> {
         BreakerState::Closed => None,
         BreakerState::Open { .. } => Some("open"),
         BreakerState::HalfOpen { .. } => Some("half_open"),
+    }
+}
+
+/// How the members of a node are, while so many writes are under way.
+pub(super) fn status(statuses: &[PartitionStatus], writes: u64) -> NodeStatus {
+    let stopped = statuses.iter().find_map(|status| match &status.health {
+        MemberHealth::Stopped(reason) => Some(reason.clone()),
+        _ => None,
+    });
+    let of = |of: fn(&PartitionStatus) -> LogIndex| statuses.iter().map(of).max();
+    NodeStatus {
+        read_only: stopped,
+        applied: of(|status| status.applied).unwrap_or_default(),
+        checkpointed: of(|status| status.checkpointed).unwrap_or_default(),
+        dirty_bytes: statuses.iter().map(|status| status.dirty_bytes).sum(),
+        writes_waiting: usize::try_from(writes).unwrap_or(usize::MAX),
+        partitions: statuses.len(),
+        leaderless: statuses.iter().filter(|status| status.coordinator.is_none()).count(),
+        // These are known to whoever knows the network.
+        voters: None,
+        reachability: None,
     }
 }

@@ -34,6 +34,20 @@ pub(super) enum Search {
     Told,
 }
 
+impl Search {
+    /// Whether it is known where partitions are, or why not.
+    pub(super) fn readiness(self) -> Result<(), String> {
+        match self {
+            Self::Told => Ok(()),
+            Self::Waiting => Err("waiting for a node of the network".into()),
+            Self::Denied(peer) => Err(format!(
+                "node {peer} lets in only who may join its network: at a loopback or private \
+                 address, or with its pre-shared key"
+            )),
+        }
+    }
+}
+
 /// Asks for maps for as long as the asker lives. The receiver says what has come of it.
 pub(super) fn keep_map(asker: &Arc<Asker>) -> watch::Receiver<Search> {
     let (told, search) = watch::channel(Search::Waiting);

@@ -1,12 +1,13 @@
 //! Groups: consumers that share the messages of a topic.
 
+mod pace;
 mod sharing;
 
 use std::time::Duration;
 
-use weald_core::Time;
+use weald_core::{Rejection, Time};
 use weald_pubsub::{
-    Given, GroupAction, GroupAnswer, GroupRequest, GroupState, Signed, TopicPosition,
+    Given, GroupAction, GroupAnswer, GroupRequest, GroupState, Signed, TopicPosition, TopicRefusal,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     options::check_group,
 };
 use crate::{
-    Error, ErrorKind, Result,
+    Consistency, Error, ErrorKind, Result,
     write::{WriteOptions, undecodable},
 };
 
@@ -62,18 +63,26 @@ impl GroupConsumer {
         within: Duration,
         start: StartAt,
     ) -> Result<Vec<TopicMessage>> {
+        let given = self.give(max.clamp(1, GROUP_CREDIT_MAX), within, start).await?;
+        self.messages(&given).await
+    }
+
+    /// Begins a group that is new, and fetches nothing.
+    async fn join(&self, within: Duration, start: StartAt) -> Result<()> {
+        self.give(0, within, start).await.map(drop)
+    }
+
+    async fn give(&self, max: usize, within: Duration, start: StartAt) -> Result<Vec<Given>> {
         let start = match start {
             StartAt::Beginning => TopicPosition(1),
             StartAt::Now => self.topic.head().await?.next,
             StartAt::After(position) => position.next(),
         };
         let deadline = super::handle::time(&self.topic.node)?.after(within);
-        let max = max.clamp(1, GROUP_CREDIT_MAX);
-        let given = match self.ask(GroupAction::Fetch { max, deadline, start }).await? {
-            GroupAnswer::Given(given) => given,
-            GroupAnswer::Settled(_) => return Err(unfitting()),
-        };
-        self.messages(&given).await
+        match self.ask(GroupAction::Fetch { max, deadline, start }).await? {
+            GroupAnswer::Given(given) => Ok(given),
+            GroupAnswer::Settled(_) => Err(unfitting()),
+        }
     }
 
     /// These are done. For each whether it was this node's.
@@ -130,32 +139,63 @@ impl GroupConsumer {
         }
     }
 
-    /// Brings a request to the topic. Repeated it is the same transaction, so it happens once.
+    /// Brings a request to the topic, once those of this node before it are through: nonces rise in the
+    /// order in which they are applied.
     async fn ask(&self, action: GroupAction) -> Result<GroupAnswer> {
         check_group(&self.group)?;
         let running = self.topic.node.running()?;
+        let turn = running.topics.turn(self.topic.id(), &self.group)?;
+        let patience = running.config.write_timeout;
+        drop(running);
+        let Ok(_turn) = tokio::time::timeout(patience, turn.lock()).await else {
+            let what = "other requests of this node to the group are under way";
+            return Err(Error::new(ErrorKind::Busy, what));
+        };
+        match self.sign_and_bring(action.clone(), 0).await {
+            // The clock was set back. Nothing has happened, so it is another request.
+            Err(error) if is_stale_nonce(&error) => {
+                let highest = self.highest_nonce().await?;
+                self.sign_and_bring(action, highest).await
+            }
+            done => done,
+        }
+    }
+
+    /// The highest nonce of this node that the group knows.
+    async fn highest_nonce(&self) -> Result<u64> {
+        let newest = Self::new(&self.topic.consistency(Consistency::Linearizable), &self.group);
+        let me = self.topic.keys()?.public().peer_id();
+        let consumers = newest.state().await?.unwrap_or_default().consumers;
+        Ok(consumers.get(&me).map_or(0, |(highest, _)| *highest))
+    }
+
+    /// Signs a request with a nonce above `highest` and brings it to the topic. Repeated it is the same
+    /// transaction, so it happens once.
+    async fn sign_and_bring(&self, action: GroupAction, highest: u64) -> Result<GroupAnswer> {
+        let running = self.topic.node.running()?;
         let keys = running.topics.keys()?;
         let signed_at = running.clock.now();
-        let nonce = running.topics.nonce(signed_at);
+        let nonce = running.topics.nonce(signed_at, highest);
         drop(running);
         let request = GroupRequest { group: self.group.clone(), nonce, signed_at, action };
         let signed = Signed::new(self.topic.address(), request, &*keys).map_err(key_error)?;
         let id = format!("group {} {nonce}", keys.public().peer_id());
         let action = self.topic.code.consume(signed);
-        let mut attempt = 1;
-        loop {
+        let mut unknown = None;
+        for _ in 0..ATTEMPTS_MAX {
             let options = WriteOptions { caller_id: Some(id.clone()), ..WriteOptions::default() };
             match self.topic.node.commit_actions(vec![action.clone()], options).await {
                 Ok(reply) => {
                     let decoded = GroupAnswer::decode(reply.answer()?);
                     return decoded.map_err(|error| undecodable(&error));
                 }
-                Err(error) if error.kind() == ErrorKind::Unknown && attempt < ATTEMPTS_MAX => {
-                    attempt += 1;
-                }
+                Err(error) if error.kind() == ErrorKind::Unknown => unknown = Some(error),
+                // The nonce may have been used by the attempt that was not answered.
+                Err(error) if is_stale_nonce(&error) => return Err(unknown.unwrap_or(error)),
                 Err(error) => return Err(error),
             }
         }
+        Err(unknown.expect("an attempt was made"))
     }
 
     /// The messages that were given. One that has expired meanwhile is not there.
@@ -170,6 +210,12 @@ impl GroupConsumer {
         }
         Ok(messages)
     }
+}
+
+/// Whether a request was refused since one with its nonce, or a higher one, was there before.
+fn is_stale_nonce(error: &Error) -> bool {
+    let stale = TopicRefusal::StaleNonce { highest: 0 }.code();
+    matches!(error.rejection(), Some(Rejection::Custom { code, .. }) if *code == stale)
 }
 
 fn unfitting() -> Error {

@@ -137,8 +137,8 @@ impl Topic {
     /// ```
     ///
     /// # Errors
-    /// `Unknown` when its fate is not certain in time: it is brought to the topic as it is until it
-    /// expires, once. `Busy` when too much waits, or too often; `Invalid` when the rules do not
+    /// `Unknown` when its fate is not certain in time: it is brought to the topic as it is until that
+    /// is so, once. `Busy` when too much waits, or too often; `Invalid` when the rules do not
     /// allow it.
     pub async fn publish(&self, body: impl Into<Bytes>) -> Result<PublishReceipt> {
         self.publish_with(body, PublishOptions::default()).await

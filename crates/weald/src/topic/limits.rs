@@ -18,6 +18,8 @@ pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(3);
 pub(crate) const CREDIT_MAX: u64 = 65_536;
 /// Messages of a group that a consumer holds at a time.
 pub(crate) const GROUP_CREDIT_MAX: usize = weald_pubsub::limits::GROUP_GIVEN_MAX;
+/// Groups of which a node has requests under way at a time.
+pub(crate) const GROUP_TURNS_MAX: usize = 4096;
 /// Bytes of the name of a durable subscription.
 pub(crate) const DURABLE_NAME_BYTES_MAX: usize = 128;
 /// The pause before a durable cursor that could not be kept is written again.

@@ -294,7 +294,7 @@ impl Publishing {
             position: Some(position),
         };
         // Who has stopped waiting is not told.
-        waiter.send(result.map(receipt).map_err(refused)).ok();
+        waiter.send(result.map(receipt).map_err(not_known_there)).ok();
     }
 
     /// The fate of a message that was queued is certain.
@@ -456,7 +456,37 @@ pub(super) fn full(error: &OutboxError) -> Error {
     Error::caused(ErrorKind::Busy, what, error.clone())
 }
 
+/// The error of a message that is not in the topic, as far as that is known.
+fn not_known_there(refusal: TopicRefusal) -> Error {
+    match refusal {
+        TopicRefusal::Forgotten => {
+            let what = "the topic may have had the message, and does not retain it";
+            Error::caused(ErrorKind::Unknown, what, refusal)
+        }
+        refusal => refused(refusal),
+    }
+}
+
 fn uncertain() -> Error {
-    let what = "the deadline passed; the message is brought to the topic until it expires";
+    let what = "the deadline passed; the message is brought to the topic until its fate is certain";
     Error::new(ErrorKind::Unknown, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Effect;
+
+    #[test]
+    fn only_a_message_that_the_topic_surely_does_not_have_is_told_as_refused() {
+        let cases = [
+            (TopicRefusal::Forgotten, ErrorKind::Unknown, Effect::Unknown),
+            (TopicRefusal::IdReused, ErrorKind::Invalid, Effect::None),
+            (TopicRefusal::Deleted, ErrorKind::NotFound, Effect::None),
+        ];
+        for (refusal, kind, effect) in cases {
+            let error = not_known_there(refusal);
+            assert_eq!((error.kind(), error.effect()), (kind, effect), "{error}");
+        }
+    }
 }

@@ -15,13 +15,16 @@ use weald_pubsub::{Availability, Incarnation, TopicId, TopicOptions};
 use super::{
     Serving, Shelf, Topic,
     error::is_unreached,
-    limits::{ATTEMPT_MAX, PUBLISHERS_MAX, SERVED_MAX},
+    limits::{ATTEMPT_MAX, GROUP_TURNS_MAX, PUBLISHERS_MAX, SERVED_MAX},
     once::Lane,
     outbox::{Left, LeftRuns, Outboxes},
     publishing::{Publishing, Run},
     receiving::BodyFigures,
 };
 use crate::{Consistency, Error, ErrorKind, Metric, Result, Weald, node::blocking};
+
+/// Held by one request of this node to a group at a time.
+pub(super) type Turn = tokio::sync::Mutex<()>;
 
 /// The topics of a node: who publishes, and who is served.
 pub(crate) struct Topics {
@@ -35,6 +38,8 @@ pub(crate) struct Topics {
     serving: Mutex<BTreeMap<TopicId, Weak<Serving>>>,
     /// Who publishes under ids of callers.
     lanes: Mutex<BTreeMap<TopicId, Arc<Lane>>>,
+    /// Which request of this node to a group is under way.
+    turns: Mutex<BTreeMap<(TopicId, String), Arc<Turn>>>,
     /// The last nonce of this node's requests to groups.
     nonce: AtomicU64,
     /// The last run of any of this node's publishers.
@@ -47,9 +52,10 @@ impl Topics {
     pub(crate) fn new(keys: Option<Arc<dyn KeyStore>>) -> Self {
         let (publishing, serving) = (Mutex::default(), Mutex::default());
         let (outboxes, left) = (None, Mutex::default());
-        let (lanes, nonce, incarnation) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
+        let (lanes, turns) = (Mutex::default(), Mutex::default());
+        let (nonce, incarnation) = (AtomicU64::new(0), AtomicU64::new(0));
         let bodies = BodyFigures::default();
-        Self { keys, publishing, outboxes, left, serving, lanes, nonce, incarnation, bodies }
+        Self { keys, publishing, outboxes, left, serving, lanes, turns, nonce, incarnation, bodies }
     }
 
     /// The same with an outbox, and what is left in it.
@@ -88,9 +94,25 @@ impl Topics {
         &self.bodies
     }
 
-    /// A number above all before: the time, or one more.
-    pub(super) fn nonce(&self, now: Time) -> u64 {
-        next_of(&self.nonce, now.as_millis())
+    /// A number above all before and above `highest`: the time, or one more.
+    pub(super) fn nonce(&self, now: Time, highest: u64) -> u64 {
+        next_of(&self.nonce, now.as_millis().max(highest.saturating_add(1)))
+    }
+
+    /// Whose turn it is to bring a request to a group.
+    ///
+    /// # Errors
+    /// `Busy` when requests to too many groups are under way.
+    pub(super) fn turn(&self, topic: TopicId, group: &str) -> Result<Arc<Turn>> {
+        let (mut turns, group) = (self.turns.lock(), (topic, group.to_owned()));
+        if turns.len() >= GROUP_TURNS_MAX && !turns.contains_key(&group) {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        if turns.len() >= GROUP_TURNS_MAX && !turns.contains_key(&group) {
+            let what = format!("requests to too many groups are under way: max={GROUP_TURNS_MAX}");
+            return Err(Error::new(ErrorKind::Busy, what));
+        }
+        Ok(Arc::clone(turns.entry(group).or_default()))
     }
 
     /// A run of a publisher of this node: above all of this process, and above `last`, the last that
@@ -141,7 +163,7 @@ impl Topics {
             return Ok(Arc::clone(there));
         }
         if held.len() >= PUBLISHERS_MAX {
-            held.retain(|_, publishing| !publishing.is_idle());
+            end_idle(&mut held);
         }
         if held.len() >= PUBLISHERS_MAX {
             return Err(too_many());
@@ -190,6 +212,18 @@ fn next_of(last: &AtomicU64, least: u64) -> u64 {
     least.max(last.expect("there is always one more").saturating_add(1))
 }
 
+/// Ends those that have nothing to bring to their topics. Who is about to publish by one of them finds
+/// that it has ended and begins another.
+fn end_idle(publishing: &mut BTreeMap<TopicId, Arc<Publishing>>) {
+    publishing.retain(|_, there| {
+        let is_idle = there.is_idle();
+        if is_idle {
+            there.end();
+        }
+        !is_idle
+    });
+}
+
 fn too_many() -> Error {
     let what = format!("too many topics are published to: max={PUBLISHERS_MAX}");
     Error::new(ErrorKind::Busy, what)
@@ -230,5 +264,43 @@ async fn begin(
             tracing::error!(target: "weald::topic", %error, %topic, "nothing is queued for a topic");
             Ok(Run::Plain(incarnation))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn d66_a_publisher_that_makes_room_for_others_ends_and_whoever_has_it_takes_another() {
+        let node = Weald::in_memory().await.unwrap();
+        let chat = node.topic("chat").create().await.unwrap();
+        chat.publish("one").await.unwrap();
+        let running = node.running().unwrap();
+        let before = running.topics.found(&chat.id()).unwrap();
+        end_idle(&mut running.topics.publishing.lock());
+        assert!(running.topics.found(&chat.id()).is_none());
+        let ended = tokio::time::timeout(Duration::from_secs(20), async {
+            while Arc::strong_count(&before) > 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        ended.await.expect("nothing but this test holds it: its task has ended");
+        let timeout = Duration::from_secs(20);
+        assert!(before.publish(vec!["two".into()], None, timeout).await.unwrap().is_none());
+        assert_eq!(chat.publish("two").await.unwrap().position.unwrap().0, 2);
+    }
+
+    #[test]
+    fn d66_turns_of_groups_are_bounded_and_one_that_nobody_holds_makes_room() {
+        let topics = Topics::new(None);
+        let turn = |nth: usize| topics.turn(TopicId::of("jobs"), &nth.to_string());
+        let mut held: Vec<_> = (0..GROUP_TURNS_MAX).map(|nth| turn(nth).unwrap()).collect();
+        assert_eq!(turn(GROUP_TURNS_MAX).unwrap_err().kind(), ErrorKind::Busy);
+        assert!(Arc::ptr_eq(&turn(0).unwrap(), &held[0]));
+        held.pop();
+        assert!(turn(GROUP_TURNS_MAX).is_ok());
     }
 }

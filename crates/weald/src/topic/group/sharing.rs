@@ -1,4 +1,6 @@
-//! A consumer of a group as a stream: fetches ahead of its application, as far as that lets it.
+//! A consumer of a group as a stream: fetches what its application asks for, and as much ahead of it as
+//! that works off at its pace. What is given counts as an attempt, so a message that nobody sees is not to
+//! be fetched.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,10 +11,10 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use weald_core::Time;
+use weald_core::{Clock, Time};
 use weald_pubsub::{GroupState, TopicPosition};
 
-use super::GroupConsumer;
+use super::{GroupConsumer, pace::Pace};
 use crate::{
     Error, ErrorKind, Result,
     stream::Signal,
@@ -37,18 +39,20 @@ pub(in crate::topic) struct Sharing {
 struct Shared {
     state: Mutex<State>,
     wake: Notify,
+    clock: Arc<dyn Clock>,
     within: Duration,
     credit: usize,
     start: StartAt,
 }
 
-#[derive(Default)]
 struct State {
     /// What the application has not taken yet.
     waiting: VecDeque<TopicMessage>,
     /// What was fetched and is neither acknowledged nor let pass, with its deadlines.
     held: BTreeMap<TopicPosition, Time>,
     taken: TopicPosition,
+    pace: Pace,
+    /// The application waits for a message.
     waker: Option<Waker>,
     /// Why nothing more comes; taken by the one who is told.
     ended: Option<Option<Error>>,
@@ -63,15 +67,15 @@ impl Sharing {
         let credit = usize::try_from(options.credit).unwrap_or(usize::MAX).min(GROUP_CREDIT_MAX);
         // A group of this name, or its refusal, is met here.
         let consumer = GroupConsumer::new(topic, group);
-        let first = consumer.fetch(credit, options.acknowledge_within, options.from).await?;
+        consumer.join(options.acknowledge_within, options.from).await?;
         let shared = Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(State::new(options.acknowledge_within)),
             wake: Notify::new(),
+            clock: Arc::clone(&topic.node.running()?.clock),
             within: options.acknowledge_within,
             credit,
             start: options.from,
         });
-        shared.add(first, time(&topic.node)?);
         let fetching = Fetching {
             ending: Ending(Arc::clone(&shared)),
             topic: topic.distant(),
@@ -115,7 +119,9 @@ impl Sharing {
         let mut state = self.shared.state.lock();
         while let Some(message) = state.waiting.pop_front() {
             if state.held.contains_key(&message.position) {
-                state.taken = state.taken.max(message.position);
+                if state.take(message.position, self.shared.clock.now()) {
+                    self.shared.wake.notify_one();
+                }
                 return Poll::Ready(Some(Ok(TopicEvent::Message(message))));
             }
             // It is another's by now, and there is room again once the last of these is gone.
@@ -124,7 +130,9 @@ impl Sharing {
         if let Some(ended) = &mut state.ended {
             return Poll::Ready(ended.take().map(Err));
         }
-        state.waker = Some(cx.waker().clone());
+        if state.waker.replace(cx.waker().clone()).is_none() {
+            self.shared.wake.notify_one();
+        }
         Poll::Pending
     }
 }
@@ -159,8 +167,7 @@ impl Shared {
     }
 
     /// How many messages may be fetched; `None` after the end. An application that has let some pass
-    /// before it took them is given none until it takes again: what nobody sees is not to become a dead
-    /// letter.
+    /// before it took them is given none until it takes again.
     fn room(&self, now: Time) -> Option<usize> {
         let mut state = self.state.lock();
         state.held.retain(|_, deadline| now < *deadline);
@@ -170,7 +177,7 @@ impl Shared {
         let is_stuck =
             state.waiting.front().is_some_and(|first| !state.held.contains_key(&first.position));
         let room = self.credit.saturating_sub(state.held.len());
-        Some(if is_stuck { 0 } else { room })
+        Some(if is_stuck { 0 } else { state.wanted(now).min(room) })
     }
 
     /// Of what was fetched, only this is the consumer's still: the rest was acknowledged or given back by
@@ -181,6 +188,32 @@ impl Shared {
 }
 
 impl State {
+    fn new(within: Duration) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            held: BTreeMap::new(),
+            taken: TopicPosition::ZERO,
+            pace: Pace::new(within),
+            waker: None,
+            ended: None,
+        }
+    }
+
+    /// Notes that the application takes a message; whether more is wanted then.
+    fn take(&mut self, position: TopicPosition, now: Time) -> bool {
+        self.taken = self.taken.max(position);
+        self.pace.note(now);
+        self.wanted(now) > 0
+    }
+
+    /// How many messages the application works off: the one that it waits for, and what it is given
+    /// ahead, once half of that is done.
+    fn wanted(&self, now: Time) -> usize {
+        let asked = usize::from(self.waker.is_some());
+        let (ahead, waiting) = (self.pace.ahead(now).max(asked), self.waiting.len());
+        if waiting <= ahead / 2 { ahead - waiting } else { 0 }
+    }
+
     fn wake_up(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use weald_pubsub::TopicPosition;
+use weald_pubsub::{GroupAction, GroupRequest, Signed, TopicPosition};
 
 use super::{HandClock, next, node};
-use crate::{ErrorKind, StartAt, SubscribeOptions, TopicEvent, Weald};
+use crate::{
+    ErrorKind, PublishOptions, StartAt, SubscribeOptions, Topic, TopicEvent, Weald,
+    write::WriteOptions,
+};
 
 fn sharing(credit: u64) -> SubscribeOptions {
     SubscribeOptions { credit, group: Some("workers".into()), ..SubscribeOptions::default() }
@@ -91,15 +94,20 @@ async fn what_was_let_pass_before_the_application_took_it_is_not_told_and_not_gi
     let clock = HandClock::at(1_000_000);
     let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
     let jobs = node.topic("jobs").create().await.unwrap();
+    let mut worker = jobs.subscribe(sharing(2)).await.unwrap();
+    // The application asks, and turns to something else.
+    assert!(tokio::time::timeout(Duration::from_millis(10), worker.next()).await.is_err());
     for number in 1..=2 {
         jobs.publish(format!("{number}")).await.unwrap();
     }
-    let mut worker = jobs.subscribe(sharing(2)).await.unwrap();
-    clock.pass(31);
     let consumer = jobs.consumer("workers");
+    while consumer.state().await.unwrap().unwrap().given.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    clock.pass(31);
     let given = consumer.fetch(10, Duration::from_secs(30), StartAt::Beginning).await.unwrap();
     let given: Vec<_> = given.iter().map(|given| (given.position.0, given.attempt)).collect();
-    assert_eq!(given, [(1, 2), (2, 2)], "they have passed once");
+    assert_eq!(given, [(1, 2), (2, 1)], "the first has passed once");
     consumer.acknowledge(vec![TopicPosition(1), TopicPosition(2)]).await.unwrap();
     jobs.publish("3").await.unwrap();
     let first = next(&mut worker).await.into_message().unwrap();
@@ -120,4 +128,80 @@ async fn a_consumer_that_leaves_gives_back_what_it_has_not_done() {
     second.acknowledge(again.position).await.unwrap();
     let twice = second.acknowledge(again.position).await.unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::Gone);
+}
+
+async fn publish_jobs(jobs: &Topic, count: usize) {
+    let bodies = (1..=count).map(|number| format!("{number}"));
+    let published = jobs.publish_batch(bodies, PublishOptions::default()).await.unwrap();
+    assert!(published.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn d63_no_message_is_given_up_unseen_while_the_application_takes_one_after_the_other() {
+    for (pause, count) in [(1, 100), (10, 20), (25, 10)] {
+        let clock = HandClock::at(1_000_000);
+        let node = Weald::builder().clock(Arc::clone(&clock) as _).in_memory().await.unwrap();
+        let policy = crate::TopicPolicy { attempts_max: 1, ..Default::default() };
+        let jobs = node.topic("jobs").policy(policy).create().await.unwrap();
+        publish_jobs(&jobs, count).await;
+        let mut worker = jobs.subscribe(sharing(1024)).await.unwrap();
+        for number in 1..=count {
+            let message = next(&mut worker).await.into_message().unwrap();
+            assert_eq!((message.position.0, message.attempt), (number as u64, 1));
+            clock.pass(pause);
+            worker.acknowledge(message.position).await.unwrap();
+        }
+        let group = jobs.consumer("workers").state().await.unwrap().unwrap();
+        assert_eq!((group.dead, group.given.len()), (Vec::new(), 0), "one each {pause} s");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_withheld_from_others_before_the_application_asks() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    publish_jobs(&jobs, 3).await;
+    let mut idle = jobs.subscribe(sharing(4)).await.unwrap();
+    let worker = jobs.consumer("workers");
+    let given = worker.fetch(10, Duration::from_secs(30), StartAt::Beginning).await.unwrap();
+    assert_eq!(given.len(), 3);
+    worker.give_back(vec![TopicPosition(2)]).await.unwrap();
+    let message = next(&mut idle).await.into_message().unwrap();
+    assert_eq!((message.position.0, message.attempt), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_of_one_node_to_a_group_do_not_refuse_each_other() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    publish_jobs(&jobs, 64).await;
+    let worker = jobs.consumer("workers");
+    let given = worker.fetch(64, Duration::from_secs(30), StartAt::Beginning).await.unwrap();
+    let mut under_way = tokio::task::JoinSet::new();
+    for message in given {
+        let worker = jobs.consumer("workers");
+        under_way.spawn(async move { worker.acknowledge(vec![message.position]).await.unwrap() });
+    }
+    assert_eq!(under_way.join_all().await, vec![vec![true]; 64]);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_was_set_back_takes_a_nonce_above_its_last() {
+    let node = node().await;
+    let jobs = node.topic("jobs").create().await.unwrap();
+    publish_jobs(&jobs, 2).await;
+    let worker = jobs.consumer("workers");
+    let within = Duration::from_secs(30);
+    assert_eq!(worker.fetch(1, within, StartAt::Beginning).await.unwrap().len(), 1);
+    let running = node.running().unwrap();
+    let (keys, signed_at) = (running.topics.keys().unwrap(), running.clock.now());
+    let (group, action) = ("workers".to_owned(), GroupAction::Bury(Vec::new()));
+    // What the process before it has used.
+    let nonce = signed_at.as_millis() + 1_000_000;
+    let request = GroupRequest { group, nonce, signed_at, action };
+    let signed = Signed::new(jobs.address(), request, &*keys).unwrap();
+    let action = jobs.code.consume(signed);
+    node.commit_actions(vec![action], WriteOptions::default()).await.unwrap();
+    let given = worker.fetch(10, within, StartAt::Beginning).await.unwrap();
+    assert_eq!(given.iter().map(|given| given.position.0).collect::<Vec<_>>(), [2]);
 }
