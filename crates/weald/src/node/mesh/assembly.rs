@@ -185,6 +185,10 @@ impl Assembly {
             allowed: (!allow.is_empty()).then(|| allow.iter().copied().collect()),
             pre_shared_key: self.config.pre_shared_key.map(PreSharedKey::new),
         };
+        if self.config.pre_shared_key.is_some() {
+            // Whoever gets through is meant to, however many are behind one address.
+            config.connections.per_source_max = config.connections.established_max;
+        }
         let multicast = if self.config.mdns { Multicast::Local } else { Multicast::Off };
         let lookups = self.config.lookups;
         config.discovery = Discovery { multicast, lookups, ..Discovery::default() };
