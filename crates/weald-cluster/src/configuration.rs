@@ -54,14 +54,6 @@ impl fmt::Display for Member {
 )]
 pub struct ConfigurationId(pub u64);
 
-impl ConfigurationId {
-    /// The id of the one after it.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
 /// A configuration of a partition's log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Configuration {
@@ -207,24 +199,28 @@ impl Configuration {
     #[must_use]
     pub fn joint(&self, voters: BTreeSet<Member>) -> Self {
         let learners = self.learners.difference(&voters).copied().collect();
-        Self { id: self.id.next(), outgoing: self.voters.clone(), voters, learners }
+        Self { id: self.next_id(), outgoing: self.voters.clone(), voters, learners }
     }
 
     /// The next configuration after a joint one: its incoming voters alone.
     #[must_use]
     pub fn settled(&self) -> Self {
-        Self { id: self.id.next(), outgoing: BTreeSet::new(), ..self.clone() }
+        Self { id: self.next_id(), outgoing: BTreeSet::new(), ..self.clone() }
     }
 
     /// The next configuration with other learners.
     #[must_use]
     pub fn with_learners(&self, learners: BTreeSet<Member>) -> Self {
-        Self { id: self.id.next(), learners, ..self.clone() }
+        Self { id: self.next_id(), learners, ..self.clone() }
     }
 
     /// What stands for it in an attestation.
     pub fn digest(&self) -> Digest {
         Digest::of("weald configuration", &[&codec::encode(kinds::CONFIGURATION, self)])
+    }
+
+    fn next_id(&self) -> ConfigurationId {
+        ConfigurationId(self.id.0 + 1)
     }
 
     fn sides(&self) -> impl Iterator<Item = &BTreeSet<Member>> {

@@ -220,7 +220,11 @@ impl Node {
         let is_kept = health != Health::Amnesiac;
         if let Some(meta) = snapshot.as_ref().filter(is_unknown).filter(|_| is_kept) {
             // The snapshot was switched in, the log did not learn of it: it begins after it.
-            stored.install(PARTITION, meta.clone());
+            stored.base = meta.point;
+            stored.watermark = meta.point.index;
+            stored.configurations.committed = meta.configuration.clone();
+            stored.configurations.chain.clone_from(&meta.configurations);
+            stored.configurations.uncertified.clear();
             self.disk.log.restart_at(meta.point, stored.clone());
             (before, entries) = (meta.point, Vec::new());
         }

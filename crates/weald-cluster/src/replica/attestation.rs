@@ -129,16 +129,6 @@ impl CertifiedConfiguration {
         self.entry.carried()
     }
 
-    /// The configuration with its place in the log, if the entry carries one.
-    pub(super) fn placed(&self) -> Option<Placed> {
-        Some(Placed { index: self.entry.index(), configuration: self.configuration()? })
-    }
-
-    /// About the bytes that it takes in a member's state.
-    pub(super) fn len(&self) -> usize {
-        self.entry.len() + self.certificate.signatures.len() * SIGNATURE_BYTES
-    }
-
     /// Its place in the chain.
     pub fn id(&self) -> Option<ConfigurationId> {
         self.configuration().map(|configuration| configuration.id)
@@ -162,9 +152,6 @@ impl CertifiedConfiguration {
         if own.is_joint() { &before.configuration } else { own }
     }
 }
-
-/// Bytes of a member, its key and its signature, encoded.
-const SIGNATURE_BYTES: usize = 160;
 
 /// What a member remembers about signatures given and collected.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]

@@ -8,27 +8,19 @@ use weald_core::{LogIndex, PartitionId};
 use super::{Certificate, CertifiedConfiguration, LogEntry, stored::StoredConfigurations};
 use crate::configuration::{Configuration, ConfigurationId, Member, Placed};
 
-/// Bytes of the newest certified configurations that are kept, at least. A large one, of five voters going
-/// over to five others with sixteen learners, is 3 KiB; an ordinary one is 1 KiB, and a voter is replaced
-/// in three or four.
-const CHAIN_BYTES_MIN: usize = 24 * 1024;
-/// Bytes of certified configurations with which no more are learned from peers. All is part of a member's
-/// state, also of what is kept beside it while a snapshot is switched in; the log refuses 128 KiB.
-const CHAIN_BYTES_MAX: usize = 40 * 1024;
-
 /// **Invariant:** places rise from `root` over `committed` and `uncommitted`, and the ids of those
 /// in the log are consecutive.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Configurations {
     /// The partition and its generation: of what certificates have to be.
     of: (PartitionId, u32),
-    /// Where the chain begins: what this member was founded or joined with, what a forced recovery
-    /// says, or the last configuration that the chain was shortened by.
+    /// Where the chain begins: what this member was founded or joined with, or what a forced
+    /// recovery says.
     root: Placed,
     committed: Placed,
     /// In the log, not known to be committed.
     uncommitted: VecDeque<LogEntry>,
-    /// The newest certified ones after the root, oldest first; the first of them may be the root.
+    /// The certified ones after the root, oldest first.
     chain: Vec<CertifiedConfiguration>,
     /// Committed, without a certificate, oldest first.
     uncertified: VecDeque<LogEntry>,
@@ -41,9 +33,7 @@ impl Configurations {
         let StoredConfigurations { root, committed, chain, uncertified } = stored;
         let current = committed.configuration.clone();
         let (uncommitted, uncertified) = (VecDeque::new(), uncertified.into());
-        let mut known = Self { of, root, committed, uncommitted, chain, uncertified, current };
-        known.shorten();
-        known
+        Self { of, root, committed, uncommitted, chain, uncertified, current }
     }
 
     /// What is kept on the disk.
@@ -109,10 +99,9 @@ impl Configurations {
     }
 
     /// Adds the configuration of an entry, if it carries one that counts: what a forced recovery has
-    /// kept says nothing of members (rule C16), nor does an earlier one than that of a snapshot. Whether it
-    /// does.
+    /// kept says nothing of members (rule C16). Whether it does.
     pub(super) fn add(&mut self, entry: &LogEntry) -> bool {
-        if entry.index() <= self.root.index.max(self.committed.index) {
+        if entry.index() <= self.root.index {
             return false;
         }
         let Some(configuration) = entry.carried() else { return false };
@@ -143,7 +132,6 @@ impl Configurations {
             }
             became.push(configuration);
         }
-        self.shorten();
         became
     }
 
@@ -184,44 +172,13 @@ impl Configurations {
         let index = certified.entry.index();
         self.uncertified.retain(|entry| entry.index() > index);
         self.chain.push(certified);
-        self.shorten();
         true
     }
 
-    /// Lets go of the oldest certified configurations beyond the bytes that are kept; the root moves on with
-    /// them. Those stay that this member's log has not come to: it may have to go back to what is
-    /// before.
-    fn shorten(&mut self) {
-        let mut bytes = self.chain_bytes();
-        let is_passed = |oldest: &CertifiedConfiguration, committed: &Placed| {
-            oldest.entry.index() <= committed.index
-        };
-        let mut gone = 0;
-        for oldest in &self.chain {
-            bytes -= oldest.len();
-            let is_last = gone + 1 == self.chain.len();
-            if bytes < CHAIN_BYTES_MIN || is_last || !is_passed(oldest, &self.committed) {
-                break;
-            }
-            gone += 1;
-        }
-        if let Some(root) = gone.checked_sub(1).and_then(|last| self.chain[last].placed()) {
-            self.root = root;
-            self.chain.drain(..gone);
-        }
-    }
-
-    fn chain_bytes(&self) -> usize {
-        self.chain.iter().map(CertifiedConfiguration::len).sum()
-    }
-
-    /// The certified configurations after `have`; none if the chain does not go back that far, so that it
-    /// would prove nothing.
+    /// The certified configurations after `have`.
     pub(super) fn chain_after(&self, have: ConfigurationId) -> Vec<CertifiedConfiguration> {
         let is_after = |c: &&CertifiedConfiguration| c.id().is_some_and(|id| id > have);
-        let chain: Vec<_> = self.chain.iter().filter(is_after).cloned().collect();
-        let is_next = chain.first().and_then(CertifiedConfiguration::id) == Some(have.next());
-        if is_next { chain } else { Vec::new() }
+        self.chain.iter().filter(is_after).cloned().collect()
     }
 
     /// The certified configurations from the one of the entry at `index` on.
@@ -237,43 +194,33 @@ impl Configurations {
         first.is_some_and(|first| first.0 > self.certified_id().0 + 1)
     }
 
-    /// Takes in a peer's chain, as far as there is room for it. Whether that holds.
+    /// Takes in a peer's chain. Whether all of it holds.
     pub(super) fn learn(&mut self, chain: Vec<CertifiedConfiguration>) -> bool {
         chain.into_iter().all(|certified| {
             let is_known = certified.id().is_some_and(|id| id <= self.certified_id());
-            is_known || self.chain_bytes() >= CHAIN_BYTES_MAX || self.certify(certified)
+            is_known || self.certify(certified)
         })
     }
 
-    /// Begins again with what a snapshot says. A chain that begins beyond the one that is held proves
-    /// nothing; it is the word of the coordinator that offers the snapshot, as are its state and the
-    /// entries after it.
+    /// Begins again with what a snapshot says.
     pub(super) fn install(&mut self, committed: Placed, chain: Vec<CertifiedConfiguration>) {
         self.uncommitted.clear();
         self.uncertified.clear();
         self.current = committed.configuration.clone();
         self.committed = committed;
-        if self.lacks_before(&chain)
-            && let Some(root) = chain.first().and_then(CertifiedConfiguration::placed)
-        {
-            self.root = root;
-            self.chain = chain[..1].to_vec();
-        }
         self.learn(chain);
-        if self.certified_id() < self.committed.configuration.id {
-            self.root = self.committed.clone();
-            self.chain.clear();
-        }
     }
 
     /// The one that holds at `index`, which is committed, if it is still known.
     pub(super) fn at(&self, index: LogIndex) -> Option<Placed> {
-        let certified = self.chain.iter().filter_map(CertifiedConfiguration::placed);
+        let placed = |entry: &LogEntry| {
+            Some(Placed { index: entry.index(), configuration: entry.carried()? })
+        };
+        let certified = self.chain.iter().filter_map(|certified| placed(&certified.entry));
         let others = self.uncertified.iter().filter_map(placed);
         let all = certified.chain(others).chain([self.root.clone(), self.committed.clone()]);
         let held = all.filter(|placed| placed.index <= index);
-        // What a generation's root replaces counts no more; what was before any other root is not known any
-        // more, and who begins there goes by a later one.
+        // What a generation's root replaces counts no more.
         let is_earlier = (index < self.root.index).then(|| self.root.clone());
         is_earlier.or_else(|| held.max_by_key(|placed| placed.configuration.id))
     }
@@ -293,12 +240,10 @@ impl Configurations {
     }
 
     fn last_certified(&self) -> Placed {
-        let last = self.chain.last().and_then(CertifiedConfiguration::placed);
+        let last = self.chain.last().and_then(|certified| {
+            let configuration = certified.configuration()?;
+            Some(Placed { index: certified.entry.index(), configuration })
+        });
         last.unwrap_or_else(|| self.root.clone())
     }
-}
-
-/// The configuration that an entry carries, with its place.
-fn placed(entry: &LogEntry) -> Option<Placed> {
-    Some(Placed { index: entry.index(), configuration: entry.carried()? })
 }

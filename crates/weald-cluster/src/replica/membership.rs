@@ -232,7 +232,7 @@ impl State {
         from: Member,
         chain: Vec<CertifiedConfiguration>,
     ) {
-        let before = self.configurations.certified_id();
+        let before = self.configurations.chain().len();
         if self.configurations.lacks_before(&chain) {
             let have = self.configurations.certified_id();
             return self.send(from, Message::NeedConfiguration { have });
@@ -240,7 +240,7 @@ impl State {
         if !self.configurations.learn(chain) {
             self.report_refused(from, RefusedReason::BadCertificate);
         }
-        if self.configurations.certified_id() > before {
+        if self.configurations.chain().len() > before {
             self.log.want_state();
         }
     }

@@ -9,10 +9,7 @@ use weald_core::{
     codec::{self, CodecError},
 };
 
-use super::{
-    CertifiedConfiguration, LogEnd, LogEntry, Point, Run, SnapshotMeta,
-    configurations::Configurations,
-};
+use super::{CertifiedConfiguration, LogEnd, LogEntry, Point, Run};
 use crate::{
     configuration::{Member, Placed},
     kinds,
@@ -48,11 +45,11 @@ pub struct Stored {
 /// The configurations that a member knows to be committed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct StoredConfigurations {
-    /// Where the chain begins: what this member was founded or joined with, or a later one.
+    /// What this member was founded or joined with.
     pub root: Placed,
     /// The last committed one.
     pub committed: Placed,
-    /// The newest certified ones after the root, oldest first: in all about 40 KiB at most (rule C8).
+    /// The certified ones after the root, oldest first.
     pub chain: Vec<CertifiedConfiguration>,
     /// The entries of committed ones that have no certificate yet.
     pub uncertified: Vec<LogEntry>,
@@ -156,16 +153,6 @@ impl Stored {
         next.recoveries.push(recovery);
         next.is_left_behind = false;
         Ok(next)
-    }
-
-    /// Notes that a snapshot took the place of the state, of which the member's log did not learn.
-    pub fn install(&mut self, partition: PartitionId, meta: SnapshotMeta) {
-        self.base = meta.point;
-        self.watermark = meta.point.index;
-        let of = (partition, self.generation);
-        let mut configurations = Configurations::new(of, self.configurations.clone());
-        configurations.install(meta.configuration, meta.configurations);
-        self.configurations = configurations.stored();
     }
 
     /// The bytes that the log keeps.

@@ -99,10 +99,10 @@ pub(super) fn found(
     match read_log(log, partition, found, applied) {
         Ok((before, _)) if begun.is_of_another(&before) => {
             let why = "a snapshot stands where the log has another entry";
-            begun.take_installed(partition, applied, why);
+            begun.take_installed(applied, why);
         }
         Ok(log) => begun.log = log,
-        Err(error) => begun.take_installed(partition, applied, &error),
+        Err(error) => begun.take_installed(applied, &error),
     }
     begun
 }
@@ -129,7 +129,7 @@ impl Begun {
 
     /// The log does not meet the state. Where a snapshot was being switched in, the log has not
     /// learned of it: it goes on after it. Otherwise what the state came from is lost.
-    fn take_installed(&mut self, partition: PartitionId, applied: LogIndex, why: &str) {
+    fn take_installed(&mut self, applied: LogIndex, why: &str) {
         let installing = self.kept.installing.take().map(SnapshotMeta::from);
         // One that has lost entries beyond the snapshot would forget that there were more (rule C11).
         let known_end = match self.health {
@@ -138,8 +138,13 @@ impl Begun {
         };
         match installing.filter(|meta| meta.point.index == applied && applied >= known_end) {
             Some(meta) => {
+                let stored = &mut self.kept.stored;
+                stored.base = meta.point;
+                stored.watermark = meta.point.index;
+                stored.configurations.committed = meta.configuration;
+                stored.configurations.chain = meta.configurations;
+                stored.configurations.uncertified.clear();
                 self.log = (meta.point, Vec::new());
-                self.kept.stored.install(partition, meta);
                 self.restarts = true;
             }
             None => {
