@@ -330,7 +330,7 @@ pub(super) fn release_below(covered: LogIndex, kept: u64) -> LogIndex {
 mod tests {
     use std::{
         collections::BTreeMap,
-        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+        sync::atomic::{AtomicUsize, Ordering},
     };
 
     use parking_lot::Mutex;
@@ -341,42 +341,27 @@ mod tests {
 
     use super::*;
 
-    /// A log that takes nothing, and counts what it is offered.
+    /// A log that does with batches what it is told to, and keeps those that it takes.
     #[derive(Default)]
-    struct Refusing(AtomicUsize);
-
-    impl LogStore for Refusing {
-        fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            let (expected, found) = (LogIndex(9), LogIndex(7));
-            Err(LogError::NotContiguous { partition: batch.partition, expected, found })
-        }
-
-        fn poll_synced(&self) -> Synced {
-            Synced::UpTo(SyncTicket::default())
-        }
-
-        fn read(&self, _: PartitionId, _: LogIndex, _: usize) -> Result<Vec<LogRecord>, LogError> {
-            Ok(Vec::new())
-        }
-
-        fn recovered(&self) -> BTreeMap<PartitionId, RecoveredPartition> {
-            BTreeMap::new()
-        }
-
-        fn release(&self, _: PartitionId, _: LogIndex) -> Result<(), LogError> {
-            Ok(())
-        }
-    }
-
-    /// A log that takes everything, or is busy.
-    #[derive(Default)]
-    struct Taking {
+    struct Scripted {
         batches: Mutex<Vec<LogBatch>>,
-        is_busy: AtomicBool,
+        offered: AtomicUsize,
+        manner: Mutex<Manner>,
     }
 
-    impl Taking {
+    #[derive(Clone, Copy, Default)]
+    enum Manner {
+        #[default]
+        Takes,
+        IsBusy,
+        Refuses,
+    }
+
+    impl Scripted {
+        fn now(&self, manner: Manner) {
+            *self.manner.lock() = manner;
+        }
+
         /// What was kept last, and how many batches and entries were handed over so far.
         fn kept(&self) -> (Kept, (usize, usize)) {
             let batches = self.batches.lock();
@@ -384,20 +369,29 @@ mod tests {
             let entries = batches.iter().map(|batch| batch.entries.len()).sum();
             (Kept::decode(&last).unwrap(), (batches.len(), entries))
         }
+
+        fn taken(&self) -> SyncTicket {
+            SyncTicket(self.batches.lock().len() as u64)
+        }
     }
 
-    impl LogStore for Taking {
+    impl LogStore for Scripted {
         fn submit(&self, batch: LogBatch) -> Result<SyncTicket, LogError> {
-            if self.is_busy.load(Ordering::Relaxed) {
-                return Err(LogError::Busy { queued_bytes: 1, max: 1 });
+            self.offered.fetch_add(1, Ordering::Relaxed);
+            match *self.manner.lock() {
+                Manner::Takes => self.batches.lock().push(batch),
+                Manner::IsBusy => return Err(LogError::Busy { queued_bytes: 1, max: 1 }),
+                Manner::Refuses => {
+                    let (expected, found) = (LogIndex(9), LogIndex(7));
+                    let partition = batch.partition;
+                    return Err(LogError::NotContiguous { partition, expected, found });
+                }
             }
-            let mut batches = self.batches.lock();
-            batches.push(batch);
-            Ok(SyncTicket(batches.len() as u64))
+            Ok(self.taken())
         }
 
         fn poll_synced(&self) -> Synced {
-            Synced::UpTo(SyncTicket(self.batches.lock().len() as u64))
+            Synced::UpTo(self.taken())
         }
 
         fn read(&self, _: PartitionId, _: LogIndex, _: usize) -> Result<Vec<LogRecord>, LogError> {
@@ -413,10 +407,14 @@ mod tests {
         }
 
         fn status(&self, _: PartitionId) -> Option<PartitionStatus> {
-            let synced = SyncTicket(self.batches.lock().len() as u64);
             let (health, base) = (PartitionHealth::Intact, LogPoint::default());
-            Some(PartitionStatus { health, base, last: base, synced })
+            Some(PartitionStatus { health, base, last: base, synced: self.taken() })
         }
+    }
+
+    /// A desk of a whole member, and its log.
+    fn begun() -> (Desk, Scripted) {
+        (Desk::new(PartitionId(3), Kept::whole(stored()), None), Scripted::default())
     }
 
     fn stored() -> Stored {
@@ -434,14 +432,13 @@ mod tests {
 
     #[test]
     fn c11_a_loss_is_kept_though_the_log_is_busy_when_it_is_learned() {
-        let (mut desk, log) =
-            (Desk::new(PartitionId(3), Kept::whole(stored()), None), Taking::default());
-        log.is_busy.store(true, Ordering::Relaxed);
+        let (mut desk, log) = begun();
+        log.now(Manner::IsBusy);
         desk.take(persist(1, None));
         assert!(!desk.submit(&log));
         desk.note_loss(&log);
         desk.note_loss(&log);
-        log.is_busy.store(false, Ordering::Relaxed);
+        log.now(Manner::Takes);
         assert!(!desk.submit(&log) && !desk.is_waiting());
         assert_eq!(log.kept().1, (2, 1), "it is written once");
         assert!(log.kept().0.is_lost);
@@ -457,8 +454,7 @@ mod tests {
 
     #[test]
     fn c15_a_log_begins_anew_and_holds_nothing_while_the_state_is_of_an_earlier_life() {
-        let (mut desk, log) =
-            (Desk::new(PartitionId(3), Kept::whole(stored()), None), Taking::default());
+        let (mut desk, log) = begun();
         desk.take(persist(1, None));
         desk.hold();
         let anew = |ticket| Persist {
@@ -486,8 +482,8 @@ mod tests {
 
     #[test]
     fn a_log_that_refuses_for_good_is_told_of_once_and_asked_no_more() {
-        let kept = Kept::whole(stored());
-        let (mut desk, log) = (Desk::new(PartitionId(3), kept, None), Refusing::default());
+        let (mut desk, log) = begun();
+        log.now(Manner::Refuses);
         let persist = || Persist {
             ticket: PersistTicket::default(),
             restart_at: None,
@@ -502,7 +498,7 @@ mod tests {
             desk.take(persist());
             assert!(!desk.submit(&log) && !desk.is_waiting());
         }
-        assert_eq!(log.0.load(Ordering::Relaxed), 1);
+        assert_eq!(log.offered.load(Ordering::Relaxed), 1);
         assert!(matches!(desk.trouble(), Some(LogError::NotContiguous { .. })));
         assert!(desk.is_idle(), "a node that closes waits for nothing");
     }

@@ -163,6 +163,8 @@ async fn nothing_is_withheld_from_others_before_the_application_asks() {
     publish_jobs(&jobs, 3).await;
     let mut idle = jobs.subscribe(sharing(4)).await.unwrap();
     let worker = jobs.consumer("workers");
+    let group = worker.state().await.unwrap().unwrap();
+    assert_eq!((group.given.len(), group.next), (0, TopicPosition(1)));
     let given = worker.fetch(10, Duration::from_secs(30), StartAt::Beginning).await.unwrap();
     assert_eq!(given.len(), 3);
     worker.give_back(vec![TopicPosition(2)]).await.unwrap();
